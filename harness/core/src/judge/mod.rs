@@ -1,0 +1,179 @@
+//! From attempts to verdicts. Pure: the same record always gives the same judgement.
+
+mod checks;
+mod metrics;
+pub mod text;
+
+use std::collections::HashMap;
+
+use crate::exit_code::ExitCode;
+use crate::outcome::{Outcome, OutcomeKind};
+use crate::record::{
+    Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
+};
+
+pub use metrics::{median, metrics};
+pub use text::Approved;
+
+/// Names of all checks, as `expect.fails` and findings name them.
+pub const CHECKS: [&str; 9] = [
+    "outcome",
+    "realised",
+    "forbid_devices",
+    "min_devices_used",
+    "garbage",
+    "repeatable",
+    "snapshot",
+    "agreement",
+    "contains",
+];
+
+/// What is known of a case's approved snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotState {
+    /// It was read.
+    Approved(Approved),
+    /// There is none; a run may propose one.
+    Missing,
+    /// It exists but cannot be read.
+    Unreadable(String),
+}
+
+/// Judges a run. `snapshots` holds the state for each case that compares with one; `complete` is false where the run
+/// was interrupted.
+#[must_use]
+pub fn judge(
+    info: &RunInfo,
+    attempts: &[Attempt],
+    snapshots: &HashMap<String, SnapshotState>,
+    complete: bool,
+) -> RunVerdict {
+    let mut by_case: HashMap<&str, Vec<&Attempt>> = HashMap::new();
+    for attempt in attempts {
+        by_case.entry(&attempt.case).or_default().push(attempt);
+    }
+    let cases: Vec<CaseVerdict> = info
+        .cases
+        .iter()
+        .map(|case| {
+            let own = by_case.get(case.case.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let reference = reference_of(info, case).and_then(|other| by_case.get(other.case.as_str()));
+            judge_case(case, own, reference.map(Vec::as_slice), snapshots.get(&case.case))
+        })
+        .collect();
+    let exit = exit_of(&cases, complete);
+    RunVerdict {
+        schema_version: RECORD_VERSION,
+        run_id: info.run_id.clone(),
+        exit,
+        exit_code: exit.number(),
+        complete,
+        cases,
+    }
+}
+
+/// The case this one's text must agree with.
+fn reference_of<'a>(info: &'a RunInfo, case: &CaseSpec) -> Option<&'a CaseSpec> {
+    let agreement = case.expect.agreement.as_ref()?;
+    info.cases.iter().find(|other| {
+        other.scenario == case.scenario && other.prompt == case.prompt && other.placement == agreement.reference
+    })
+}
+
+fn judge_case(
+    case: &CaseSpec,
+    attempts: &[&Attempt],
+    reference: Option<&[&Attempt]>,
+    snapshot: Option<&SnapshotState>,
+) -> CaseVerdict {
+    let Some(shown) = attempts
+        .iter()
+        .find(|attempt| attempt.outcome.kind() != case.expect.outcome)
+        .or_else(|| attempts.last())
+    else {
+        return not_run(case);
+    };
+    let mut findings = Vec::new();
+    checks::outcome(case, attempts, &mut findings);
+    checks::placement(case, attempts, &mut findings);
+    let judged = text::judge(case, attempts, reference, snapshot);
+    findings.extend(judged.findings);
+    let status = match &shown.outcome {
+        Outcome::Skipped { .. } => CaseStatus::Skipped,
+        Outcome::Failed { failure } if failure.class.is_setup() && case.expect.outcome != OutcomeKind::Failed => {
+            CaseStatus::Setup
+        }
+        _ => CaseStatus::Passed,
+    };
+    let (findings, expected_findings) = match status {
+        CaseStatus::Skipped => (Vec::new(), Vec::new()),
+        _ => set_expected_aside(case, findings),
+    };
+    let status = match status {
+        CaseStatus::Passed if !findings.is_empty() => CaseStatus::Failed,
+        CaseStatus::Passed if judged.snapshot_missing => CaseStatus::Pending,
+        other => other,
+    };
+    CaseVerdict {
+        case: case.case.clone(),
+        status,
+        outcome: shown.outcome.kind(),
+        sentence: shown.outcome.sentence(),
+        text: judged.verdict,
+        findings,
+        expected_findings,
+        metrics: metrics(attempts),
+        attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
+    }
+}
+
+fn not_run(case: &CaseSpec) -> CaseVerdict {
+    CaseVerdict {
+        case: case.case.clone(),
+        status: CaseStatus::Skipped,
+        outcome: OutcomeKind::Skipped,
+        sentence: "not run: the run ended before it".to_owned(),
+        text: TextVerdict::Unchecked,
+        findings: Vec::new(),
+        expected_findings: Vec::new(),
+        metrics: crate::record::CaseMetrics::default(),
+        attempts: 0,
+    }
+}
+
+/// A scenario may say which checks a case fails. One that then passes is the failure.
+fn set_expected_aside(case: &CaseSpec, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+    let (expected, mut unexpected): (Vec<Finding>, Vec<Finding>) = findings
+        .into_iter()
+        .partition(|finding| case.expect.fails.contains(&finding.check));
+    for check in &case.expect.fails {
+        if !expected.iter().any(|finding| finding.check == *check) {
+            unexpected.push(Finding {
+                check: check.clone(),
+                message: format!("the scenario expects the check `{check}` to fail here, but it passed"),
+                hint: Some(
+                    "what this case demonstrates no longer happens: look at the placement, or change expect.fails"
+                        .into(),
+                ),
+            });
+        }
+    }
+    (unexpected, expected)
+}
+
+/// A failed case outweighs a set-up error, that an incomplete run, that a pending snapshot. A run in which everything was
+/// skipped passed nothing and failed nothing: it is a pass, and the summary says what was skipped.
+fn exit_of(cases: &[CaseVerdict], complete: bool) -> ExitCode {
+    let any = |status: CaseStatus| cases.iter().any(|case| case.status == status);
+    if any(CaseStatus::Failed) {
+        ExitCode::CaseFailed
+    } else if any(CaseStatus::Setup) {
+        ExitCode::Setup
+    } else if !complete {
+        ExitCode::NoVerdict
+    } else if any(CaseStatus::Pending) {
+        ExitCode::PendingSnapshots
+    } else {
+        ExitCode::Passed
+    }
+}

@@ -1,0 +1,23 @@
+//! The pure part of placebench: values in, values out.
+//!
+//! Text becomes a [`scenario::Scenario`], a scenario becomes cases ([`record::CaseSpec`]), a case and a module tree become a
+//! plan ([`planner`]), what a worker did becomes an attempt ([`record::Attempt`]), attempts become a verdict
+//! ([`judge`]). Nothing in this crate reads a file, a clock or a device, and nothing in it knows candle: whoever
+//! wants effects lives in `placebench-runner` (processes and files) or in an engine crate (devices).
+//!
+//! Three formats are serialised here and nowhere else: the scenario file ([`scenario::file`]), the worker protocol
+//! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
+
+pub mod breadcrumb;
+pub mod device;
+pub mod exit_code;
+pub mod fault;
+pub mod judge;
+pub mod module_tree;
+pub mod outcome;
+pub mod placement;
+pub mod planner;
+pub mod protocol;
+pub mod record;
+pub mod scenario;
+pub mod units;

@@ -1,0 +1,90 @@
+//! What a scenario asks for: a device map or a strategy, budgets, and how tensors travel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceId;
+use crate::units::Bytes;
+
+/// A strategy name as Hugging Face spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyName {
+    /// The same as `balanced` everywhere, kept because people write it.
+    Auto,
+    /// Equal shares on all accelerators.
+    Balanced,
+    /// Equal shares on all accelerators but the first, which is kept free for generation.
+    #[serde(rename = "balanced_low_0")]
+    BalancedLow0,
+    /// Fill one device after the other.
+    Sequential,
+}
+
+impl StrategyName {
+    /// All strategies, in the order people meet them.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Balanced, Self::BalancedLow0, Self::Sequential];
+
+    /// The name as written in a scenario.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Balanced => "balanced",
+            Self::BalancedLow0 => "balanced_low_0",
+            Self::Sequential => "sequential",
+        }
+    }
+
+    /// The strategy of that name, if there is one. Names are case-sensitive, as in Accelerate.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strategy| strategy.as_str() == name)
+    }
+}
+
+/// The device map a placement asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceMapRequest {
+    /// A planner decides.
+    Strategy(StrategyName),
+    /// Everything on one device.
+    Single(DeviceId),
+    /// Module path (or `model.layers.A-B` range) to device, in the order of the file.
+    Manual(Vec<(String, DeviceId)>),
+}
+
+/// How an activation moves from one device to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// The backend's own device-to-device copy.
+    #[default]
+    Direct,
+    /// Staged through host memory.
+    Host,
+}
+
+/// What happens to layers on `cpu` or `disk` when an accelerator exists.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Offload {
+    /// Weights are copied to the accelerator at each use, as Accelerate does.
+    Stream,
+    /// The layer is computed where its weights are, as llama.cpp does.
+    #[default]
+    Execute,
+}
+
+/// A named request of a scenario: what was *asked*. What was planned and what happened are other types.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacementRequest {
+    /// The device map or strategy.
+    pub device_map: DeviceMapRequest,
+    /// Budgets for the planner, in the order of the file; absent means the declared memory of the devices.
+    pub max_memory: Option<Vec<(DeviceId, Bytes)>>,
+    /// How activations travel.
+    pub transfer: Transfer,
+    /// How layers on `cpu` and `disk` run.
+    pub offload: Offload,
+}

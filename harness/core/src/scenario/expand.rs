@@ -1,0 +1,132 @@
+//! From a scenario to its cases: prompts × placements × the axes of the matrix.
+
+use super::resolve::{NamedPlacement, Scenario};
+use crate::placement::Transfer;
+use crate::protocol::Dtype;
+use crate::record::CaseSpec;
+
+/// One combination of the axes.
+#[derive(Debug, Clone, Default)]
+struct Point {
+    dtype: Option<Dtype>,
+    transfer: Option<Transfer>,
+    engine: Option<String>,
+}
+
+impl Point {
+    /// `[dtype=f32,transfer=host]`, or nothing where the scenario has no axes.
+    fn suffix(&self) -> String {
+        let mut parts = Vec::new();
+        if let Some(dtype) = self.dtype {
+            parts.push(format!("dtype={}", dtype.as_str()));
+        }
+        if let Some(transfer) = self.transfer {
+            let name = match transfer {
+                Transfer::Direct => "direct",
+                Transfer::Host => "host",
+            };
+            parts.push(format!("transfer={name}"));
+        }
+        if let Some(engine) = &self.engine {
+            parts.push(format!("engine={engine}"));
+        }
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", parts.join(","))
+        }
+    }
+}
+
+/// The cases of a scenario, in the order of the file.
+#[must_use]
+pub fn expand(scenario: &Scenario, snapshot_dir: &str) -> Vec<CaseSpec> {
+    let points = points(scenario);
+    let mut cases = Vec::new();
+    for prompt in &scenario.prompts {
+        for point in &points {
+            for placement in &scenario.placements {
+                cases.push(case(scenario, prompt, placement, point, snapshot_dir));
+            }
+        }
+    }
+    cases
+}
+
+fn points(scenario: &Scenario) -> Vec<Point> {
+    let matrix = &scenario.matrix;
+    let mut points = vec![Point::default()];
+    multiply(&mut points, &matrix.dtype, |point, value| point.dtype = Some(*value));
+    multiply(&mut points, &matrix.transfer, |point, value| {
+        point.transfer = Some(*value);
+    });
+    multiply(&mut points, &matrix.engine, |point, value| {
+        point.engine = Some(value.clone());
+    });
+    points
+}
+
+fn multiply<T>(points: &mut Vec<Point>, axis: &[T], set: impl Fn(&mut Point, &T)) {
+    if axis.is_empty() {
+        return;
+    }
+    let product = points.iter().flat_map(|point| {
+        let set = &set;
+        axis.iter().map(move |value| {
+            let mut point = point.clone();
+            set(&mut point, value);
+            point
+        })
+    });
+    *points = product.collect();
+}
+
+fn case(
+    scenario: &Scenario,
+    (prompt_name, prompt): &(String, crate::protocol::Prompt),
+    placement: &NamedPlacement,
+    point: &Point,
+    snapshot_dir: &str,
+) -> CaseSpec {
+    let suffix = point.suffix();
+    let name = format!("{}{suffix}", placement.name);
+    let mut request = placement.request.clone();
+    if let Some(transfer) = point.transfer {
+        request.transfer = transfer;
+    }
+    let mut expect = placement.expect.clone();
+    if let Some(agreement) = &mut expect.agreement {
+        agreement.reference.push_str(&suffix);
+    }
+    let applies = |placements: &Vec<String>| placements.is_empty() || placements.contains(&placement.name);
+    CaseSpec {
+        case: format!("{}/{prompt_name}/{name}", scenario.origin.name),
+        scenario: scenario.origin.name.clone(),
+        prompt: prompt_name.clone(),
+        placement: name,
+        file: scenario.origin.file.clone(),
+        line: placement.line,
+        description: scenario.description.clone(),
+        tags: scenario.tags.clone(),
+        engine: point.engine.clone().unwrap_or_else(|| scenario.engine.clone()),
+        model: scenario.model.clone(),
+        model_fetch: scenario.model_fetch.clone(),
+        dtype: point.dtype.or(scenario.dtype),
+        devices: scenario.devices.clone(),
+        request,
+        input: prompt.clone(),
+        generation: scenario.generation.clone(),
+        timeout: scenario.timeout,
+        measure: scenario.measure,
+        expect,
+        requires_cuda: scenario.requires_cuda,
+        faults: scenario
+            .faults
+            .iter()
+            .filter(|(_, placements)| applies(placements))
+            .map(|(fault, _)| fault.clone())
+            .collect(),
+        env: scenario.env.clone(),
+        snapshot_dir: snapshot_dir.to_owned(),
+    }
+}

@@ -1,0 +1,307 @@
+//! Format 1: the scenario file as TOML types. Nothing here is checked beyond the grammar; see [`super::resolve`].
+//!
+//! The doc comments are what people read in their editor: the JSON Schema is generated from these types.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::value::{DeviceMapValue, DeviceName, DevicesUsed, Named, Period, Size};
+use crate::fault::FaultKind;
+use crate::outcome::{OutcomeKind, Phase};
+use crate::placement::{Offload, Transfer};
+use crate::protocol::{Dtype, Message};
+use crate::record::{AgreementRule, Isolation};
+
+/// The version of the format.
+///
+/// History: 1 (first).
+pub const SCENARIO_VERSION: u32 = 1;
+
+/// A placebench scenario: one model, one or more prompts, and the placements to compare.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScenarioFile {
+    /// Version of this format: 1.
+    #[schemars(with = "Option<u32>")]
+    pub schema_version: Option<Spanned<u32>>,
+    /// What the scenario shows, in a sentence.
+    pub description: Option<String>,
+    /// Words to select scenarios by.
+    pub tags: Option<Vec<String>>,
+    /// What executes the cases: candle (default), candle-reference or mock.
+    #[schemars(with = "Option<String>")]
+    pub engine: Option<Spanned<String>>,
+    /// The model.
+    #[schemars(with = "Option<ModelTable>")]
+    pub model: Option<Spanned<ModelTable>>,
+    /// Logical devices: named slices of a physical device with their own memory budget.
+    pub devices: Option<Named<LogicalDeviceTable>>,
+    /// The prompts; each is run under every placement.
+    #[schemars(with = "Option<Vec<PromptTable>>")]
+    pub prompt: Option<Vec<Spanned<PromptTable>>>,
+    /// How to generate.
+    pub generation: Option<GenerationTable>,
+    /// The placements to compare, by name.
+    pub placement: Option<Named<PlacementTable>>,
+    /// Deadlines.
+    pub timeout: Option<TimeoutTable>,
+    /// Repetitions.
+    pub measure: Option<MeasureTable>,
+    /// What must be true of every case.
+    pub expect: Option<ExpectTable>,
+    /// What the machine must have; otherwise the cases are skipped with the reason.
+    pub requires: Option<RequiresTable>,
+    /// Faults to inject into the worker, to show that they are detected.
+    #[schemars(with = "Option<Vec<FaultTable>>")]
+    pub fault: Option<Vec<Spanned<FaultTable>>>,
+    /// Axes that are multiplied into cases.
+    pub matrix: Option<MatrixTable>,
+    /// Environment variables set for the worker.
+    pub env: Option<Named<String>>,
+}
+
+/// `defaults.toml` of a suite: what its scenarios leave out.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DefaultsFile {
+    /// Version of this format: 1.
+    #[schemars(with = "Option<u32>")]
+    pub schema_version: Option<Spanned<u32>>,
+    /// What executes the cases.
+    #[schemars(with = "Option<String>")]
+    pub engine: Option<Spanned<String>>,
+    /// How to generate.
+    pub generation: Option<GenerationTable>,
+    /// Deadlines.
+    pub timeout: Option<TimeoutTable>,
+    /// Repetitions.
+    pub measure: Option<MeasureTable>,
+    /// Environment variables set for the workers.
+    pub env: Option<Named<String>>,
+}
+
+/// Exactly one source of weights.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelTable {
+    /// A folder with config.json and safetensors, or a .gguf file, relative to this file and inside the suite's folder; or an absolute path.
+    #[schemars(with = "Option<String>")]
+    pub path: Option<Spanned<String>>,
+    /// A repository of the Hugging Face hub: owner/name.
+    #[schemars(with = "Option<String>")]
+    pub repo: Option<Spanned<String>>,
+    /// With repo: the commit.
+    #[schemars(with = "Option<String>")]
+    pub revision: Option<Spanned<String>>,
+    /// With repo: a single file such as model.gguf.
+    #[schemars(with = "Option<String>")]
+    pub file: Option<Spanned<String>>,
+    /// Element type to compute in: f32, f16 or bf16. Absent: as stored; GGUF stays quantised.
+    pub dtype: Option<Dtype>,
+    /// With path: a command that gets the model. Where the path is absent, cases are then skipped and the command is shown.
+    pub fetch: Option<String>,
+}
+
+/// A named slice of a physical device.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogicalDeviceTable {
+    /// The physical device: cpu, cuda:N or metal:N.
+    #[schemars(with = "DeviceName")]
+    pub on: Spanned<DeviceName>,
+    /// What may be allocated on it.
+    #[schemars(with = "Option<Size>")]
+    pub memory: Option<Spanned<Size>>,
+}
+
+/// Exactly one of text, messages, file and input_ids.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromptTable {
+    /// Name used in case names; letters, digits, `-`, `_` and `.`.
+    #[schemars(with = "Option<String>")]
+    pub name: Option<Spanned<String>>,
+    /// Text to continue.
+    #[schemars(with = "Option<String>")]
+    pub text: Option<Spanned<String>>,
+    /// Turns of a chat, put through the model's chat template.
+    #[schemars(with = "Option<Vec<Message>>")]
+    pub messages: Option<Spanned<Vec<Message>>>,
+    /// A text file relative to this one, inside the suite's folder.
+    #[schemars(with = "Option<String>")]
+    pub file: Option<Spanned<String>>,
+    /// Tokens, for models without a tokenizer.
+    #[schemars(with = "Option<Vec<u32>>")]
+    pub input_ids: Option<Spanned<Vec<u32>>>,
+}
+
+/// Greedy unless do_sample is true.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerationTable {
+    /// Most tokens to generate; 32 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub max_new_tokens: Option<Spanned<u32>>,
+    /// Sample instead of taking the likeliest token.
+    pub do_sample: Option<bool>,
+    /// With do_sample: softmax temperature; 1.0 if absent.
+    #[schemars(with = "Option<f64>")]
+    pub temperature: Option<Spanned<f64>>,
+    /// With do_sample: keep the k likeliest tokens.
+    #[schemars(with = "Option<u32>")]
+    pub top_k: Option<Spanned<u32>>,
+    /// With do_sample: keep the smallest set of tokens with this probability.
+    #[schemars(with = "Option<f64>")]
+    pub top_p: Option<Spanned<f64>>,
+    /// With do_sample: seed of the random numbers; 0 if absent.
+    #[schemars(with = "Option<u64>")]
+    pub seed: Option<Spanned<u64>>,
+    /// Go on after an end token.
+    pub ignore_eos: Option<bool>,
+    /// Texts that end the generation.
+    pub stop: Option<Vec<String>>,
+}
+
+/// A named request: where the modules go and how tensors travel.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlacementTable {
+    /// A strategy (auto, balanced, balanced_low_0, sequential), one device, or a table of module path to device.
+    #[schemars(with = "DeviceMapValue")]
+    pub device_map: Spanned<DeviceMapValue>,
+    /// Budgets for the planner by device. Absent: the memory of the logical devices.
+    #[schemars(with = "Option<Named<Size>>")]
+    pub max_memory: Option<Spanned<Named<Size>>>,
+    /// How activations travel: direct (default) or host.
+    pub transfer: Option<Transfer>,
+    /// How layers on cpu or disk run beside an accelerator: execute (default) or stream.
+    pub offload: Option<Offload>,
+    /// Expectations that replace those of the scenario for this placement.
+    pub expect: Option<ExpectTable>,
+}
+
+/// Each phase has its own deadline; a stall is not a slow run.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutTable {
+    /// From the start of the process to the end of loading; 60s if absent.
+    pub load: Option<Period>,
+    /// From the start of a generation to its first token; 30s if absent.
+    pub first_token: Option<Period>,
+    /// Between two tokens; 10s if absent.
+    pub token: Option<Period>,
+    /// The whole attempt; 5m if absent.
+    pub total: Option<Period>,
+}
+
+/// How often each case is run.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeasureTable {
+    /// Uncounted generations in each process; 1 if absent.
+    pub warmup: Option<u32>,
+    /// Counted generations; 1 if absent. Placements are interleaved.
+    #[schemars(with = "Option<u32>")]
+    pub repetitions: Option<Spanned<u32>>,
+    /// process (a fresh process for each repetition, the default) or shared.
+    pub isolation: Option<Isolation>,
+}
+
+/// What must be true of a case.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExpectTable {
+    /// How the attempt must end: completed if absent.
+    pub outcome: Option<OutcomeKind>,
+    /// The phase it must end in, for other outcomes than completed.
+    pub phase: Option<Phase>,
+    /// The module, or the hop `a -> b`, it must end at.
+    pub at: Option<String>,
+    /// Compare text and tokens with the approved snapshot.
+    pub snapshot: Option<bool>,
+    /// All placements must give the same text as one of them.
+    pub agreement: Option<AgreementTable>,
+    /// Devices (or kinds: cpu, disk, cuda) on which no weights may be.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub forbid_devices: Option<Vec<Spanned<String>>>,
+    /// At least so many devices must hold weights.
+    pub min_devices_used: Option<DevicesUsed>,
+    /// Texts the output must contain.
+    pub contains: Option<Vec<String>>,
+    /// Checks this case must fail; shows that a detector works.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub fails: Option<Vec<Spanned<String>>>,
+}
+
+/// Agreement between placements.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementTable {
+    /// The placement the others are compared with.
+    #[schemars(with = "String")]
+    pub reference: Spanned<String>,
+    /// exact, or near_tie (default): the same up to a step where both tokens were nearly equally likely.
+    #[serde(default)]
+    pub rule: Option<AgreementRule>,
+    /// near_tie: the largest logit gap that counts as a tie; 0.05 if absent.
+    #[serde(default)]
+    #[schemars(with = "Option<f32>")]
+    pub max_gap: Option<Spanned<f32>>,
+}
+
+/// What the machine must have.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RequiresTable {
+    /// CUDA devices.
+    pub cuda: Option<u32>,
+}
+
+/// A fault to inject.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultTable {
+    /// What goes wrong.
+    pub kind: FaultKind,
+    /// Where and when; all conditions must hold. Absent: the first chance.
+    #[serde(default)]
+    pub at: Option<FaultPointTable>,
+    /// The placements it applies to. Absent: all.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub placements: Option<Vec<Spanned<String>>>,
+    /// slow_link: the delay of each hop; 100ms if absent.
+    #[serde(default)]
+    pub delay: Option<Period>,
+}
+
+/// Conditions of a fault.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FaultPointTable {
+    /// A hop: `model.layers.3 -> model.layers.4`.
+    #[schemars(with = "Option<String>")]
+    pub hop: Option<Spanned<String>>,
+    /// A module path.
+    pub module: Option<String>,
+    /// A phase.
+    pub phase: Option<Phase>,
+    /// Position of a token, from 0.
+    pub token: Option<u32>,
+    /// A size, for out_of_memory.
+    pub bytes: Option<Size>,
+}
+
+/// Axes; each combination becomes a case of its own.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MatrixTable {
+    /// Element types.
+    pub dtype: Option<Vec<Dtype>>,
+    /// Ways of moving activations.
+    pub transfer: Option<Vec<Transfer>>,
+    /// Engines.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub engine: Option<Vec<Spanned<String>>>,
+}

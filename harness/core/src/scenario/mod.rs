@@ -1,0 +1,18 @@
+//! Scenarios: from the text of a file to the cases it stands for.
+//!
+//! [`parse::parse`] turns text into [`file::ScenarioFile`] (only TOML: nothing is checked but its grammar),
+//! [`resolve::resolve`] turns that into a [`resolve::Scenario`] (valid on its own, nothing left out), and
+//! [`expand::expand`] multiplies it into cases. Each step reports every problem it finds, with its place in the file.
+
+pub mod expand;
+pub mod file;
+pub mod parse;
+pub mod problem;
+pub mod reference;
+pub mod resolve;
+mod rules;
+pub mod schema;
+pub mod value;
+
+pub use problem::Problem;
+pub use resolve::Scenario;

@@ -1,0 +1,139 @@
+//! Scenario files as data: what is read from good ones, and every problem of bad ones.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
+use std::path::{Path, PathBuf};
+
+use placebench_core::scenario::expand::expand;
+use placebench_core::scenario::file::DefaultsFile;
+use placebench_core::scenario::parse::{parse, parse_defaults};
+use placebench_core::scenario::resolve::{Origin, resolve};
+use placebench_core::scenario::{Problem, Scenario};
+
+fn data(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/scenarios")
+        .join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn origin() -> Origin {
+    Origin {
+        name: "suite/file".into(),
+        file: "scenarios/suite/file.toml".into(),
+        folder: PathBuf::from("/scenarios/suite"),
+        suite: PathBuf::from("/scenarios"),
+    }
+}
+
+fn read(text: &str, defaults: &DefaultsFile) -> Result<Scenario, Vec<Problem>> {
+    let (file, problems) = parse(text);
+    assert_eq!(problems, [], "the grammar is fine in these files");
+    let read_text = |path: &Path| match path.ends_with("prompts/long.txt") {
+        true => Ok("a long text".to_owned()),
+        false => Err("no such file".to_owned()),
+    };
+    resolve(&file, defaults, text, origin(), &read_text)
+}
+
+fn shown(name: &str) -> String {
+    let text = data(name);
+    let problems = read(&text, &DefaultsFile::default()).unwrap_err();
+    let lines = problems.iter().map(|problem| {
+        let (line, column) = problem.position(&text).unwrap_or((0, 0));
+        format!(
+            "{line}:{column} {} [{}]",
+            problem.message,
+            problem.hint.as_deref().unwrap_or("-")
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_problem_of_meaning_is_reported_at_its_place() {
+    insta::assert_snapshot!(shown("invalid/meaning.toml"));
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_needs() {
+    insta::assert_snapshot!(shown("invalid/empty.toml"));
+}
+
+#[test]
+fn a_model_has_one_source() {
+    insta::assert_snapshot!(shown("invalid/hub.toml"));
+    insta::assert_snapshot!(shown("invalid/hub-names.toml"));
+}
+
+#[test]
+fn every_table_is_understood() {
+    let scenario = read(&data("valid/everything.toml"), &DefaultsFile::default()).unwrap();
+    insta::assert_debug_snapshot!(scenario);
+}
+
+#[test]
+fn axes_multiply_into_cases_with_stable_names() {
+    let scenario = read(&data("valid/everything.toml"), &DefaultsFile::default()).unwrap();
+    let cases = expand(&scenario, "/scenarios/snapshots");
+    let names: Vec<&str> = cases.iter().map(|case| case.case.as_str()).collect();
+    assert_eq!(names.len(), 4 * 4 * 4);
+    assert_eq!(names[0], "suite/file/text/single[dtype=f32,transfer=direct]");
+    assert_eq!(names[63], "suite/file/long/manual[dtype=bf16,transfer=host]");
+    let unique: std::collections::HashSet<&&str> = names.iter().collect();
+    assert_eq!(unique.len(), names.len());
+    let agreement = cases[5]
+        .expect
+        .agreement
+        .as_ref()
+        .map(|agreement| agreement.reference.as_str());
+    assert_eq!(agreement, Some("single[dtype=f32,transfer=host]"));
+    // The stall is for `manual` alone, the other fault for all.
+    let faults: Vec<usize> = cases[..4].iter().map(|case| case.faults.len()).collect();
+    assert_eq!(faults, [1, 1, 1, 2]);
+    assert_eq!(
+        cases[3].line,
+        data("valid/everything.toml")
+            .lines()
+            .position(|l| l == "[placement.manual]")
+            .unwrap()
+            + 1
+    );
+}
+
+#[test]
+fn the_smallest_scenario_gets_defaults() {
+    let scenario = read(&data("valid/least.toml"), &DefaultsFile::default()).unwrap();
+    assert_eq!(scenario.engine, "candle");
+    assert_eq!(scenario.generation.max_new_tokens, 32);
+    assert_eq!(scenario.timeout.token_s, 10.0);
+    assert_eq!(scenario.measure.repetitions, 1);
+    assert_eq!(expand(&scenario, "").len(), 1);
+}
+
+#[test]
+fn the_suites_defaults_fill_what_is_left_out_and_lose_to_the_file() {
+    let (defaults, problems) = parse_defaults(
+        "engine = \"mock\"\n[timeout]\ntoken = \"3s\"\n[generation]\nmax_new_tokens = 5\n[env]\nA = \"1\"\n",
+    );
+    assert_eq!(problems, []);
+    let scenario = read(&data("valid/least.toml"), &defaults).unwrap();
+    assert_eq!((scenario.engine.as_str(), scenario.timeout.token_s), ("mock", 3.0));
+    assert_eq!(scenario.env, [("A".to_owned(), "1".to_owned())]);
+    let scenario = read(&data("valid/everything.toml"), &defaults).unwrap();
+    assert_eq!(
+        (scenario.engine.as_str(), scenario.generation.max_new_tokens),
+        ("candle", 8)
+    );
+}
+
+#[test]
+fn paths_stay_in_the_suite_unless_absolute() {
+    let with_path = |path: &str| data("valid/least.toml").replace("path = \"m\"", &format!("path = {path:?}"));
+    let no_defaults = DefaultsFile::default();
+    assert!(read(&with_path("../models/m"), &no_defaults).is_ok());
+    assert!(read(&with_path("/elsewhere/m"), &no_defaults).is_ok());
+    for path in ["../../m", "a/../../../m", ""] {
+        assert!(read(&with_path(path), &no_defaults).is_err(), "{path}");
+    }
+}
