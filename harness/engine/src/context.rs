@@ -1,0 +1,269 @@
+//! What an engine is given besides its request: the event pipe, the breadcrumb, the clock and the faults.
+
+use std::io::Write;
+use std::time::Instant;
+
+use placebench_core::device::DeviceId;
+use placebench_core::fault::FaultKind;
+use placebench_core::outcome::{FailureClass, Hop, Phase, Place, WorkerFailure};
+use placebench_core::protocol::{EventKind, WorkerEvent};
+use placebench_core::units::Bytes;
+
+use crate::breadcrumb::BreadcrumbWriter;
+use crate::faults::{FaultPlan, HopEffect, ModuleEffect, Moment, TokenEffect};
+
+/// Where an engine reports to. All times are seconds since the context was made.
+pub struct Context {
+    start: Instant,
+    sink: Option<Box<dyn Write>>,
+    sink_broken: bool,
+    breadcrumb: BreadcrumbWriter,
+    faults: FaultPlan,
+    phase: Phase,
+    generation: u32,
+    token: Option<u32>,
+    modules: Vec<(String, DeviceId)>,
+    hops: Vec<(Hop, String)>,
+    place: Option<Place>,
+}
+
+impl Context {
+    /// A context that writes events to `sink`, one JSON object a line.
+    #[must_use]
+    pub fn new(sink: Box<dyn Write>, breadcrumb: BreadcrumbWriter, faults: FaultPlan) -> Self {
+        Self {
+            sink: Some(sink),
+            ..Self::silent(breadcrumb, faults)
+        }
+    }
+
+    /// A context nobody listens to: for generating inside the own process.
+    #[must_use]
+    pub fn unheard() -> Self {
+        Self::silent(BreadcrumbWriter::unread(), FaultPlan::default())
+    }
+
+    fn silent(breadcrumb: BreadcrumbWriter, faults: FaultPlan) -> Self {
+        Self {
+            start: Instant::now(),
+            sink: None,
+            sink_broken: false,
+            breadcrumb,
+            faults,
+            phase: Phase::Spawn,
+            generation: 0,
+            token: None,
+            modules: Vec::new(),
+            hops: Vec::new(),
+            place: None,
+        }
+    }
+
+    /// Seconds since the start, monotonic.
+    #[must_use]
+    pub fn now_s(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// The current phase.
+    #[must_use]
+    pub fn current_phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Announces a phase.
+    pub fn phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.place = None;
+        self.breadcrumb.phase(phase);
+        self.emit(EventKind::Phase { phase });
+        self.faults.at_phase(phase);
+    }
+
+    /// Writes an event with the current time.
+    pub fn emit(&mut self, kind: EventKind) {
+        let t_s = self.now_s();
+        self.emit_at(t_s, kind);
+    }
+
+    fn emit_at(&mut self, t_s: f64, kind: EventKind) {
+        let Some(sink) = &mut self.sink else { return };
+        if self.sink_broken {
+            return;
+        }
+        // A supervisor that has gone takes the worker with it; until then nothing can be told to anybody.
+        let written = serde_json::to_vec(&WorkerEvent { t_s, kind }).map(|mut line| {
+            line.push(b'\n');
+            sink.write_all(&line).and_then(|()| sink.flush())
+        });
+        self.sink_broken = !matches!(written, Ok(Ok(())));
+    }
+
+    /// Names the places the breadcrumb and the faults speak of: modules in order of execution with their devices, and the
+    /// hops between them.
+    pub fn set_places(&mut self, modules: Vec<(String, DeviceId)>, hops: Vec<Hop>) {
+        self.modules.clone_from(&modules);
+        self.hops = hops.iter().map(|hop| (hop.clone(), hop.name())).collect();
+        self.emit(EventKind::Places { modules, hops });
+    }
+
+    /// A generation begins.
+    pub(crate) fn begin_generation(&mut self, number: u32, warmup: bool) {
+        self.generation = number;
+        self.token = None;
+        self.breadcrumb.generation(number);
+        self.emit(EventKind::Started {
+            generation: number,
+            warmup,
+        });
+    }
+
+    /// Announces `prefill` before the first token and `decode` before the second; the others go on in `decode`.
+    pub fn phase_of_token(&mut self, position: u32) {
+        match position {
+            0 => self.phase(Phase::Prefill),
+            1 => self.phase(Phase::Decode),
+            _ => {}
+        }
+    }
+
+    /// Work on the token at that position begins.
+    pub fn begin_token(&mut self, position: u32) {
+        self.token = Some(position);
+        self.breadcrumb.token(position);
+    }
+
+    /// The module at that position of [`Self::set_places`] begins; says what an injected fault does to its output.
+    #[must_use]
+    pub fn enter_module(&mut self, index: usize) -> ModuleEffect {
+        self.breadcrumb.module(index);
+        let Some((module, device)) = self.modules.get(index) else {
+            return ModuleEffect::None;
+        };
+        let effect = self.faults.at_module(Moment {
+            module: Some(module),
+            ..self.moment()
+        });
+        self.place = Some(Place::Module {
+            module: module.clone(),
+            device: device.clone(),
+        });
+        effect
+    }
+
+    /// The hop at that position of [`Self::set_places`] begins; says what an injected fault does to what it carries.
+    #[must_use]
+    pub fn enter_hop(&mut self, index: usize) -> HopEffect {
+        self.breadcrumb.hop(index);
+        let Some((hop, name)) = self.hops.get(index) else {
+            return HopEffect::None;
+        };
+        let effect = self.faults.at_hop(Moment {
+            hop: Some(name),
+            ..self.moment()
+        });
+        self.place = Some(Place::Hop(hop.clone()));
+        effect
+    }
+
+    /// Before the token at the current position is chosen.
+    #[must_use]
+    pub fn fault_at_token(&self) -> TokenEffect {
+        self.faults.at_token(self.moment())
+    }
+
+    /// Whether an allocation that would bring `device` to `used` bytes must be refused as if memory had run out.
+    #[must_use]
+    pub fn fault_at_allocation(&self, device: &DeviceId, used: Bytes) -> bool {
+        self.faults.at_allocation(device, used)
+    }
+
+    /// Whether a fault of that kind was asked for.
+    #[must_use]
+    pub fn fault_present(&self, kind: FaultKind) -> bool {
+        self.faults.present(kind)
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment {
+            phase: self.phase,
+            token: self.token,
+            module: None,
+            hop: None,
+        }
+    }
+
+    /// A token was chosen and its device has been synchronised. Returns its stamp.
+    pub fn token(&mut self, index: u32, id: u32, top2_gap: f32) -> f64 {
+        let stamp = self.now_s();
+        let generation = self.generation;
+        self.emit_at(
+            stamp,
+            EventKind::Token {
+                generation,
+                index,
+                id,
+                top2_gap,
+            },
+        );
+        stamp
+    }
+
+    /// A failure in the current phase and place.
+    #[must_use]
+    pub fn failure(&self, class: FailureClass, message: impl Into<String>) -> WorkerFailure {
+        WorkerFailure {
+            class,
+            message: message.into(),
+            phase: self.phase,
+            device: None,
+            needed_bytes: None,
+            allowed_bytes: None,
+            place: self.place.clone(),
+        }
+    }
+
+    /// Out of memory on a device, in the current phase and place.
+    #[must_use]
+    pub fn out_of_memory(&self, device: &DeviceId, what: &str, needed: Bytes, allowed: Bytes) -> WorkerFailure {
+        let at = self
+            .place
+            .as_ref()
+            .map(|place| format!(" at {place}"))
+            .unwrap_or_default();
+        WorkerFailure {
+            device: Some(device.clone()),
+            needed_bytes: Some(needed),
+            allowed_bytes: Some(allowed),
+            ..self.failure(
+                FailureClass::OutOfMemory,
+                format!(
+                    "out of memory on {device} in {}{at}: {what} needs {needed} in use, {allowed} allowed",
+                    self.phase
+                ),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_memory_names_device_phase_and_bytes() {
+        let mut context = Context::unheard();
+        context.phase(Phase::Load);
+        let failure = context.out_of_memory(
+            &DeviceId::new("sim:0").unwrap(),
+            "model.layers.3",
+            Bytes(2048),
+            Bytes(1024),
+        );
+        assert_eq!(
+            failure.message,
+            "out of memory on sim:0 in load: model.layers.3 needs 2.00 KiB in use, 1.00 KiB allowed"
+        );
+        assert_eq!(failure.allowed_bytes, Some(Bytes(1024)));
+    }
+}

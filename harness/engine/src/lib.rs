@@ -1,0 +1,52 @@
+//! What a worker is.
+//!
+//! A worker is one process that carries out one [`WorkerRequest`]: an [`Engine`] opens the model as asked, the
+//! [`Session`] it returns generates, and [`worker::run`] around them speaks the protocol. Engines differ in what
+//! computes; they share the event pipe, the breadcrumb and the injected faults through [`Context`].
+//!
+//! This crate holds the mock engine, which computes nothing and is therefore deterministic to the byte; the engine that
+//! runs real models is a crate of its own, because this one must build in seconds.
+
+pub mod breadcrumb;
+pub mod context;
+pub mod faults;
+pub mod mock;
+pub mod plan;
+pub mod worker;
+
+use placebench_core::fault::FaultKind;
+use placebench_core::outcome::WorkerFailure;
+use placebench_core::protocol::{Generation, MemoryFigure, WorkerRequest};
+
+pub use context::Context;
+
+/// Something that can execute cases.
+pub trait Engine: Sync {
+    /// The name scenarios use: `engine = "candle"`.
+    fn name(&self) -> &'static str;
+
+    /// Names and versions of what computes, for the record.
+    fn versions(&self) -> Vec<String>;
+
+    /// Whether it can inject that fault. A request for any other is refused before anything is loaded: a fault that is
+    /// silently ignored would make a detector look proven.
+    fn supports_fault(&self, kind: FaultKind) -> bool;
+
+    /// Finds, plans and loads the model: phases `resolve`, `plan` and `load`, each announced through `context`.
+    ///
+    /// # Errors
+    /// When the model, the placement or the machine does not allow it.
+    fn open(&self, request: &WorkerRequest, context: &mut Context) -> Result<Box<dyn Session>, WorkerFailure>;
+}
+
+/// A loaded model with its prompt.
+pub trait Session {
+    /// Generates once, from an empty cache: phases `prefill` and `decode`.
+    ///
+    /// # Errors
+    /// When the generation cannot be completed.
+    fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure>;
+
+    /// Weights, cache and peak per device so far, read back from what is allocated.
+    fn memory(&self) -> Vec<MemoryFigure>;
+}

@@ -1,0 +1,214 @@
+//! From a requested placement to a device for every module.
+//!
+//! The request is resolved against a module tree and the devices that are there, without touching a weight. Strategies
+//! are answered by the planner in `placebench-core`; maps that people write are checked here, because engines place
+//! whole modules (embedding, layers, norm, head) and nothing smaller.
+
+mod manual;
+mod strategy;
+#[cfg(test)]
+mod tests;
+mod warnings;
+
+use placebench_core::device::{DeviceBytes, DeviceId};
+use placebench_core::module_tree::ModuleTree;
+use placebench_core::outcome::FailureClass;
+use placebench_core::placement::{DeviceMapRequest, PlacementRequest};
+use placebench_core::planner::{Amount, along, expand_to_tensors};
+use placebench_core::protocol::PlannedPlacement;
+use placebench_core::units::Bytes;
+use thiserror::Error;
+
+/// A placement with a device for every module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// What is announced.
+    pub planned: PlannedPlacement,
+    /// Every module in order of execution, with the device its weights belong on.
+    pub modules: Vec<(String, DeviceId)>,
+}
+
+/// What the planner may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Devices of the request that are there, each with what may be allocated on it, where that is limited.
+    pub devices: Vec<(DeviceId, Option<Bytes>)>,
+    /// All GPUs of the machine with their free memory; looked at only where no budget and no logical device is given.
+    pub gpus: Vec<(DeviceId, Bytes)>,
+    /// Free memory of the host.
+    pub host_bytes: Option<Bytes>,
+}
+
+impl Machine {
+    /// What may be allocated on a device; `None` where it is unlimited or not there.
+    #[must_use]
+    pub fn budget(&self, device: &DeviceId) -> Option<Bytes> {
+        self.devices
+            .iter()
+            .find(|(id, _)| id == device)
+            .and_then(|(_, budget)| *budget)
+    }
+}
+
+/// Why a placement cannot be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// A key that names nothing in the model.
+    #[error("the device map names `{key}`, which is no module of the model{}; there are: {available}", suggestion(nearest.as_deref()))]
+    UnknownModule {
+        /// The key as written.
+        key: String,
+        /// The module with the nearest name.
+        nearest: Option<String>,
+        /// All modules, layers as a range.
+        available: String,
+    },
+    /// A key below what is placed as a whole.
+    #[error("the device map names `{key}`, a part of {module}, which is placed as a whole: name {module} instead")]
+    InsideModule {
+        /// The key as written.
+        key: String,
+        /// The module it is inside of.
+        module: String,
+    },
+    /// A range that is no range.
+    #[error(
+        "the device map names `{key}`: a range of layers is written `model.layers.FIRST-LAST` with FIRST not above LAST"
+    )]
+    BadRange {
+        /// The key as written.
+        key: String,
+    },
+    /// Two keys of the same rank name the same module.
+    #[error("the device map gives {module} twice: by `{first}` and by `{second}`")]
+    Overlap {
+        /// The module.
+        module: String,
+        /// The key that named it first.
+        first: String,
+        /// The key that named it again.
+        second: String,
+    },
+    /// Modules without a device.
+    #[error("the device map gives no device for {}; there are: {available}", missing.join(", "))]
+    Uncovered {
+        /// The modules, layers as ranges.
+        missing: Vec<String>,
+        /// All modules, layers as a range.
+        available: String,
+    },
+    /// The planner refuses.
+    #[error("the planner refuses: {0}")]
+    Planner(#[from] placebench_core::planner::PlanError),
+}
+
+impl PlanError {
+    /// The class in the protocol.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        FailureClass::PlacementInvalid
+    }
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest
+        .map(|name| format!(" (did you mean `{name}`?)"))
+        .unwrap_or_default()
+}
+
+/// The devices a request names, in its own order: those that have to be opened.
+#[must_use]
+pub fn devices_named(request: &PlacementRequest) -> Vec<DeviceId> {
+    let mut named: Vec<DeviceId> = match &request.device_map {
+        DeviceMapRequest::Strategy(_) => Vec::new(),
+        DeviceMapRequest::Single(device) => vec![device.clone()],
+        DeviceMapRequest::Manual(map) => map.iter().map(|(_, device)| device.clone()).collect(),
+    };
+    if let (DeviceMapRequest::Strategy(_), Some(budgets)) = (&request.device_map, &request.max_memory) {
+        named.extend(budgets.iter().map(|(device, _)| device.clone()));
+    }
+    named
+}
+
+/// Gives every module a device. `modules` are paths in order of execution.
+///
+/// # Errors
+/// When the request does not fit the model or the machine.
+pub fn resolve(
+    request: &PlacementRequest,
+    machine: &Machine,
+    tree: &ModuleTree,
+    modules: &[String],
+) -> Result<Resolved, PlanError> {
+    let (device_map, budgets, mut warnings) = match &request.device_map {
+        DeviceMapRequest::Single(device) => (vec![(String::new(), device.clone())], Vec::new(), Vec::new()),
+        DeviceMapRequest::Manual(map) => (manual::expand(map, tree, modules)?, Vec::new(), Vec::new()),
+        DeviceMapRequest::Strategy(name) => {
+            let answer = strategy::plan(*name, request.max_memory.as_deref(), machine, tree)?;
+            (answer.device_map, answer.budgets, answer.warnings)
+        }
+    };
+    let placed = along(modules, &device_map).ok_or_else(|| {
+        let covered = |module: &&String| along(std::slice::from_ref(*module), &device_map).is_none();
+        PlanError::Uncovered {
+            missing: manual::ranges(modules.iter().filter(covered)),
+            available: manual::ranges(modules.iter()).join(", "),
+        }
+    })?;
+    let weights_bytes = weights_per_device(tree, &device_map, &placed);
+    warnings.extend(warnings::about(
+        request,
+        machine,
+        tree,
+        &placed,
+        &weights_bytes,
+        &budgets,
+    ));
+    Ok(Resolved {
+        planned: PlannedPlacement {
+            device_map,
+            budgets,
+            weights_bytes,
+            warnings,
+        },
+        modules: placed,
+    })
+}
+
+/// Bytes of the weights on each device, in order of execution. A tied tensor counts once on every device that needs it.
+fn weights_per_device(
+    tree: &ModuleTree,
+    map: &[(String, DeviceId)],
+    placed: &[(String, DeviceId)],
+) -> Vec<DeviceBytes> {
+    let mut totals: Vec<(DeviceId, Amount)> = Vec::new();
+    for (_, device) in placed {
+        if !totals.iter().any(|(known, _)| known == device) {
+            totals.push((device.clone(), Amount::ZERO));
+        }
+    }
+    let mut add = |device: &DeviceId, amount: Amount| {
+        if let Some((_, total)) = totals.iter_mut().find(|(known, _)| known == device) {
+            *total += amount;
+        }
+    };
+    let located = expand_to_tensors(tree, map);
+    for ((name, device), tensor) in located.iter().zip(tree.tensors()) {
+        if tensor.kind.is_stored()
+            && !warnings::is_tied_to_an_earlier(tree, name)
+            && let Some(device) = device
+        {
+            add(device, tensor.bytes);
+            for other in warnings::other_homes_of_tied(tree, name, device, placed) {
+                add(&other, tensor.bytes);
+            }
+        }
+    }
+    totals
+        .into_iter()
+        .map(|(device, bytes)| DeviceBytes {
+            device,
+            bytes: Bytes(bytes.whole_bytes()),
+        })
+        .collect()
+}

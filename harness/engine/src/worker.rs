@@ -1,0 +1,160 @@
+//! The worker's main: one request in, events out.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
+use placebench_core::protocol::{BREADCRUMB_ENV, EventKind, PROTOCOL_VERSION, SUPERVISOR_PID_ENV, WorkerRequest};
+use rustix::process::Signal;
+
+use crate::breadcrumb::BreadcrumbWriter;
+use crate::context::Context;
+use crate::faults::FaultPlan;
+use crate::{Engine, Session};
+
+/// `debug` or `release`: how this binary was built.
+#[must_use]
+pub fn build_profile() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+/// Carries out the request on standard input with one of `engines`, and returns the process's exit code: 0 when it
+/// succeeded, 1 when it reported a failure, 2 when it could not even start.
+#[must_use]
+pub fn run(engines: &[&'static dyn Engine]) -> u8 {
+    let sink = match prepare_process() {
+        Ok(sink) => sink,
+        Err(error) => return complain(&format!("placebench worker: {error}")),
+    };
+    let mut text = String::new();
+    if let Err(error) = std::io::stdin().read_to_string(&mut text) {
+        return complain(&format!("placebench worker: no request on standard input: {error}"));
+    }
+    let request: WorkerRequest = match serde_json::from_str(&text) {
+        Ok(request) => request,
+        Err(error) => return complain(&format!("placebench worker: the request cannot be read: {error}")),
+    };
+    let breadcrumb = std::env::var_os(BREADCRUMB_ENV)
+        .map(PathBuf::from)
+        .and_then(|path| BreadcrumbWriter::open(&path).ok())
+        .unwrap_or_else(BreadcrumbWriter::unread);
+    let mut context = Context::new(sink, breadcrumb, FaultPlan::new(request.faults.clone()));
+    match catch_unwind(AssertUnwindSafe(|| carry_out(engines, &request, &mut context))) {
+        Ok(Ok(())) => {
+            context.emit(EventKind::Done);
+            0
+        }
+        Ok(Err(failure)) => {
+            context.emit(EventKind::Error { failure });
+            1
+        }
+        Err(panic) => {
+            let failure = context.failure(
+                FailureClass::Panic,
+                format!("the engine panicked: {}", panic_text(panic.as_ref())),
+            );
+            context.emit(EventKind::Error { failure });
+            1
+        }
+    }
+}
+
+/// Keeps stray prints out of the event stream and ties this process's life to the supervisor's.
+fn prepare_process() -> std::io::Result<Box<dyn Write>> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The supervisor may have died before the line above.
+    let expected: Option<i32> = std::env::var(SUPERVISOR_PID_ENV).ok().and_then(|pid| pid.parse().ok());
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if expected.is_some() && expected != parent {
+        return Err(std::io::Error::other("the supervisor is gone"));
+    }
+    let events: OwnedFd = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(std::io::stderr())?;
+    Ok(Box::new(std::fs::File::from(events)))
+}
+
+fn carry_out(
+    engines: &[&'static dyn Engine],
+    request: &WorkerRequest,
+    context: &mut Context,
+) -> Result<(), WorkerFailure> {
+    let invalid = |context: &Context, message: String| Err(context.failure(FailureClass::RequestInvalid, message));
+    if request.protocol != PROTOCOL_VERSION {
+        return invalid(
+            context,
+            format!(
+                "the supervisor speaks protocol {}, this worker {PROTOCOL_VERSION}",
+                request.protocol
+            ),
+        );
+    }
+    let Some(engine) = engines.iter().find(|engine| engine.name() == request.engine) else {
+        let names: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
+        return invalid(
+            context,
+            format!(
+                "no engine `{}` in this build; it has: {}",
+                request.engine,
+                names.join(", ")
+            ),
+        );
+    };
+    context.emit(EventKind::Hello {
+        protocol: PROTOCOL_VERSION,
+        engine: engine.name().to_owned(),
+        versions: engine.versions(),
+        profile: build_profile().to_owned(),
+    });
+    if let Some(fault) = request.faults.iter().find(|fault| !engine.supports_fault(fault.kind)) {
+        return invalid(
+            context,
+            format!(
+                "engine `{}` cannot inject the fault `{}`",
+                engine.name(),
+                fault.kind.as_str()
+            ),
+        );
+    }
+    let mut session = engine.open(request, context)?;
+    generate_all(session.as_mut(), request, context)
+}
+
+fn generate_all(
+    session: &mut dyn Session,
+    request: &WorkerRequest,
+    context: &mut Context,
+) -> Result<(), WorkerFailure> {
+    context.phase(Phase::Prepare);
+    for generation in 0..request.warmup.saturating_add(request.repetitions) {
+        let warmup = generation < request.warmup;
+        context.begin_generation(generation, warmup);
+        let result = session.generate(context);
+        // Also after a failure: the peak at the time memory ran out is what the reader wants to see.
+        for figure in session.memory() {
+            context.emit(EventKind::Memory(figure));
+        }
+        context.phase(Phase::Finish);
+        context.emit(EventKind::Finished {
+            generation,
+            warmup,
+            result: result?,
+        });
+    }
+    Ok(())
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+/// Standard error is all that is left to a worker that cannot speak the protocol.
+fn complain(message: &str) -> u8 {
+    drop(writeln!(std::io::stderr(), "{message}"));
+    2
+}
