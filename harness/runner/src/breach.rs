@@ -1,0 +1,84 @@
+//! How a worker can break the protocol, in words.
+
+use placebench_core::protocol::{EventKind, PROTOCOL_VERSION};
+
+use crate::pipes::MAX_LINE_BYTES;
+
+/// Characters of an offending line that are quoted.
+const QUOTED_CHARS: usize = 120;
+
+/// How a worker broke the protocol. Quotations are escaped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Breach {
+    #[error("a line of more than {MAX_LINE_BYTES} bytes")]
+    TooLong,
+    #[error("its events end in the middle of a line: {0}")]
+    HalfLine(String),
+    #[error("a line that is not UTF-8: {0}")]
+    NotUtf8(String),
+    #[error("a line that is no event ({reason}): {line}")]
+    NotAnEvent { line: String, reason: String },
+    #[error("it speaks protocol {worker}, this program {PROTOCOL_VERSION}")]
+    Version { worker: u32 },
+    #[error("`{event}` before `hello`")]
+    BeforeHello { event: &'static str },
+    #[error("a second `hello`")]
+    SecondHello,
+    #[error("`{event}` after `{end}`")]
+    AfterEnd { event: &'static str, end: &'static str },
+    #[error("`{event}` of generation {got} where {expected} was expected")]
+    Order {
+        event: &'static str,
+        got: u32,
+        expected: String,
+    },
+    #[error("token {got} of generation {generation} where token {expected} was expected")]
+    TokenOrder { generation: u32, got: u32, expected: usize },
+    #[error("generation {generation} was started with warmup = {started} and finished with warmup = {finished}")]
+    WarmupChanged {
+        generation: u32,
+        started: bool,
+        finished: bool,
+    },
+    #[error("generation {generation} has {ids} tokens and {stamps} stamps")]
+    Stamps { generation: u32, ids: usize, stamps: usize },
+    #[error(
+        "`done` after {warmups} of {warmups_asked} warm-ups and {measured} of {measured_asked} measured generations"
+    )]
+    Incomplete {
+        warmups: u32,
+        warmups_asked: u32,
+        measured: u32,
+        measured_asked: u32,
+    },
+    #[error("it ended with exit code 0 without `done`")]
+    Silent,
+}
+
+/// The name of an event on the wire.
+pub(crate) fn name(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Hello { .. } => "hello",
+        EventKind::Phase { .. } => "phase",
+        EventKind::Devices { .. } => "devices",
+        EventKind::Planned(_) => "planned",
+        EventKind::Places { .. } => "places",
+        EventKind::Loaded { .. } => "loaded",
+        EventKind::Started { .. } => "started",
+        EventKind::Token { .. } => "token",
+        EventKind::Finished { .. } => "finished",
+        EventKind::Memory(_) => "memory",
+        EventKind::Done => "done",
+        EventKind::Error { .. } => "error",
+    }
+}
+
+/// The beginning of a line, safe to show anywhere.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
+    // A few times as many bytes as characters, so that a huge line is not decoded as a whole.
+    let start = &bytes[..bytes.len().min(4 * QUOTED_CHARS)];
+    let text = String::from_utf8_lossy(start);
+    let shown: String = text.chars().take(QUOTED_CHARS).collect();
+    let more = if shown.len() < bytes.len() { "…" } else { "" };
+    format!("\"{}{more}\"", shown.escape_debug())
+}

@@ -1,0 +1,34 @@
+//! Processes and files: everything of placebench that has an effect on the host.
+//!
+//! [`run::run`] takes cases in order, [`supervisor::run_attempt`] runs one of their attempts in a child process under
+//! deadlines and turns whatever happens into a record, [`store::RunFolder`] keeps the records, [`snapshot`] the approved
+//! texts. The crate knows neither candle nor what a worker computes: it speaks the worker protocol of
+//! `placebench-core` and nothing else. It prints nothing and judges nothing.
+//!
+//! Read [`supervisor`] first.
+
+mod breach;
+pub mod breadcrumb;
+pub mod cancel;
+pub mod environment;
+mod event_log;
+mod files;
+#[cfg(test)]
+mod fixture;
+mod ladder;
+mod lines;
+mod memory;
+mod outcome;
+mod pipes;
+pub mod run;
+pub mod schedule;
+pub mod slug;
+pub mod snapshot;
+mod stderr;
+pub mod store;
+mod supervision;
+pub mod supervisor;
+mod sys;
+mod transcript;
+mod watchdog;
+pub mod worker_env;

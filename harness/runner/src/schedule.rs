@@ -1,0 +1,193 @@
+//! In which order attempts are made.
+//!
+//! A machine warms up, throttles and gets busy while a run goes on. So the placements of a prompt take turns, and each
+//! round goes through them the other way round (A B B A): a steady drift then falls on all of them alike. Which of them
+//! comes first is drawn from the run's seed.
+
+use placebench_core::record::{CaseSpec, Isolation};
+
+/// One child process to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Index of the case.
+    pub case: usize,
+    /// Number of the attempt within the case, from 0.
+    pub attempt: u32,
+    /// Measured generations in this process.
+    pub repetitions: u32,
+}
+
+/// The attempts of all cases. The same cases and seed give the same order.
+#[must_use]
+pub fn schedule(cases: &[CaseSpec], seed: u64) -> Vec<Slot> {
+    let mut random = SplitMix64(seed);
+    let mut slots = Vec::new();
+    for mut group in groups(cases) {
+        shuffle(&mut group, &mut random);
+        let rounds = group.iter().map(|&case| attempts_of(&cases[case])).max().unwrap_or(0);
+        for round in 0..rounds {
+            let slots_of_round = group
+                .iter()
+                .filter(|&&case| round < attempts_of(&cases[case]))
+                .map(|&case| Slot {
+                    case,
+                    attempt: round,
+                    repetitions: repetitions_in_one(&cases[case]),
+                });
+            if round.is_multiple_of(2) {
+                slots.extend(slots_of_round);
+            } else {
+                slots.extend(slots_of_round.rev());
+            }
+        }
+    }
+    slots
+}
+
+/// How many processes a case takes.
+#[must_use]
+pub fn attempts_of(case: &CaseSpec) -> u32 {
+    match case.measure.isolation {
+        Isolation::Process => case.measure.repetitions.max(1),
+        Isolation::Shared => 1,
+    }
+}
+
+fn repetitions_in_one(case: &CaseSpec) -> u32 {
+    match case.measure.isolation {
+        Isolation::Process => case.measure.repetitions.min(1),
+        Isolation::Shared => case.measure.repetitions,
+    }
+}
+
+/// Cases of the same scenario and prompt, in the order in which they first appear.
+fn groups(cases: &[CaseSpec]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<((&str, &str), Vec<usize>)> = Vec::new();
+    for (index, case) in cases.iter().enumerate() {
+        let key = (case.scenario.as_str(), case.prompt.as_str());
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) => group.push(index),
+            None => groups.push((key, vec![index])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// Fisher and Yates.
+fn shuffle(items: &mut [usize], random: &mut SplitMix64) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, random.below(last + 1));
+    }
+}
+
+/// Steele, Lea and Flood's generator (2014): small, and the same on every machine and release.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; the bias of the multiplication is below one in 2^32 for any number of placements.
+    fn below(&mut self, bound: usize) -> usize {
+        let scaled = (u128::from(self.next()) * bound as u128) >> 64;
+        usize::try_from(scaled).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use placebench_core::record::MeasureSpec;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn case(scenario: &str, placement: &str, repetitions: u32, isolation: Isolation) -> CaseSpec {
+        CaseSpec {
+            case: format!("{scenario}/p/{placement}"),
+            scenario: scenario.to_owned(),
+            placement: placement.to_owned(),
+            measure: MeasureSpec {
+                warmup: 1,
+                repetitions,
+                isolation,
+            },
+            ..fixture::case()
+        }
+    }
+
+    #[test]
+    fn rounds_alternate() {
+        let cases = ["a", "b", "c"].map(|name| case("s", name, 4, Isolation::Process));
+        let order: Vec<usize> = schedule(&cases, 7).iter().map(|slot| slot.case).collect();
+        let first: Vec<usize> = order[..3].to_vec();
+        let back: Vec<usize> = first.iter().rev().copied().collect();
+        assert_eq!(order, [first.clone(), back.clone(), first, back].concat());
+    }
+
+    #[test]
+    fn one_process_can_do_all_repetitions() {
+        let cases = [
+            case("s", "a", 6, Isolation::Shared),
+            case("s", "b", 2, Isolation::Process),
+        ];
+        let mut slots = schedule(&cases, 0);
+        slots.sort_by_key(|slot| (slot.case, slot.attempt));
+        let slot = |case, attempt, repetitions| Slot {
+            case,
+            attempt,
+            repetitions,
+        };
+        assert_eq!(slots, [slot(0, 0, 6), slot(1, 0, 1), slot(1, 1, 1)]);
+    }
+
+    #[test]
+    fn scenarios_stay_together_and_the_seed_decides_who_is_first() {
+        let cases: Vec<CaseSpec> = ["s", "t", "s", "t"]
+            .iter()
+            .zip(["a", "a", "b", "b"])
+            .map(|(scenario, placement)| case(scenario, placement, 1, Isolation::Process))
+            .collect();
+        let firsts: HashSet<usize> = (0..64).map(|seed| schedule(&cases, seed)[0].case).collect();
+        assert_eq!(firsts, HashSet::from([0, 2]));
+        for seed in 0..64 {
+            let order: Vec<usize> = schedule(&cases, seed).iter().map(|slot| slot.case % 2).collect();
+            assert_eq!(order, [0, 0, 1, 1]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_attempt_once_in_order_and_balanced(
+            placements in 1_usize..6, rounds in 1_u32..9, seed: u64, scenarios in 1_usize..4
+        ) {
+            let cases: Vec<CaseSpec> = (0..scenarios)
+                .flat_map(|s| (0..placements).map(move |p| (s, p)))
+                .map(|(s, p)| case(&format!("s{s}"), &format!("p{p}"), rounds, Isolation::Process))
+                .collect();
+            let slots = schedule(&cases, seed);
+            prop_assert_eq!(&slots, &schedule(&cases, seed));
+            prop_assert_eq!(slots.len(), cases.len() * rounds as usize);
+            for index in 0..cases.len() {
+                let attempts: Vec<u32> = slots.iter().filter(|s| s.case == index).map(|s| s.attempt).collect();
+                prop_assert_eq!(attempts, (0..rounds).collect::<Vec<_>>());
+            }
+            // Over each pair of rounds every placement has the same mean position.
+            for start in (0..slots.len()).step_by(placements) {
+                let round = slots[start].attempt;
+                if round.is_multiple_of(2) && round + 1 < rounds {
+                    let pair = &slots[start..start + 2 * placements];
+                    for (position, slot) in pair.iter().enumerate().take(placements) {
+                        let mirror = pair.len() - 1 - position;
+                        prop_assert_eq!(pair[mirror].case, slot.case);
+                    }
+                }
+            }
+        }
+    }
+}

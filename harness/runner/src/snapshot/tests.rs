@@ -1,0 +1,213 @@
+//! Snapshots survive their file, and insta reads the same in them as we do.
+
+use insta::internals::SnapshotContents;
+use proptest::prelude::*;
+
+use super::*;
+
+const KEY: SnapshotKey<'_> = SnapshotKey {
+    scenario: "smoke/tiny",
+    prompt: "story",
+    device_class: "cpu",
+};
+
+const ORIGIN: SnapshotOrigin<'_> = SnapshotOrigin {
+    source: "scenarios/smoke/tiny.toml",
+    case: "smoke/tiny/story/auto",
+    model: "tiny \"quoted\": \u{1b}[31m",
+};
+
+fn content(text: &str) -> SnapshotContent {
+    SnapshotContent {
+        text: text.into(),
+        token_ids: vec![1, 2, 300],
+        finish_reason: FinishReason::Length,
+    }
+}
+
+fn pend(dir: &Path, key: &SnapshotKey<'_>, text: &str) -> PathBuf {
+    write_pending(dir, key, &content(text), &ORIGIN, SnapshotPolicy::WritePending)
+        .unwrap()
+        .unwrap()
+}
+
+#[test]
+fn the_file_is_what_a_person_reviews() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = pend(dir.path(), &KEY, "Once upon a time\nthere was a GPU.");
+    assert_eq!(path, dir.path().join("smoke__tiny/story@cpu.snap.new"));
+    insta::assert_snapshot!(fs::read_to_string(path).unwrap(), @r#"
+    ---
+    source: "scenarios/smoke/tiny.toml"
+    description: "model tiny \"quoted\": \u001b[31m"
+    expression: "smoke/tiny/story/auto"
+    ---
+    Once upon a time
+    there was a GPU.
+
+    token_ids: [1, 2, 300]
+    finish_reason: length
+    "#);
+}
+
+#[test]
+fn insta_reads_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = pend(dir.path(), &KEY, "\n---\nsource: not me\n---\n\r\n \u{1b}[0m end \n\n");
+    let snapshot = insta::Snapshot::from_file(&path).unwrap();
+    assert_eq!(snapshot.metadata().source(), Some(ORIGIN.source));
+    assert_eq!(snapshot.metadata().expression(), Some(ORIGIN.case));
+    assert_eq!(
+        snapshot.metadata().description(),
+        Some("model tiny \"quoted\": \u{1b}[31m")
+    );
+    let SnapshotContents::Text(text) = snapshot.contents() else {
+        panic!("not a text")
+    };
+    let file = fs::read_to_string(&path).unwrap();
+    let body = file.splitn(3, "---\n").nth(2).unwrap();
+    assert_eq!(text.to_string(), body.trim_end());
+}
+
+#[test]
+fn what_insta_writes_when_it_accepts_is_read_back() {
+    // As `cargo insta` does it: read the pending file, write the approved one, in insta's own spelling.
+    let dir = tempfile::tempdir().unwrap();
+    let text = "\n\ta line\\u{1b}\n\r\nlast  \n\n";
+    let path = pend(dir.path(), &KEY, text);
+    let snapshot = insta::Snapshot::from_file(&path).unwrap();
+    let SnapshotContents::Text(body) = snapshot.contents() else {
+        panic!("not a text")
+    };
+    let accepted = format!("---\nsource: scenarios/x.toml\nexpression: a/b/c\n---\n{body}\n");
+    fs::write(approved_of(&path).unwrap(), accepted).unwrap();
+    assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content(text));
+}
+
+#[test]
+fn nothing_that_acts_on_a_terminal_is_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = pend(dir.path(), &KEY, "\u{1b}]0;x\u{7}\u{202e}\u{200b}\u{9b}\r\0\u{feff}");
+    let file = fs::read_to_string(path).unwrap();
+    assert!(!file.contains(is_unseen), "{file:?}");
+}
+
+#[test]
+fn review_moves_or_removes_the_pending_file() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(load(dir.path(), &KEY).unwrap(), None);
+    let approved = accept(&pend(dir.path(), &KEY, "first")).unwrap();
+    let loaded = load(dir.path(), &KEY).unwrap().unwrap();
+    assert_eq!((loaded.path, loaded.content), (approved.clone(), content("first")));
+
+    let second = pend(dir.path(), &KEY, "second");
+    let pending = list_pending(dir.path()).unwrap();
+    assert_eq!(
+        pending,
+        [Pending {
+            path: second.clone(),
+            approved_path: approved,
+            new: content("second"),
+            old: Some(content("first")),
+        }]
+    );
+    reject(&second).unwrap();
+    assert_eq!(list_pending(dir.path()).unwrap(), []);
+    assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content("first"));
+}
+
+#[test]
+fn only_pending_snapshots_are_reviewed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = pend(dir.path(), &KEY, "x");
+    let approved = accept(&path).unwrap();
+    for other in [approved.as_path(), Path::new("Cargo.toml"), Path::new(".snap.new")] {
+        assert!(matches!(accept(other), Err(SnapshotError::NotPending { .. })));
+        assert!(matches!(reject(other), Err(SnapshotError::NotPending { .. })));
+    }
+    assert!(approved.exists());
+    assert!(matches!(accept(&path), Err(SnapshotError::Io { .. })), "it is gone");
+}
+
+#[test]
+fn a_malformed_pending_file_is_not_approved() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.snap.new");
+    for bad in [
+        "",
+        "no header\n\ntoken_ids: []\nfinish_reason: eos\n",
+        "---\nsource: x\n---\ntext\n\ntoken_ids: [1]\n",
+        "---\nsource: x\n---\ntext\n\nfinish_reason: eos\n",
+        "---\nsource: x\n---\ntext\ntoken_ids: [1]\nfinish_reason: eos\n",
+        "---\nsource: x\n---\ntext\n\ntoken_ids: [-1]\nfinish_reason: eos\n",
+        "---\nsource: x\n---\ntext\n\ntoken_ids: [1]\nfinish_reason: never\n",
+        "---\nsource: x\n---\n\\u{zz}\n\ntoken_ids: [1]\nfinish_reason: eos\n",
+    ] {
+        fs::write(&path, bad).unwrap();
+        let error = accept(&path).unwrap_err();
+        assert!(matches!(error, SnapshotError::Malformed { .. }), "{bad:?}: {error}");
+    }
+}
+
+#[test]
+fn a_device_class_goes_before_the_file_for_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let gpu = SnapshotKey {
+        device_class: "cuda-sm90",
+        ..KEY
+    };
+    let cpu_file = accept(&pend(dir.path(), &KEY, "on the cpu")).unwrap();
+    assert_eq!(
+        load(dir.path(), &gpu).unwrap(),
+        None,
+        "texts of one class say nothing about another"
+    );
+    fs::rename(cpu_file, dir.path().join("smoke__tiny/story.snap")).unwrap();
+    assert_eq!(load(dir.path(), &gpu).unwrap().unwrap().content.text, "on the cpu");
+    accept(&pend(dir.path(), &gpu, "on the gpu")).unwrap();
+    assert_eq!(load(dir.path(), &gpu).unwrap().unwrap().content.text, "on the gpu");
+    assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content.text, "on the cpu");
+}
+
+#[test]
+fn a_build_machine_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = SnapshotPolicy::from_ci(Some("true"));
+    let written = write_pending(dir.path(), &KEY, &content("x"), &ORIGIN, policy).unwrap();
+    assert_eq!(written, None);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    for person in [None, Some(""), Some("0"), Some("false")] {
+        assert_eq!(SnapshotPolicy::from_ci(person), SnapshotPolicy::WritePending);
+    }
+}
+
+#[test]
+fn a_pending_file_that_is_no_longer_needed_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    pend(dir.path(), &KEY, "x");
+    assert!(discard_pending(dir.path(), &KEY).unwrap());
+    assert!(!discard_pending(dir.path(), &KEY).unwrap());
+}
+
+#[test]
+fn hostile_names_stay_in_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = SnapshotKey {
+        scenario: "../../outside",
+        prompt: "../../../outside",
+        device_class: "/",
+    };
+    let path = pend(dir.path(), &key, "x");
+    assert_eq!(path.parent().unwrap().parent().unwrap(), dir.path());
+    assert!(!path.to_str().unwrap().contains(".."));
+}
+
+proptest! {
+    #[test]
+    fn any_text_survives(text in "(\\PC|[\n\r\t\u{1b}\\\\{}u]|---|token_ids: \\[\\]|\\\\u\\{1b\\}){0,40}") {
+        let file = render(&content(&text), &ORIGIN);
+        prop_assert_eq!(parse(&file), Ok(content(&text)));
+        // Also through a checkout that changes line ends.
+        prop_assert_eq!(parse(&file.replace('\n', "\r\n")), Ok(content(&text)));
+    }
+}

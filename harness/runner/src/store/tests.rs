@@ -1,0 +1,237 @@
+//! The folder of a run survives being killed, being written twice, and being read by another version.
+
+use std::io::Write;
+
+use placebench_core::exit_code::ExitCode;
+use placebench_core::outcome::Outcome;
+use placebench_core::record::{Environment, Tool};
+
+use super::*;
+use crate::fixture;
+use crate::supervisor::{INTERRUPTED, attempt_without_process};
+
+fn info(run_id: &str) -> RunInfo {
+    RunInfo {
+        schema_version: RECORD_VERSION,
+        run_id: run_id.into(),
+        started_at: "2026-11-22T14:00:00.000Z".into(),
+        tool: Tool {
+            name: "placebench".into(),
+            version: "0.1.0".into(),
+            profile: "debug".into(),
+        },
+        environment: Environment::default(),
+        arguments: vec!["run".into()],
+        seed: 7,
+        cases: vec![fixture::case()],
+    }
+}
+
+fn attempt(number: u32, outcome: Outcome) -> Attempt {
+    attempt_without_process(&fixture::case(), number, "2026-11-22T14:00:00.000Z".into(), outcome)
+}
+
+fn interrupted(number: u32) -> Attempt {
+    let reason = INTERRUPTED.to_owned();
+    attempt(number, Outcome::Skipped { reason, hint: None })
+}
+
+/// A run with two attempts, let go of.
+fn finished_run(dir: &Path) -> PathBuf {
+    let mut folder = RunFolder::create(dir, &info("20261122T140000Z-0001")).unwrap();
+    folder.append(&attempt(0, Outcome::Completed)).unwrap();
+    folder.append(&attempt(1, Outcome::Completed)).unwrap();
+    folder.path().to_owned()
+}
+
+fn tear(run: &Path) {
+    let mut file = OpenOptions::new().append(true).open(run.join(ATTEMPTS_FILE)).unwrap();
+    file.write_all(b"{\"case\":\"smo").unwrap();
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    let parts = read(&run).unwrap();
+    assert_eq!(parts.info, info("20261122T140000Z-0001"));
+    assert_eq!(
+        parts.attempts,
+        [attempt(0, Outcome::Completed), attempt(1, Outcome::Completed)]
+    );
+    assert_eq!(parts.warnings, Vec::<String>::new());
+    assert!(parts.done().contains(&(fixture::case().case, 1)));
+    assert!(run.join(EVENTS_FOLDER).is_dir());
+}
+
+#[test]
+fn every_attempt_is_there_before_the_next_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut folder = RunFolder::create(dir.path(), &info("a")).unwrap();
+    for number in 0..3 {
+        folder.append(&attempt(number, Outcome::Completed)).unwrap();
+        assert_eq!(read(folder.path()).unwrap().attempts.len(), number as usize + 1);
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_reported_and_then_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    tear(&run);
+    let parts = read(&run).unwrap();
+    assert_eq!(parts.attempts.len(), 2);
+    assert!(parts.warnings[0].contains("is torn (12 bytes)"), "{:?}", parts.warnings);
+
+    let (mut folder, parts) = RunFolder::resume(&run).unwrap();
+    assert_eq!((parts.attempts.len(), parts.warnings.len()), (2, 1));
+    folder.append(&attempt(2, Outcome::Completed)).unwrap();
+    let parts = read(&run).unwrap();
+    assert_eq!((parts.attempts.len(), parts.warnings.len()), (3, 0));
+}
+
+#[test]
+fn damage_elsewhere_is_an_error_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    tear(&run);
+    fs::write(
+        run.join(ATTEMPTS_FILE),
+        [fs::read(run.join(ATTEMPTS_FILE)).unwrap(), b"\n".to_vec()].concat(),
+    )
+    .unwrap();
+    let error = read(&run).unwrap_err();
+    assert!(matches!(error, StoreError::Malformed { line: 3, .. }), "{error}");
+}
+
+#[test]
+fn an_interrupted_attempt_is_made_again_and_gives_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    let (mut folder, _) = RunFolder::resume(&run).unwrap();
+    folder.append(&interrupted(2)).unwrap();
+    let parts = read(&run).unwrap();
+    assert_eq!(parts.attempts.len(), 3);
+    assert!(!parts.done().contains(&(fixture::case().case, 2)));
+    folder.append(&attempt(2, Outcome::Completed)).unwrap();
+    let parts = read(&run).unwrap();
+    assert_eq!(parts.attempts.len(), 3);
+    assert_eq!(parts.attempts[2].outcome, Outcome::Completed);
+    assert_eq!(parts.done().len(), 3);
+}
+
+#[test]
+fn two_processes_do_not_write_one_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), &info("a")).unwrap();
+    let error = RunFolder::resume(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    let path = folder.path().to_owned();
+    drop(folder);
+    assert!(RunFolder::resume(&path).is_ok());
+}
+
+#[test]
+fn a_run_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    finished_run(dir.path());
+    let error = RunFolder::create(dir.path(), &info("20261122T140000Z-0001")).unwrap_err();
+    assert!(matches!(error, StoreError::Exists { .. }), "{error}");
+}
+
+#[test]
+fn a_run_id_is_a_plain_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for bad in ["", "..", "../x", "a/b", "latest", "a\nb"] {
+        let error = RunFolder::create(dir.path(), &info(bad)).unwrap_err();
+        assert!(matches!(error, StoreError::BadRunId { .. }), "{bad:?}: {error}");
+    }
+}
+
+#[test]
+fn another_major_version_is_refused_and_a_minor_one_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    let file = run.join(RUN_FILE);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\"minor\": 0", "\"minor\": 9, \"new_field\": true")).unwrap();
+    assert_eq!(read(&run).unwrap().info.schema_version.minor, 9);
+    fs::write(&file, text.replace("\"major\": 1", "\"major\": 2")).unwrap();
+    let message = read(&run).unwrap_err().to_string();
+    assert!(
+        message.contains("has record format 2.0, this program reads 1.x"),
+        "{message}"
+    );
+    // Even where nothing else of it can be understood.
+    fs::write(&file, r#"{"schema_version":{"major":3,"minor":1}}"#).unwrap();
+    assert!(matches!(read(&run).unwrap_err(), StoreError::Version { .. }));
+}
+
+#[test]
+fn latest_points_at_the_newest_and_survives_a_move() {
+    let dir = tempfile::tempdir().unwrap();
+    let reports = dir.path().join("reports");
+    drop(RunFolder::create(&reports, &info("20261122T140000Z-0001")).unwrap());
+    drop(RunFolder::create(&reports, &info("20261122T140001Z-0002")).unwrap());
+    assert_eq!(
+        fs::read_link(reports.join(LATEST)).unwrap(),
+        Path::new("20261122T140001Z-0002")
+    );
+    let moved = dir.path().join("elsewhere");
+    fs::rename(&reports, &moved).unwrap();
+    assert_eq!(read(&moved.join(LATEST)).unwrap().info.run_id, "20261122T140001Z-0002");
+    let runs = list(&moved).unwrap();
+    assert_eq!(runs.len(), 2, "the link is no run of its own: {runs:?}");
+    assert!(runs[0].ends_with("20261122T140000Z-0001"));
+}
+
+#[test]
+fn runs_are_found_by_path_id_and_latest() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    let run = fs::canonicalize(run).unwrap();
+    for name in [run.to_str().unwrap(), "20261122T140000Z-0001", LATEST] {
+        assert_eq!(locate(dir.path(), name).unwrap(), run, "{name}");
+    }
+    fs::remove_file(dir.path().join(LATEST)).unwrap();
+    fs::write(dir.path().join(LATEST), "20261122T140000Z-0001\n").unwrap();
+    assert_eq!(locate(dir.path(), LATEST).unwrap(), run);
+    assert!(matches!(locate(dir.path(), "nothing"), Err(StoreError::NotARun { .. })));
+    assert_eq!(list(&dir.path().join("nothing")).unwrap(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn verdicts_and_artifacts_are_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), &info("a")).unwrap();
+    assert_eq!(read_verdict(folder.path()).unwrap(), None);
+    let verdict = RunVerdict {
+        schema_version: RECORD_VERSION,
+        run_id: "a".into(),
+        exit: ExitCode::Passed,
+        exit_code: 0,
+        complete: true,
+        cases: Vec::new(),
+    };
+    folder.write_verdict(&verdict).unwrap();
+    assert_eq!(read_verdict(folder.path()).unwrap(), Some(verdict));
+    let plot = folder.write_artifact("plots/latency.png", b"png").unwrap();
+    assert_eq!(fs::read(plot).unwrap(), b"png");
+}
+
+#[test]
+fn hostile_case_names_stay_in_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), &info("a")).unwrap();
+    let events = folder.events_path("../../../etc/passwd");
+    assert_eq!(events.parent().unwrap(), folder.path().join(EVENTS_FOLDER));
+}
+
+#[test]
+fn what_is_no_run_is_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(read(dir.path()), Err(StoreError::NotARun { .. })));
+    let file = dir.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(matches!(RunFolder::resume(&file), Err(StoreError::NotARun { .. })));
+}

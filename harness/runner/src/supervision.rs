@@ -1,0 +1,379 @@
+//! The loop that watches one worker, and what it knows.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use placebench_core::outcome::{Deadline, LastSeen, Outcome};
+use placebench_core::protocol::WorkerRequest;
+use placebench_core::record::Timeouts;
+use placebench_core::units::{Bytes, human_seconds};
+
+use crate::breadcrumb::BreadcrumbPage;
+use crate::cancel::Cancel;
+use crate::event_log::EventLog;
+use crate::ladder::{Ladder, StopLimits, StopStep};
+use crate::lines::Line;
+use crate::memory;
+use crate::outcome::{self, OomKills};
+use crate::pipes::{Listeners, PipeEnd, QUEUE, Signal};
+use crate::stderr::StderrCapture;
+use crate::supervisor::{INTERRUPTED, Observation, SupervisorError};
+use crate::sys::{self, Ended, Group, GroupSignal};
+use crate::transcript::Transcript;
+use crate::watchdog::{Expiry, Progress, Watchdog};
+
+mod record;
+
+pub(crate) use record::Finished;
+
+/// How often the loop looks at the cancel flag and at the peak of the child's memory.
+const TICK: Duration = Duration::from_millis(50);
+/// How long past a deadline news may still come in that was on its way in time.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How long the pipes of a process that has ended may take to close.
+const DRAIN: Duration = Duration::from_millis(100);
+
+/// What is known about a running worker.
+pub(crate) struct Supervision {
+    group: Group,
+    spawned: Instant,
+    stop: StopLimits,
+    listeners: Listeners,
+    watchdog: Watchdog,
+    transcript: Transcript,
+    ladder: Option<Ladder>,
+    judged: Option<Outcome>,
+    exited: Option<(Ended, Instant)>,
+    given_up: bool,
+    events_end: Option<PipeEnd>,
+    stderr: Option<(PipeEnd, StderrCapture)>,
+    peak_rss: Option<Bytes>,
+    next_look: Instant,
+    oom_kills_before: Option<u64>,
+    notes: Vec<String>,
+}
+
+/// Those the loop talks to.
+struct Surroundings<'a> {
+    page: &'a BreadcrumbPage,
+    cancel: &'a Cancel,
+    log: Option<EventLog>,
+    observer: &'a mut dyn FnMut(Observation<'_>),
+}
+
+impl Supervision {
+    /// The process was just started.
+    pub(crate) fn new(
+        stop: StopLimits,
+        limits: Timeouts,
+        request: &WorkerRequest,
+        group: Group,
+        spawned: Instant,
+        listeners: Listeners,
+    ) -> Self {
+        Self {
+            group,
+            spawned,
+            stop,
+            listeners,
+            watchdog: Watchdog::new(limits),
+            transcript: Transcript::new(request),
+            ladder: None,
+            judged: None,
+            exited: None,
+            given_up: false,
+            events_end: None,
+            stderr: None,
+            peak_rss: None,
+            next_look: spawned,
+            oom_kills_before: memory::oom_kills(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Watches until the process has ended, or has been given up. It is not reaped here, and its group not cleared.
+    pub(crate) fn run(
+        mut self,
+        page: &BreadcrumbPage,
+        cancel: &Cancel,
+        log: Option<EventLog>,
+        observer: &mut dyn FnMut(Observation<'_>),
+    ) -> Result<Finished, SupervisorError> {
+        let mut around = Surroundings {
+            page,
+            cancel,
+            log,
+            observer,
+        };
+        while self.exited.is_none() && !self.given_up {
+            self.watch(&mut around)?;
+        }
+        self.drain(&mut around)?;
+        if let Some(log) = &mut around.log {
+            log.flush()?;
+        }
+        let outcome = self.outcome(page);
+        Ok(Finished::new(self, outcome))
+    }
+
+    /// One turn: whatever is due, then whatever comes next.
+    fn watch(&mut self, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        let now = Instant::now();
+        if now >= self.next_look {
+            self.look_at_memory();
+            self.next_look = now + TICK;
+        }
+        if self.ladder.is_none() && around.cancel.is_cancelled() {
+            let interrupted = Outcome::Skipped {
+                reason: INTERRUPTED.to_owned(),
+                hint: None,
+            };
+            self.judge(interrupted, around)?;
+        }
+        self.look_at_deadlines(now, around)?;
+        self.climb(now, around);
+        if self.given_up {
+            return Ok(());
+        }
+        match self
+            .listeners
+            .signals
+            .recv_timeout(self.next_due().saturating_duration_since(now))
+        {
+            Ok(signal) => self.take(signal, around),
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            // Every thread is gone and none has seen the end of the process: nothing more will be heard of it.
+            Err(RecvTimeoutError::Disconnected) => Err(SupervisorError::Wait {
+                pid: self.group.id(),
+                source: std::io::ErrorKind::BrokenPipe.into(),
+            }),
+        }
+    }
+
+    /// When the loop has something to do although nothing comes in.
+    fn next_due(&self) -> Instant {
+        let deadline = match &self.ladder {
+            Some(ladder) => ladder.next_due(),
+            None => self
+                .watchdog
+                .next_deadline()
+                .and_then(|at| self.spawned.checked_add(at + SETTLE)),
+        };
+        deadline.map_or(self.next_look, |deadline| deadline.min(self.next_look))
+    }
+
+    fn look_at_memory(&mut self) {
+        self.peak_rss = self.peak_rss.max(memory::peak_rss(self.group.id()));
+    }
+
+    fn look_at_deadlines(&mut self, now: Instant, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        if self.ladder.is_some() || self.overdue(now).is_none() {
+            return Ok(());
+        }
+        // On a busy machine it may be the supervisor that is late: what has already come in counts.
+        for _ in 0..QUEUE {
+            let Ok(signal) = self.listeners.signals.try_recv() else {
+                break;
+            };
+            self.take(signal, around)?;
+        }
+        if self.exited.is_some() || self.ladder.is_some() {
+            return Ok(());
+        }
+        match self.overdue(now) {
+            Some(expiry) => self.expire(expiry, around),
+            None => Ok(()),
+        }
+    }
+
+    fn overdue(&self, now: Instant) -> Option<Expiry> {
+        let since_spawn = now.saturating_duration_since(self.spawned);
+        self.watchdog.expired(since_spawn.checked_sub(SETTLE)?)
+    }
+
+    fn expire(&mut self, expiry: Expiry, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        if self.transcript.error().is_some() {
+            self.note(format!(
+                "the worker named its failure and did not exit within {}",
+                human_seconds(expiry.limit_s)
+            ));
+            self.ladder = Some(Ladder::new(self.stop, Instant::now()));
+            return Ok(());
+        }
+        let last = self.last_seen(around.page, Instant::now());
+        let outcome = if expiry.deadline == Deadline::Total {
+            Outcome::Timeout {
+                limit_s: expiry.limit_s,
+                last,
+            }
+        } else {
+            Outcome::Stalled {
+                phase: last.phase.unwrap_or_else(|| self.transcript.phase()),
+                deadline: expiry.deadline,
+                limit_s: expiry.limit_s,
+                last,
+                tokens: self.transcript.tokens_made(),
+            }
+        };
+        self.judge(outcome, around)
+    }
+
+    /// The outcome stands; what remains is to end the process.
+    fn judge(&mut self, outcome: Outcome, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        if self.judged.is_some() {
+            return Ok(());
+        }
+        (around.observer)(Observation::Judged(&outcome));
+        self.judged = Some(outcome);
+        if self.ladder.is_none() {
+            self.ladder = Some(Ladder::new(self.stop, Instant::now()));
+        }
+        match &mut around.log {
+            Some(log) => log.flush(),
+            None => Ok(()),
+        }
+    }
+
+    fn climb(&mut self, now: Instant, around: &mut Surroundings<'_>) {
+        let Some(step) = self.ladder.as_mut().and_then(|ladder| ladder.step(now)) else {
+            return;
+        };
+        (around.observer)(Observation::Stopping(step));
+        match step {
+            StopStep::Terminate => self.group.signal(GroupSignal::Terminate),
+            StopStep::Kill => {
+                self.note(format!(
+                    "the worker did not end within {} of SIGTERM and was killed",
+                    human_seconds(self.stop.grace.as_secs_f64())
+                ));
+                self.group.signal(GroupSignal::Kill);
+            }
+            StopStep::GiveUp => {
+                self.note(format!(
+                    "process {} is still there {} after SIGKILL: the kernel does not let go of it, and what it holds on its \
+                     devices stays taken",
+                    self.group.id(),
+                    human_seconds(self.stop.after_kill.as_secs_f64())
+                ));
+                self.given_up = true;
+            }
+        }
+    }
+
+    fn take(&mut self, signal: Signal, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        match signal {
+            Signal::Line(line, at) => self.take_line(&line, at, around),
+            Signal::EventsEnded(end) => {
+                self.events_end = Some(end);
+                Ok(())
+            }
+            Signal::StderrEnded(end, capture) => {
+                self.stderr = Some((end, capture));
+                Ok(())
+            }
+            Signal::Exited(Ok(ended), at) => {
+                self.exited = Some((ended, at));
+                Ok(())
+            }
+            Signal::Exited(Err(source), _) => Err(SupervisorError::Wait {
+                pid: self.group.id(),
+                source,
+            }),
+        }
+    }
+
+    fn take_line(&mut self, line: &Line, at: Instant, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        // What is said after the judgement cannot change it.
+        if self.judged.is_some() {
+            return Ok(());
+        }
+        let event = match self.transcript.take(line) {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(()),
+            Err(breach) => {
+                return self.judge(outcome::of_breach(&breach, self.transcript.phase()), around);
+            }
+        };
+        let received = at.saturating_duration_since(self.spawned);
+        if let Some(progress) = Progress::of(&event.kind) {
+            self.watchdog.progress(progress, received);
+            if progress == Progress::Ending {
+                // The last chance: a process that has ended has no memory left to look at.
+                self.look_at_memory();
+            }
+        }
+        (around.observer)(Observation::Event(&event));
+        match &mut around.log {
+            Some(log) => log.append(&event, received),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what is still in the pipes. Whoever holds them open after that is not waited for.
+    fn drain(&mut self, around: &mut Surroundings<'_>) -> Result<(), SupervisorError> {
+        let until = Instant::now() + if self.given_up { Duration::ZERO } else { DRAIN };
+        while !self.pipes_ended() {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.listeners.signals.recv_timeout(left) {
+                Ok(signal) => self.take(signal, around)?,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.listeners.call_off();
+        while !self.pipes_ended() {
+            // The readers end by themselves now, having read what is there.
+            let Ok(signal) = self.listeners.signals.recv() else {
+                break;
+            };
+            self.take(signal, around)?;
+        }
+        Ok(())
+    }
+
+    fn pipes_ended(&self) -> bool {
+        self.events_end.is_some() && self.stderr.is_some()
+    }
+
+    /// Where the worker is: the breadcrumb where it keeps one, else what it last said.
+    fn last_seen(&self, page: &BreadcrumbPage, now: Instant) -> LastSeen {
+        let said = self.transcript.phase();
+        let Some(crumb) = page.read() else {
+            let silent = now.saturating_duration_since(self.spawned + self.watchdog.last_progress());
+            return LastSeen {
+                phase: Some(said),
+                token: self.transcript.tokens_under_way(),
+                place: None,
+                for_s: Some(silent.as_secs_f64()),
+            };
+        };
+        let standing = (crumb.stamp_ns > 0).then(|| {
+            let nanoseconds = sys::monotonic_ns().saturating_sub(crumb.stamp_ns);
+            Duration::from_nanos(nanoseconds).as_secs_f64()
+        });
+        LastSeen {
+            phase: Some(crumb.phase.unwrap_or(said)),
+            token: crumb.token,
+            place: crumb.place.and_then(|place| self.transcript.place(place)),
+            for_s: standing,
+        }
+    }
+
+    fn outcome(&mut self, page: &BreadcrumbPage) -> Outcome {
+        if let Some(judged) = self.judged.take() {
+            return judged;
+        }
+        let (ended, at) = self.exited.unwrap_or((Ended::UNKNOWN, Instant::now()));
+        let kills = OomKills {
+            before: self.oom_kills_before,
+            after: memory::oom_kills(),
+        };
+        outcome::of_end(&self.transcript, ended, self.last_seen(page, at), kills)
+    }
+
+    fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+}
+
+#[cfg(test)]
+mod tests;

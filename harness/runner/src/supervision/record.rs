@@ -1,0 +1,59 @@
+//! From a worker that is over to the record of its attempt.
+
+use std::time::Instant;
+
+use placebench_core::outcome::Outcome;
+use placebench_core::record::{Attempt, CaseSpec};
+
+use super::Supervision;
+use crate::pipes::PipeEnd;
+use crate::supervisor::attempt_without_process;
+
+/// A worker that is over, one way or the other.
+pub(crate) struct Finished {
+    supervision: Supervision,
+    outcome: Outcome,
+}
+
+impl Finished {
+    /// What is known of a worker, and what is made of it.
+    pub(super) fn new(supervision: Supervision, outcome: Outcome) -> Self {
+        Self { supervision, outcome }
+    }
+
+    /// The record. Notes of the supervisor follow what the worker itself wrote to its standard error.
+    pub(crate) fn into_record(self, case: &CaseSpec, attempt: u32, started_at: String) -> Attempt {
+        let Self {
+            supervision: seen,
+            outcome,
+        } = self;
+        let mut transcript = seen.transcript;
+        let end = seen.exited.map_or_else(Instant::now, |(_, at)| at);
+        let still_open = |end: Option<PipeEnd>| end == Some(PipeEnd::StillOpen);
+        let leaked_pipes =
+            !seen.given_up && (still_open(seen.events_end) || still_open(seen.stderr.as_ref().map(|(end, _)| *end)));
+        let mut stderr_tail = seen.stderr.map(|(_, capture)| capture.text()).unwrap_or_default();
+        for note in &seen.notes {
+            if !stderr_tail.is_empty() && !stderr_tail.ends_with('\n') {
+                stderr_tail.push('\n');
+            }
+            stderr_tail.push_str(&format!("[placebench] {note}\n"));
+        }
+        Attempt {
+            wall_s: end.saturating_duration_since(seen.spawned).as_secs_f64(),
+            partial_tokens: transcript.take_partial_tokens(),
+            phases: transcript.phases,
+            versions: transcript.versions,
+            profile: transcript.profile,
+            devices: transcript.devices,
+            planned: transcript.planned,
+            realised: transcript.realised,
+            memory: transcript.memory,
+            peak_rss_bytes: seen.peak_rss,
+            generations: transcript.generations,
+            stderr_tail,
+            leaked_pipes,
+            ..attempt_without_process(case, attempt, started_at, outcome)
+        }
+    }
+}

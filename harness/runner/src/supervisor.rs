@@ -1,0 +1,235 @@
+//! One attempt: a child process, its deadlines, and a record of whatever became of it.
+//!
+//! The child leads a process group of its own, reads its request from standard input, and writes events to standard
+//! output. Three threads listen to it and one loop decides. When a deadline passes, the loop first looks at the
+//! breadcrumb, so that a hang has a place, and then climbs the kill ladder. The child is reaped last, when nothing
+//! needs its process id any more.
+//!
+//! A child's misfortune is an [`Outcome`]; an error means that the supervisor itself cannot go on.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use placebench_core::outcome::Outcome;
+use placebench_core::protocol::{BREADCRUMB_ENV, SUPERVISOR_PID_ENV, WorkerEvent, WorkerRequest};
+use placebench_core::record::{Attempt, CaseSpec};
+
+use crate::breadcrumb::BreadcrumbPage;
+use crate::cancel::Cancel;
+use crate::environment;
+use crate::event_log::EventLog;
+use crate::outcome;
+use crate::pipes::Listeners;
+use crate::supervision::Supervision;
+use crate::sys::{self, Group, GroupSignal};
+use crate::worker_env;
+
+pub use crate::ladder::{StopLimits, StopStep};
+
+/// The reason of [`Outcome::Skipped`] where the run was interrupted during the attempt. Such an attempt says nothing
+/// about its case, and is made again when the run is resumed.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// Why the supervisor cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum SupervisorError {
+    /// What an attempt needs besides its process could not be made.
+    #[error("{what} of an attempt cannot be made")]
+    Prepare {
+        /// The file or thread.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The events could not be kept.
+    #[error("the event log {path} cannot be written")]
+    EventLog {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system does not say what became of the worker.
+    #[error("the end of worker {pid} cannot be waited for")]
+    Wait {
+        /// Its process id.
+        pid: u32,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The program that is started for an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// How long it is given when it has to end.
+    pub stop: StopLimits,
+}
+
+impl WorkerCommand {
+    /// A command with the usual limits.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            stop: StopLimits::default(),
+        }
+    }
+}
+
+/// What can be watched while an attempt runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Observation<'a> {
+    /// The process runs.
+    Spawned {
+        /// Its process id.
+        pid: u32,
+    },
+    /// The worker said something that is in order.
+    Event(&'a WorkerEvent),
+    /// The supervisor has judged, and now ends the process.
+    Judged(&'a Outcome),
+    /// A rung of the kill ladder is taken.
+    Stopping(StopStep),
+}
+
+/// Runs one attempt to its end, and returns the record of it.
+///
+/// The calling thread is the parent of the worker and stays so until the attempt is over: the kernel ends a worker whose
+/// parent *thread* has gone. Events are appended to `events_log` as they come.
+///
+/// # Errors
+/// When the supervisor cannot make or write its own files. The worker is killed then.
+pub fn run_attempt(
+    command: &WorkerCommand,
+    case: &CaseSpec,
+    request: &WorkerRequest,
+    attempt_number: u32,
+    events_log: Option<&Path>,
+    cancel: &Cancel,
+    observer: &mut dyn FnMut(Observation<'_>),
+) -> Result<Attempt, SupervisorError> {
+    let started_at = environment::now_rfc3339();
+    let page = BreadcrumbPage::create().map_err(cannot_make("the breadcrumb page"))?;
+    let stdin = request_file(request).map_err(cannot_make("the request's file"))?;
+    let log = events_log
+        .map(|path| EventLog::open(path, attempt_number))
+        .transpose()?;
+
+    let mut process = process_of(command, case, page.path());
+    process.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let spawned = Instant::now();
+    let (child, group) = match sys::spawn_in_group(&mut process) {
+        Ok(started) => started,
+        Err(error) => {
+            let outcome = outcome::of_failed_start(&command.program, &error);
+            return Ok(attempt_without_process(case, attempt_number, started_at, outcome));
+        }
+    };
+    let mut leash = Leash::new(child, group);
+    let listeners = leash.listen().map_err(cannot_make("the listening threads"))?;
+    observer(Observation::Spawned { pid: group.id() });
+    let supervision = Supervision::new(command.stop, case.timeout, request, group, spawned, listeners);
+    let attempt = supervision.run(&page, cancel, log, observer)?;
+    Ok(attempt.into_record(case, attempt_number, started_at))
+}
+
+/// The record of an attempt for which no process was started.
+pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at: String, outcome: Outcome) -> Attempt {
+    Attempt {
+        case: case.case.clone(),
+        attempt,
+        started_at,
+        wall_s: 0.0,
+        outcome,
+        phases: Vec::new(),
+        versions: Vec::new(),
+        profile: None,
+        devices: Vec::new(),
+        planned: None,
+        realised: None,
+        memory: Vec::new(),
+        peak_rss_bytes: None,
+        generations: Vec::new(),
+        partial_tokens: Vec::new(),
+        stderr_tail: String::new(),
+        leaked_pipes: false,
+    }
+}
+
+fn cannot_make(what: &'static str) -> impl Fn(io::Error) -> SupervisorError {
+    move |source| SupervisorError::Prepare { what, source }
+}
+
+/// The request in a file without a name: unlike a pipe it can be of any length without anybody waiting for its reader.
+fn request_file(request: &WorkerRequest) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(&serde_json::to_vec(request)?)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path) -> Command {
+    let mut process = Command::new(&command.program);
+    process
+        .args(&command.args)
+        .env_clear()
+        .envs(worker_env::inherited())
+        .envs(case.env.iter().map(|(name, value)| (name, value)))
+        .env(BREADCRUMB_ENV, page)
+        .env(SUPERVISOR_PID_ENV, std::process::id().to_string());
+    process
+}
+
+/// Whatever way the supervisor takes, nothing of the child's group outlives it, and the child is reaped.
+struct Leash {
+    child: Option<Child>,
+    group: Group,
+}
+
+impl Leash {
+    fn new(child: Child, group: Group) -> Self {
+        Self {
+            child: Some(child),
+            group,
+        }
+    }
+
+    fn listen(&mut self) -> io::Result<Listeners> {
+        let pipes = self
+            .child
+            .as_mut()
+            .map(|child| (child.stdout.take(), child.stderr.take()));
+        let Some((Some(events), Some(stderr))) = pipes else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        Listeners::start(self.group, events, stderr)
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        // The leader is not reaped yet, so the id is still that of its group. Whoever is left in it has lost its parent.
+        self.group.signal(GroupSignal::Kill);
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        // It is dying, or the kernel does not let go of it. Nobody waits for that here.
+        let reaper = std::thread::Builder::new()
+            .name("reap".into())
+            .spawn(move || child.wait());
+        drop(reaper);
+    }
+}

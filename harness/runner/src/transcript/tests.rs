@@ -1,0 +1,235 @@
+//! What a worker may say in which order. The same breaches are provoked in a real process in `tests/supervision.rs`.
+
+use placebench_core::outcome::FailureClass;
+use placebench_core::protocol::{FinishReason, MemoryKind};
+use placebench_core::units::Bytes;
+
+use super::*;
+use crate::fixture;
+use crate::run::request_of;
+
+fn transcript(warmup: u32, repetitions: u32) -> Transcript {
+    Transcript::new(&WorkerRequest {
+        warmup,
+        ..request_of(&fixture::case(), repetitions)
+    })
+}
+
+fn hello() -> EventKind {
+    EventKind::Hello {
+        protocol: PROTOCOL_VERSION,
+        engine: "mock".into(),
+        versions: vec!["mock 1".into()],
+        profile: "release".into(),
+    }
+}
+
+fn started(generation: u32, warmup: bool) -> EventKind {
+    EventKind::Started { generation, warmup }
+}
+
+fn token(generation: u32, index: u32) -> EventKind {
+    EventKind::Token {
+        generation,
+        index,
+        id: 7 + index,
+        top2_gap: 1.0,
+    }
+}
+
+fn finished(generation: u32, warmup: bool) -> EventKind {
+    EventKind::Finished {
+        generation,
+        warmup,
+        result: Generation {
+            input_ids: vec![1],
+            output_ids: vec![7],
+            text: "x".into(),
+            finish_reason: FinishReason::Eos,
+            start_s: 0.0,
+            token_stamps_s: vec![0.1],
+            top2_gaps: vec![1.0],
+            top5: Vec::new(),
+            hops: vec![0],
+            transfer_bytes: vec![0],
+            streamed_bytes: Vec::new(),
+        },
+    }
+}
+
+/// Says one thing after the other, a second apart, as lines.
+fn say(transcript: &mut Transcript, kinds: &[EventKind]) -> Result<(), Breach> {
+    for (second, kind) in kinds.iter().enumerate() {
+        let event = WorkerEvent {
+            t_s: second as f64,
+            kind: kind.clone(),
+        };
+        let line = Line::Whole(serde_json::to_vec(&event).unwrap());
+        assert_eq!(transcript.take(&line)?, Some(event));
+    }
+    Ok(())
+}
+
+fn breach(warmup: u32, repetitions: u32, kinds: &[EventKind]) -> String {
+    say(&mut transcript(warmup, repetitions), kinds)
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn warm_ups_are_counted_and_not_kept() {
+    let mut transcript = transcript(1, 1);
+    let kinds = [
+        hello(),
+        started(0, true),
+        token(0, 0),
+        finished(0, true),
+        started(1, false),
+        token(1, 0),
+        finished(1, false),
+        EventKind::Done,
+    ];
+    say(&mut transcript, &kinds).unwrap();
+    assert!(transcript.is_done());
+    assert_eq!(transcript.generations.len(), 1);
+    assert_eq!(transcript.breach_at_end(), None);
+}
+
+#[test]
+fn generations_come_in_order_and_complete() {
+    assert_eq!(
+        breach(1, 1, &[hello(), started(0, true), finished(0, true), EventKind::Done]),
+        "`done` after 1 of 1 warm-ups and 0 of 1 measured generations"
+    );
+    assert_eq!(
+        breach(0, 1, &[hello(), started(0, true), finished(0, false)]),
+        "generation 0 was started with warmup = true and finished with warmup = false"
+    );
+    assert_eq!(
+        breach(0, 2, &[hello(), started(1, false)]),
+        "`started` of generation 1 where generation 0 was expected"
+    );
+    assert_eq!(
+        breach(0, 2, &[hello(), started(0, false), started(1, false)]),
+        "`started` of generation 1 where the end of generation 0 was expected"
+    );
+    assert_eq!(
+        breach(0, 1, &[hello(), started(0, false), token(1, 0)]),
+        "`token` of generation 1 where generation 0 was expected"
+    );
+    assert_eq!(
+        breach(0, 1, &[hello(), token(0, 0)]),
+        "`token` of generation 0 where no running generation was expected"
+    );
+    assert_eq!(
+        breach(0, 1, &[hello(), started(0, false), token(0, 0), token(0, 0)]),
+        "token 0 of generation 0 where token 1 was expected"
+    );
+    assert_eq!(breach(0, 1, &[hello(), hello()]), "a second `hello`");
+}
+
+#[test]
+fn tokens_without_their_stamps_are_refused() {
+    let mut finished = finished(0, false);
+    if let EventKind::Finished { result, .. } = &mut finished {
+        result.token_stamps_s.clear();
+    }
+    assert_eq!(
+        breach(0, 1, &[hello(), started(0, false), finished]),
+        "generation 0 has 1 tokens and 0 stamps"
+    );
+}
+
+#[test]
+fn a_worker_may_fail_before_it_has_said_hello() {
+    let failure = WorkerFailure {
+        class: FailureClass::RequestInvalid,
+        message: "no such engine".into(),
+        phase: Phase::Spawn,
+        device: None,
+        needed_bytes: None,
+        allowed_bytes: None,
+        place: None,
+    };
+    let mut transcript = transcript(0, 1);
+    let error = EventKind::Error {
+        failure: failure.clone(),
+    };
+    say(&mut transcript, std::slice::from_ref(&error)).unwrap();
+    assert_eq!(transcript.error(), Some(&failure));
+    assert!(!transcript.is_done());
+    assert_eq!(breach(0, 1, &[error.clone(), hello()]), "`hello` after `error`");
+}
+
+#[test]
+fn stamps_of_unfinished_tokens_count_from_the_start_of_the_generation() {
+    let mut transcript = transcript(0, 1);
+    say(&mut transcript, &[hello(), started(0, false), token(0, 0), token(0, 1)]).unwrap();
+    assert_eq!(transcript.tokens_under_way(), Some(2));
+    assert_eq!(transcript.tokens_made(), 2);
+    assert_eq!(transcript.take_partial_tokens(), [(1.0, 7), (2.0, 8)]);
+}
+
+#[test]
+fn phases_have_a_beginning_and_an_end() {
+    let mut transcript = transcript(0, 1);
+    let phase = |phase| EventKind::Phase { phase };
+    say(&mut transcript, &[hello(), phase(Phase::Load), phase(Phase::Prepare)]).unwrap();
+    let spans: Vec<_> = transcript
+        .phases
+        .iter()
+        .map(|span| (span.phase, span.start_s, span.end_s))
+        .collect();
+    assert_eq!(
+        spans,
+        [
+            (Phase::Spawn, 0.0, Some(1.0)),
+            (Phase::Load, 1.0, Some(2.0)),
+            (Phase::Prepare, 2.0, None)
+        ]
+    );
+    assert_eq!(transcript.phase(), Phase::Prepare);
+}
+
+#[test]
+fn a_later_figure_of_memory_replaces_an_earlier_one() {
+    let mut transcript = transcript(0, 1);
+    let figure = |kind, bytes| {
+        EventKind::Memory(MemoryFigure {
+            device: DeviceId::cpu(),
+            kind,
+            bytes: Bytes(bytes),
+            allowed_bytes: None,
+        })
+    };
+    let (peak, weights) = (MemoryKind::Peak, MemoryKind::Weights);
+    say(
+        &mut transcript,
+        &[hello(), figure(peak, 1), figure(weights, 2), figure(peak, 3)],
+    )
+    .unwrap();
+    let bytes: Vec<u64> = transcript.memory.iter().map(|figure| figure.bytes.0).collect();
+    assert_eq!(bytes, [3, 2]);
+}
+
+#[test]
+fn places_are_named_by_the_last_list() {
+    let mut transcript = transcript(0, 1);
+    let places = |name: &str| EventKind::Places {
+        modules: vec![(name.into(), DeviceId::cpu())],
+        hops: Vec::new(),
+    };
+    say(&mut transcript, &[hello(), places("old"), places("new")]).unwrap();
+    assert_eq!(transcript.place(PlaceRef::Module(0)).unwrap().name(), "new");
+    assert_eq!(transcript.place(PlaceRef::Module(1)), None);
+    assert_eq!(transcript.place(PlaceRef::Hop(0)), None);
+}
+
+#[test]
+fn empty_lines_mean_nothing_and_huge_ones_are_quoted_in_part() {
+    let mut transcript = transcript(0, 1);
+    assert_eq!(transcript.take(&Line::Whole(b"  \r".to_vec())), Ok(None));
+    let huge = vec![b'x'; 1 << 20];
+    let message = transcript.take(&Line::Whole(huge)).unwrap_err().to_string();
+    assert!(message.len() < 300 && message.ends_with("…\""), "{message}");
+}

@@ -1,0 +1,140 @@
+//! What of this process's environment a worker gets, and what of that is written down.
+//!
+//! A worker starts from an empty environment, so that a forgotten variable of a shell cannot change a figure without
+//! being on record.
+
+use std::ffi::{OsStr, OsString};
+
+/// Variables that are handed on.
+const NAMES: [&str; 22] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "TZ",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "RAYON_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "VIRTUAL_ENV",
+    "PYTHONPATH",
+];
+
+/// Beginnings of variables that are handed on.
+const PREFIXES: [&str; 13] = [
+    "LC_",
+    "HF_",
+    "HUGGINGFACE_",
+    "TRANSFORMERS_",
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "CUBLAS_",
+    "CANDLE_",
+    "METAL_",
+    "PYTORCH_",
+    "OPENAI_",
+    "PLACEBENCH_",
+];
+
+/// Parts of names whose values are not for a record.
+const SECRET_PARTS: [&str; 5] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL"];
+
+/// What stands for a value that is not for a record.
+const REDACTED: &str = "[redacted]";
+
+/// What a worker gets of this process's environment, in order of the names.
+#[must_use]
+pub fn inherited() -> Vec<(OsString, OsString)> {
+    let mut kept: Vec<_> = std::env::vars_os().filter(|(name, _)| is_handed_on(name)).collect();
+    kept.sort();
+    kept
+}
+
+/// The same as it may be written down.
+#[must_use]
+pub fn recorded() -> Vec<(String, String)> {
+    inherited()
+        .into_iter()
+        .map(|(name, value)| {
+            let name = name.to_string_lossy().into_owned();
+            let value = for_record(&name, &value.to_string_lossy());
+            (name, value)
+        })
+        .collect()
+}
+
+fn is_handed_on(name: &OsStr) -> bool {
+    // Proxies are written in either case.
+    let Some(name) = name.to_str().map(str::to_ascii_uppercase) else {
+        return false;
+    };
+    NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// The value, or what stands for it: secrets by their name, and the user and password inside an address.
+fn for_record(name: &str, value: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    if SECRET_PARTS.iter().any(|part| upper.contains(part)) {
+        return REDACTED.to_owned();
+    }
+    match value.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://{REDACTED}@{host}"),
+            None => value.to_owned(),
+        },
+        None => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_listed_is_handed_on() {
+        for name in [
+            "PATH",
+            "LC_ALL",
+            "HF_HOME",
+            "CUDA_VISIBLE_DEVICES",
+            "https_proxy",
+            "RAYON_NUM_THREADS",
+        ] {
+            assert!(is_handed_on(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "LD_PRELOAD",
+            "GGML_CUDA_P2P",
+            "AWS_SECRET_ACCESS_KEY",
+            "SHELL",
+            "MYPATH",
+        ] {
+            assert!(!is_handed_on(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_written_down() {
+        for name in ["HF_TOKEN", "OPENAI_API_KEY", "hf_secret"] {
+            assert_eq!(for_record(name, "s3cr3t"), REDACTED, "{name}");
+        }
+        assert_eq!(for_record("HF_HOME", "/models"), "/models");
+        assert_eq!(
+            for_record("HTTPS_PROXY", "http://me:pw@proxy:3128/"),
+            "http://[redacted]@proxy:3128/"
+        );
+        assert_eq!(for_record("HTTPS_PROXY", "http://proxy:3128/"), "http://proxy:3128/");
+    }
+}
