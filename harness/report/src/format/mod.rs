@@ -1,0 +1,6 @@
+//! One module a format; each turns a record, or the view of it, into text.
+
+pub mod csv;
+pub mod html;
+pub mod junit;
+pub mod markdown;

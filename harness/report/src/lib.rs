@@ -1,0 +1,93 @@
+//! Records to bytes: HTML, PNG, CSV, JUnit and Markdown.
+//!
+//! [`artifacts`] turns a [`RunRecord`] into the files of a run's folder; [`view::ReportView`] is the type to read
+//! first: every rounding, every word and every grouping happens there, once, and the renderers only lay it out.
+//! Nothing here measures, reads a clock or writes a file: callers get bytes and decide where they go.
+//!
+//! Two rules hold in every renderer. Text of models, scenarios and machines is untrusted and is neutralised for the
+//! format it goes into. A timing whose text is wrong is no speed: it is shown as invalid and never drawn.
+
+pub mod format;
+pub mod plot;
+pub mod slug;
+pub mod view;
+
+use placebench_core::record::RunRecord;
+use thiserror::Error;
+
+use crate::view::ReportView;
+
+/// A file of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Relative to the run's folder, with `/`: `results.csv`, `plots/smoke-tiny--story-latency.png`.
+    pub path: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a report could not be made.
+#[derive(Debug, Error)]
+pub enum RenderError {
+    /// The table could not be written.
+    #[error("cannot write the table of results: {0}")]
+    Csv(#[from] csv::Error),
+    /// The test report could not be written.
+    #[error("cannot write the JUnit report: {0}")]
+    Junit(#[from] quick_junit::SerializeError),
+    /// The page could not be made.
+    #[error("cannot fill the page's template: {0}")]
+    Html(#[from] minijinja::Error),
+    /// A picture could not be drawn.
+    #[error("cannot draw {picture}: {message}")]
+    Plot {
+        /// Title of the picture.
+        picture: String,
+        /// What the painter or encoder said.
+        message: String,
+    },
+    /// The embedded font is damaged.
+    #[error("the embedded font cannot be read: {0}")]
+    Font(#[from] ab_glyph::InvalidFont),
+}
+
+/// All files of a run's report: `results.csv`, `junit.xml`, `report.html` and three pictures for each prompt.
+///
+/// # Errors
+/// When a writer or painter fails; nothing in a record by itself is an error.
+pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
+    let view = ReportView::new(record);
+    let mut artifacts = vec![
+        Artifact {
+            path: "results.csv".into(),
+            bytes: format::csv::render(record)?,
+        },
+        Artifact {
+            path: "junit.xml".into(),
+            bytes: format::junit::render(record)?,
+        },
+        Artifact {
+            path: "report.html".into(),
+            bytes: format::html::render(&view)?.into_bytes(),
+        },
+    ];
+    artifacts.extend(plots(&view)?);
+    Ok(artifacts)
+}
+
+/// The pictures of a report: placement, latency and memory of each prompt, its placements side by side.
+///
+/// # Errors
+/// When the painter or the encoder fails.
+pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
+    let mut artifacts = Vec::new();
+    for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
+        for chart in plot::Chart::ALL {
+            artifacts.push(Artifact {
+                path: format!("plots/{}-{}.png", prompt.slug, chart.name()),
+                bytes: plot::raster::png(&chart.titled(view, prompt, plot::PNG_WIDTH)?)?,
+            });
+        }
+    }
+    Ok(artifacts)
+}

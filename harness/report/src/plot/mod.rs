@@ -1,0 +1,224 @@
+//! Pictures: three charts of a prompt, its placements side by side.
+//!
+//! A chart is laid out once as a [`scene::Scene`]; [`raster`] paints it as PNG and [`svg`] writes it into a page.
+
+pub mod axis;
+pub mod font;
+mod latency;
+mod memory;
+pub mod palette;
+pub mod raster;
+pub mod scene;
+mod strip;
+pub mod svg;
+
+use crate::RenderError;
+use crate::view::timing::Timing;
+use crate::view::words::count;
+use crate::view::{PromptView, ReportView};
+use font::{Weight, wrap};
+use palette::Paint;
+use scene::{Mark, Scene, Style, size};
+
+/// Width of a picture in CSS pixels; the PNG has two pixels for each.
+pub const PNG_WIDTH: f64 = 800.0;
+
+/// Room around a picture with a title.
+const MARGIN: f64 = 24.0;
+
+/// Placements in one chart; the table below it has them all.
+const MOST_ROWS: usize = 40;
+
+/// The charts there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chart {
+    /// Modules in order, by device.
+    Placement,
+    /// Time to first token and between tokens.
+    Latency,
+    /// Memory of each device against its budget.
+    Memory,
+}
+
+impl Chart {
+    /// All charts, in reading order.
+    pub const ALL: [Self; 3] = [Self::Placement, Self::Latency, Self::Memory];
+
+    /// The last part of the file's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Placement => "placement",
+            Self::Latency => "latency",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// What the chart states about a prompt.
+    #[must_use]
+    pub fn title(self, prompt: &PromptView) -> &str {
+        match self {
+            Self::Placement => &prompt.placement_title,
+            Self::Latency => &prompt.latency_title,
+            Self::Memory => &prompt.memory_title,
+        }
+    }
+
+    /// True where there is anything to draw of a prompt besides reasons why there is nothing.
+    #[must_use]
+    pub fn has_data(self, prompt: &PromptView) -> bool {
+        prompt.cases.iter().any(|case| match self {
+            Self::Placement => !case.placed.stages.is_empty(),
+            Self::Latency => !matches!(case.timing, Timing::Missing(_)),
+            Self::Memory => !case.memory.is_empty(),
+        })
+    }
+
+    /// How to read it.
+    #[must_use]
+    pub fn caption(self) -> &'static str {
+        match self {
+            Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
+            Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
+            Self::Memory => "Memory of each device; the upright mark is its budget.",
+        }
+    }
+
+    /// The chart without title, for a page that has its own.
+    #[must_use]
+    pub fn bare(self, view: &ReportView, prompt: &PromptView, width: f64) -> Scene {
+        let mut scene = Scene::new(width, &format!("{}. {}", self.title(prompt), self.caption()));
+        let bottom = self.draw(&mut scene, view, prompt, Frame { x: 0.0, y: 0.0, width });
+        scene.height = bottom.ceil().max(1.0);
+        scene
+    }
+
+    /// The chart with title, caption and margins, to stand alone.
+    ///
+    /// # Errors
+    /// When the embedded font is damaged.
+    pub fn titled(self, view: &ReportView, prompt: &PromptView, width: f64) -> Result<Scene, RenderError> {
+        font::font(Weight::Regular)?;
+        let mut scene = Scene::new(width, self.title(prompt));
+        let room = width - 2.0 * MARGIN;
+        let mut y = MARGIN;
+        for line in wrap(self.title(prompt), size::TITLE, Weight::SemiBold, room, 3) {
+            y += 22.0;
+            scene.text((MARGIN, y), &line, Style::TITLE, room * 1.2);
+        }
+        let debug = if view.notes.iter().any(|note| note.contains("debug build")) {
+            " · debug build"
+        } else {
+            ""
+        };
+        let context = format!("{} · {} · run {}{debug}", prompt.scenario, prompt.name, view.run_id);
+        for line in [context.as_str(), self.caption()] {
+            y += 18.0;
+            scene.text((MARGIN, y), line, Style::NOTE, room);
+        }
+        y += 16.0;
+        let bottom = self.draw(
+            &mut scene,
+            view,
+            prompt,
+            Frame {
+                x: MARGIN,
+                y,
+                width: room,
+            },
+        );
+        scene.height = (bottom + MARGIN).ceil();
+        Ok(scene)
+    }
+
+    fn draw(self, scene: &mut Scene, view: &ReportView, prompt: &PromptView, frame: Frame) -> f64 {
+        let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
+        let bottom = match self {
+            Self::Placement => strip::draw(scene, view, shown, frame),
+            Self::Latency => latency::draw(scene, shown, frame),
+            Self::Memory => memory::draw(scene, shown, frame),
+        };
+        let rest = prompt.cases.len() - shown.len();
+        if rest == 0 {
+            return bottom;
+        }
+        let words = format!(
+            "… and {}: see the table",
+            count(rest, "more placement", "more placements")
+        );
+        scene.text((frame.x, bottom + 16.0), &words, Style::NOTE, frame.width);
+        bottom + 24.0
+    }
+}
+
+/// The part of a picture a chart may use; it grows downwards.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    x: f64,
+    y: f64,
+    width: f64,
+}
+
+impl Frame {
+    fn right(self) -> f64 {
+        self.x + self.width
+    }
+}
+
+/// A name at the left and words at the right of a line; returns nothing, takes one line.
+fn label(scene: &mut Scene, frame: Frame, baseline: f64, name: &str, words: (&str, Style)) {
+    let value = scene_text_room(frame.width, words.1.width(words.0));
+    let written = scene.text((frame.right(), baseline), words.0, words.1.end(), value);
+    scene.text((frame.x, baseline), name, Style::LABEL, frame.width - written - 16.0);
+}
+
+/// Words beside a name get what they need, but never more than two thirds of the line.
+fn scene_text_room(line: f64, wanted: f64) -> f64 {
+    (wanted * 1.2).min(line * 0.66)
+}
+
+/// Colour samples with their names, on as many lines as they need. Returns the bottom.
+fn legend(scene: &mut Scene, frame: Frame, entries: &[(Paint, String)]) -> f64 {
+    let (mut x, mut y) = (frame.x, frame.y);
+    for (paint, name) in entries {
+        let width = 18.0 + Style::NOTE.width(name) * 1.1 + 16.0;
+        if x + width > frame.right() && x > frame.x {
+            x = frame.x;
+            y += 20.0;
+        }
+        // Ink is a mark in a chart, everything else a surface.
+        let (left, wide) = if *paint == Paint::Ink {
+            (x + 5.0, 3.0)
+        } else {
+            (x, 12.0)
+        };
+        scene.rect((left, y + 2.0), (wide, 12.0), *paint);
+        scene.text((x + 18.0, y + 12.0), name, Style::NOTE, frame.right() - x - 18.0);
+        x += width;
+    }
+    y + 26.0
+}
+
+/// Tick labels below a chart whose marks keep `padding` from both sides; a label that would touch its neighbour is left
+/// out. Returns the bottom.
+fn scale_below(scene: &mut Scene, axis: &axis::Axis, frame: Frame, padding: f64) -> f64 {
+    let mut free_from = f64::MIN;
+    for (value, words) in &axis.ticks {
+        let width = Style::NOTE.width(words) * 1.1;
+        let x = frame.x + padding + axis.position(*value) * (frame.width - 2.0 * padding);
+        let centre = x.max(frame.x + width / 2.0).min(frame.right() - width / 2.0);
+        if centre - width / 2.0 >= free_from {
+            scene.text((centre, frame.y + 8.0), words, Style::NOTE.middle(), width * 1.2);
+            free_from = centre + width / 2.0 + 8.0;
+        }
+    }
+    frame.y + 16.0
+}
+
+impl Mark {
+    /// True for text that contains `words`; lets tests look at what a chart says.
+    #[must_use]
+    pub fn says(&self, words: &str) -> bool {
+        matches!(self, Self::Text { text, .. } if text.contains(words))
+    }
+}

@@ -1,0 +1,211 @@
+//! A scene as PNG: shapes by plotters' bitmap painter, text by the embedded font.
+
+use ab_glyph::{Font, Point, ScaleFont, point};
+use plotters::backend::{BitMapBackend, DrawingBackend};
+use plotters::style::{Color, RGBAColor, RGBColor};
+
+use super::font::{self, Weight};
+use super::palette::{Paint, Scheme};
+use super::scene::{Anchor, Mark, Scene};
+use crate::RenderError;
+
+/// Pixels of a picture for each CSS pixel, so that it is sharp on dense screens and when enlarged.
+const SCALE: f64 = 2.0;
+
+/// Pictures taller than this many CSS pixels are painted at their plain size, to bound memory.
+const TALL: f64 = 5000.0;
+
+/// The picture as a PNG file, twice as wide as the scene.
+///
+/// # Errors
+/// When the painter or the encoder fails.
+pub fn png(scene: &Scene) -> Result<Vec<u8>, RenderError> {
+    let scale = if scene.height > TALL { 1.0 } else { SCALE };
+    let width = pixels(scene.width * scale).max(1);
+    let height = pixels(scene.height * scale).max(1);
+    let mut buffer = vec![255_u8; width as usize * height as usize * 3];
+    {
+        let mut painter = Painter {
+            backend: BitMapBackend::with_buffer(&mut buffer, (width, height)),
+            scale,
+            scene,
+        };
+        for mark in &scene.marks {
+            painter.mark(mark)?;
+        }
+        painter
+            .backend
+            .present()
+            .map_err(|error| painter_error(scene, &error))?;
+    }
+    encode(scene, width, height, &buffer)
+}
+
+fn encode(scene: &Scene, width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>, RenderError> {
+    let error = |error: png::EncodingError| RenderError::Plot {
+        picture: scene.title.clone(),
+        message: error.to_string(),
+    };
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Balanced);
+    let mut writer = encoder.write_header().map_err(error)?;
+    writer.write_image_data(pixels).map_err(error)?;
+    writer.finish().map_err(error)?;
+    Ok(bytes)
+}
+
+fn painter_error(scene: &Scene, error: &dyn std::fmt::Display) -> RenderError {
+    RenderError::Plot {
+        picture: scene.title.clone(),
+        message: error.to_string(),
+    }
+}
+
+/// A length as whole pixels, never negative.
+fn pixels(length: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to what fits"
+    )]
+    let whole = length.ceil().clamp(0.0, 65_535.0) as u32;
+    whole
+}
+
+struct Painter<'a> {
+    backend: BitMapBackend<'a>,
+    scale: f64,
+    scene: &'a Scene,
+}
+
+impl Painter<'_> {
+    fn mark(&mut self, mark: &Mark) -> Result<(), RenderError> {
+        match mark {
+            Mark::Rect {
+                x,
+                y,
+                w,
+                h,
+                paint,
+                opacity,
+            } => self.rect((*x, *y), (x + w, y + h), paint_of(*paint, *opacity)),
+            Mark::Line { from, to, paint, width } => self.line(*from, *to, *width, paint_of(*paint, 1.0)),
+            Mark::Dots { at, radius, paint } => at.iter().try_for_each(|&at| self.dot(at, *radius, *paint)),
+            Mark::Text {
+                at,
+                text,
+                size,
+                weight,
+                anchor,
+                paint,
+            } => self.text(*at, text, (*size, *weight), *anchor, *paint),
+        }
+    }
+
+    fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
+        (nearest(x * self.scale), nearest(y * self.scale))
+    }
+
+    fn rect(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBAColor) -> Result<(), RenderError> {
+        let (from, to) = (self.at(from), self.at(to));
+        // The painter's corners are inclusive; neighbours must not overlap, and the thinnest bar is still one pixel.
+        let to = ((to.0 - 1).max(from.0), (to.1 - 1).max(from.1));
+        let done = self.backend.draw_rect(from, to, &colour, true);
+        done.map_err(|error| painter_error(self.scene, &error))
+    }
+
+    /// Scales, medians and budgets are upright or level, and sharpest as rectangles.
+    fn line(&mut self, from: (f64, f64), to: (f64, f64), width: f64, colour: RGBAColor) -> Result<(), RenderError> {
+        let half = width / 2.0;
+        if (from.0 - to.0).abs() < f64::EPSILON {
+            return self.rect(
+                (from.0 - half, from.1.min(to.1)),
+                (from.0 + half, from.1.max(to.1)),
+                colour,
+            );
+        }
+        if (from.1 - to.1).abs() < f64::EPSILON {
+            return self.rect(
+                (from.0.min(to.0), from.1 - half),
+                (from.0.max(to.0), from.1 + half),
+                colour,
+            );
+        }
+        let stroke = colour.stroke_width(pixels(width * self.scale));
+        let done = self.backend.draw_line(self.at(from), self.at(to), &stroke);
+        done.map_err(|error| painter_error(self.scene, &error))
+    }
+
+    fn dot(&mut self, at: (f64, f64), radius: f64, paint: Paint) -> Result<(), RenderError> {
+        let colour = paint_of(paint, 0.6);
+        let done = self
+            .backend
+            .draw_circle(self.at(at), pixels(radius * self.scale), &colour, true);
+        done.map_err(|error| painter_error(self.scene, &error))
+    }
+
+    /// Glyphs at fractions of a pixel: the painter's own text sits on whole pixels and looks uneven.
+    fn text(
+        &mut self,
+        at: (f64, f64),
+        text: &str,
+        (size, weight): (f64, Weight),
+        anchor: Anchor,
+        paint: Paint,
+    ) -> Result<(), RenderError> {
+        let font = font::font(weight)?;
+        let scale = font::scale(font, size * self.scale);
+        let scaled = font.as_scaled(scale);
+        let width: f32 = text.chars().map(|c| scaled.h_advance(scaled.glyph_id(c))).sum();
+        let start = match anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => width / 2.0,
+            Anchor::End => width,
+        };
+        let mut pen = self.pen(at, start);
+        for c in text.chars() {
+            let glyph = scaled.glyph_id(c).with_scale_and_position(scale, pen);
+            pen.x += scaled.h_advance(glyph.id);
+            if let Some(outline) = font.outline_glyph(glyph) {
+                self.glyph(&outline, paint)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the first glyph goes: at its fraction of a pixel along the line, on a whole pixel across it.
+    fn pen(&self, at: (f64, f64), start: f32) -> Point {
+        #[expect(clippy::cast_possible_truncation, reason = "positions in a picture are small")]
+        let (x, y) = ((at.0 * self.scale) as f32, (at.1 * self.scale).round() as f32);
+        point(x - start, y)
+    }
+
+    fn glyph(&mut self, outline: &ab_glyph::OutlinedGlyph, paint: Paint) -> Result<(), RenderError> {
+        let corner = outline.px_bounds().min;
+        let (left, top) = (nearest(f64::from(corner.x)), nearest(f64::from(corner.y)));
+        let mut covered = Vec::new();
+        outline.draw(|x, y, coverage| covered.push((x, y, coverage)));
+        for (x, y, coverage) in covered {
+            let colour = paint_of(paint, f64::from(coverage.clamp(0.0, 1.0)));
+            let x = left.saturating_add_unsigned(x);
+            let y = top.saturating_add_unsigned(y);
+            let done = self.backend.draw_pixel((x, y), colour.to_backend_color());
+            done.map_err(|error| painter_error(self.scene, &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn paint_of(paint: Paint, opacity: f64) -> RGBAColor {
+    let [red, green, blue] = paint.rgb(Scheme::Light);
+    RGBColor(red, green, blue).mix(opacity)
+}
+
+fn nearest(value: f64) -> i32 {
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to what fits")]
+    let whole = value.round().clamp(-65_535.0, 65_535.0) as i32;
+    whole
+}

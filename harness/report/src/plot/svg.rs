@@ -1,0 +1,127 @@
+//! A scene as SVG inside a page: colours by class, text as text.
+
+use super::font::Weight;
+use super::palette::Paint;
+use super::scene::{Anchor, Mark, Scene};
+
+/// Points of one series that a page draws; more would only make it heavy.
+const MOST_POINTS: usize = 400;
+
+/// The picture, with its title for screen readers. `class` is put on the element.
+#[must_use]
+pub fn svg(scene: &Scene, class: &str) -> String {
+    let mut svg = format!(
+        "<svg class=\"{class}\" viewBox=\"0 0 {w} {h}\" width=\"{w}\" height=\"{h}\" role=\"img\" aria-label=\"{title}\">",
+        w = short(scene.width),
+        h = short(scene.height),
+        title = escape(&scene.title),
+    );
+    for mark in &scene.marks {
+        push(&mut svg, mark);
+    }
+    svg.push_str("</svg>");
+    svg
+}
+
+fn push(svg: &mut String, mark: &Mark) {
+    match mark {
+        Mark::Rect {
+            x,
+            y,
+            w,
+            h,
+            paint,
+            opacity,
+        } => {
+            let faded = if *opacity < 1.0 {
+                format!(" opacity=\"{}\"", short(*opacity))
+            } else {
+                String::new()
+            };
+            let [x, y, w, h] = [x, y, w, h].map(|value| short(*value));
+            svg.push_str(&format!(
+                "<rect class=\"f-{}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"{faded}/>",
+                paint.name()
+            ));
+        }
+        Mark::Line { from, to, paint, width } => {
+            let [x1, y1, x2, y2, width] = [from.0, from.1, to.0, to.1, *width].map(short);
+            let class = paint.name();
+            svg.push_str(&format!(
+                "<path class=\"s-{class}\" stroke-width=\"{width}\" d=\"M{x1} {y1}L{x2} {y2}\"/>"
+            ));
+        }
+        Mark::Dots { at, radius, paint } => dots(svg, at, *radius, *paint),
+        Mark::Text {
+            at,
+            text,
+            size,
+            weight,
+            anchor,
+            paint,
+        } => {
+            let anchor = match anchor {
+                Anchor::Start => "",
+                Anchor::Middle => " text-anchor=\"middle\"",
+                Anchor::End => " text-anchor=\"end\"",
+            };
+            let bold = if *weight == Weight::SemiBold {
+                " font-weight=\"600\""
+            } else {
+                ""
+            };
+            svg.push_str(&format!(
+                "<text class=\"f-{}\" x=\"{}\" y=\"{}\" font-size=\"{}\"{bold}{anchor}>{}</text>",
+                paint.name(),
+                short(at.0),
+                short(at.1),
+                short(*size),
+                escape(text)
+            ));
+        }
+    }
+}
+
+/// Points as one path of strokes without length: a few bytes a point.
+fn dots(svg: &mut String, at: &[(f64, f64)], radius: f64, paint: Paint) {
+    let step = at.len().div_ceil(MOST_POINTS).max(1);
+    let path: String = at
+        .iter()
+        .step_by(step)
+        .map(|(x, y)| format!("M{} {}h0", short(*x), short(*y)))
+        .collect();
+    if !path.is_empty() {
+        let (class, width) = (paint.name(), short(radius * 2.0));
+        svg.push_str(&format!(
+            "<path class=\"s-{class} dots\" stroke-width=\"{width}\" d=\"{path}\"/>"
+        ));
+    }
+}
+
+/// At most one decimal.
+fn short(value: f64) -> String {
+    let text = format!("{value:.1}");
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::scene::Style;
+
+    #[test]
+    fn hostile_labels_stay_labels() {
+        let mut scene = Scene::new(100.0, "\"><script>");
+        scene.text((0.0, 0.0), "<a>&'\"", Style::LABEL, 1000.0);
+        let svg = svg(&scene, "wide");
+        assert!(!svg.contains("<script") && !svg.contains("<a>"), "{svg}");
+    }
+}

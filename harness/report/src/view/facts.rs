@@ -1,0 +1,100 @@
+//! What figures depend on besides their placement, as names with values.
+
+use std::collections::BTreeSet;
+
+use placebench_core::protocol::DeviceFacts;
+use placebench_core::record::{CaseSpec, RunRecord};
+
+use super::Fact;
+use super::words::{Lines, count, line, list, visible};
+
+/// What all placements of a scenario share.
+pub(super) fn of_scenario(specs: &[&CaseSpec]) -> Vec<Fact> {
+    let distinct = |value: &dyn Fn(&CaseSpec) -> String| {
+        let mut values: Vec<String> = Vec::new();
+        for value in specs.iter().map(|spec| value(spec)) {
+            if !value.is_empty() && !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        list(&values)
+    };
+    let mut facts = vec![
+        Fact::new("model", distinct(&|spec| line(&spec.model.label()))),
+        Fact::new("engine", distinct(&|spec| line(&spec.engine))),
+        Fact::new(
+            "dtype",
+            distinct(&|spec| {
+                spec.dtype
+                    .map_or_else(|| "as stored".into(), |dtype| dtype.as_str().into())
+            }),
+        ),
+        Fact::new("measured", distinct(&measured_words)),
+        Fact::new("tags", distinct(&|spec| line(&spec.tags.join(", ")))),
+        Fact::new("file", distinct(&|spec| line(&spec.file))),
+    ];
+    facts.retain(|fact| !fact.value.is_empty());
+    facts
+}
+
+fn measured_words(spec: &CaseSpec) -> String {
+    let repetitions = count(spec.measure.repetitions as usize, "repetition", "repetitions");
+    let warmup = count(spec.measure.warmup as usize, "warm-up", "warm-ups");
+    let most = count(spec.generation.max_new_tokens as usize, "token", "tokens");
+    format!("{repetitions} after {warmup}, at most {most} each")
+}
+
+/// The machine and the programs.
+pub(super) fn of_machine(record: &RunRecord) -> Vec<Fact> {
+    let environment = &record.info.environment;
+    let tool = &record.info.tool;
+    let mut facts = vec![
+        Fact::new(
+            "tool",
+            line(&format!("{} {}, {} build", tool.name, tool.version, tool.profile)),
+        ),
+        Fact::new("platform", line(&environment.platform)),
+        Fact::new("kernel", line(&environment.kernel)),
+        Fact::new(
+            "processor",
+            line(&format!(
+                "{} ({} usable)",
+                environment.cpu,
+                count(environment.cpu_count, "core", "cores")
+            )),
+        ),
+        Fact::new("memory", environment.memory_bytes.to_string()),
+        Fact::new("seed", record.info.seed.to_string()),
+    ];
+    let versions: BTreeSet<&String> = record.attempts.iter().flat_map(|attempt| &attempt.versions).collect();
+    facts.extend(versions.into_iter().map(|version| Fact::new("engine", line(version))));
+    let seen: BTreeSet<String> = record
+        .attempts
+        .iter()
+        .flat_map(|attempt| &attempt.devices)
+        .map(device_words)
+        .collect();
+    facts.extend(seen.into_iter().map(|device| Fact::new("device", device)));
+    facts.extend(
+        (environment.worker_env.iter())
+            .map(|(name, value)| Fact::new("worker variable", line(&format!("{name}={value}")))),
+    );
+    facts.retain(|fact| !fact.value.trim().is_empty());
+    facts
+}
+
+fn device_words(device: &DeviceFacts) -> String {
+    let below = if device.on == device.id {
+        String::new()
+    } else {
+        format!(", a slice of {}", device.on)
+    };
+    let memory = device
+        .memory_bytes
+        .map_or_else(|| "no known limit".into(), |bytes| bytes.to_string());
+    visible(
+        &format!("{}{below}: {}, {memory}", device.id, device.name),
+        Lines::Join,
+        160,
+    )
+}

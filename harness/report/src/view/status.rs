@@ -1,0 +1,108 @@
+//! How a case ended, in words.
+
+use placebench_core::outcome::{Outcome, OutcomeKind};
+use placebench_core::record::{Attempt, CaseStatus, CaseVerdict, TextVerdict};
+
+use super::words::{count, line, list};
+
+/// Why a case has no figure, as a short phrase.
+pub(super) fn why_missing(verdict: Option<&CaseVerdict>, attempt: Option<&Attempt>) -> String {
+    let Some(outcome) = attempt.map(|attempt| &attempt.outcome) else {
+        return match verdict.map(|verdict| verdict.outcome) {
+            Some(OutcomeKind::Skipped) => "skipped".into(),
+            _ => "no attempt on record".into(),
+        };
+    };
+    let phase = outcome.phase().map(|phase| format!(" in {phase}")).unwrap_or_default();
+    match outcome {
+        Outcome::Completed => "not measured".into(),
+        Outcome::Timeout { .. } => format!("timed out{phase}"),
+        Outcome::Stalled { tokens, .. } => {
+            format!("stalled{phase} after {}", count(*tokens as usize, "token", "tokens"))
+        }
+        Outcome::OutOfMemory { .. } => format!("out of memory{phase}"),
+        Outcome::Crashed { .. } => format!("crashed{phase}"),
+        Outcome::Failed { .. } => format!("failed{phase}"),
+        Outcome::Skipped { .. } => "skipped".into(),
+    }
+}
+
+/// A finding usually quotes the sentence, and `completed` is no news.
+pub(super) fn says_more(verdict: Option<&CaseVerdict>) -> bool {
+    verdict.is_none_or(|verdict| {
+        verdict.outcome != OutcomeKind::Completed
+            && verdict
+                .findings
+                .iter()
+                .all(|finding| !finding.message.contains(&verdict.sentence))
+    })
+}
+
+/// The judgement as a reader wants it: `passed`, `stalled, as expected`, `not judged`.
+pub(super) fn status_words(verdict: Option<&CaseVerdict>) -> String {
+    let Some(verdict) = verdict else {
+        return "not judged".into();
+    };
+    match verdict.status {
+        CaseStatus::Passed if verdict.outcome != OutcomeKind::Completed => {
+            format!("{}, as expected", outcome_words(verdict.outcome))
+        }
+        CaseStatus::Passed if !verdict.expected_findings.is_empty() => {
+            let checks: Vec<String> = verdict
+                .expected_findings
+                .iter()
+                .map(|finding| line(&finding.check))
+                .collect();
+            format!("fails {}, as expected", list(&checks))
+        }
+        CaseStatus::Failed if verdict.outcome != OutcomeKind::Completed => {
+            format!("failed: {}", outcome_words(verdict.outcome))
+        }
+        CaseStatus::Setup => "set-up error".into(),
+        CaseStatus::Pending => "waits for review".into(),
+        status @ (CaseStatus::Passed | CaseStatus::Failed | CaseStatus::Skipped) => status.as_str().into(),
+    }
+}
+
+/// An outcome as people say it.
+#[must_use]
+pub fn outcome_words(outcome: OutcomeKind) -> &'static str {
+    match outcome {
+        OutcomeKind::Timeout => "timed out",
+        OutcomeKind::OutOfMemory => "out of memory",
+        other => other.as_str(),
+    }
+}
+
+/// Phase and place an attempt ended in.
+pub(super) fn ended_words(attempt: Option<&Attempt>) -> String {
+    let Some(outcome) = attempt.map(|attempt| &attempt.outcome) else {
+        return String::new();
+    };
+    let phase = outcome.phase().map(|phase| format!("in {phase}"));
+    let place = outcome.place().map(|place| format!("at {}", line(&place.to_string())));
+    [phase, place].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The judgement on a text as a reader wants it.
+pub(super) fn text_words(verdict: Option<&CaseVerdict>) -> String {
+    match verdict {
+        Some(verdict) if matches!(verdict.status, CaseStatus::Skipped | CaseStatus::Setup) => "–".into(),
+        Some(verdict) => match verdict.text {
+            TextVerdict::NearTie => "near tie".into(),
+            TextVerdict::Unchecked if verdict.outcome != OutcomeKind::Completed => "no text".into(),
+            other => other.as_str().into(),
+        },
+        None => "–".into(),
+    }
+}
+
+/// Why a timing is no speed.
+pub(super) fn invalid(text: TextVerdict) -> String {
+    let text = if text == TextVerdict::Garbage {
+        "is garbage"
+    } else {
+        text.as_str()
+    };
+    format!("invalid: text {text}")
+}
