@@ -1,0 +1,70 @@
+//! Real GPUs. The CUDA half exists twice, with and without the feature, so that nobody else needs a `cfg`.
+
+use candle_core::Device;
+use placebench_core::device::{DeviceId, DeviceKind};
+use placebench_core::units::Bytes;
+
+#[cfg(feature = "cuda")]
+#[path = "cuda.rs"]
+mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "no_cuda.rs"]
+mod cuda;
+
+/// A GPU of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gpu {
+    /// Its name in device maps.
+    pub id: DeviceId,
+    /// What the driver calls it.
+    pub name: String,
+    /// Its memory.
+    pub total_bytes: Option<Bytes>,
+    /// What nobody has allocated.
+    pub free_bytes: Option<Bytes>,
+}
+
+/// All GPUs this build can use, in the order of their numbers. Empty where there are none or the build has no backend.
+#[must_use]
+pub fn gpus() -> Vec<Gpu> {
+    let mut found = cuda::gpus();
+    if cfg!(feature = "metal") {
+        // Metal shares the host's memory; one device is all such machines have.
+        found.extend(
+            DeviceId::new("metal:0")
+                .ok()
+                .and_then(|id| open(&id).ok())
+                .map(|(_, gpu)| gpu),
+        );
+    }
+    found
+}
+
+/// Opens a GPU with a handle of its own: every call gives another one.
+///
+/// # Errors
+/// A sentence that says why it cannot be opened.
+pub(super) fn open(id: &DeviceId) -> Result<(Device, Gpu), String> {
+    match id.kind() {
+        DeviceKind::Cuda(ordinal) => cuda::open(id, ordinal),
+        DeviceKind::Metal(ordinal) => {
+            if !cfg!(feature = "metal") {
+                return Err("this build has no Metal support (feature `metal`)".into());
+            }
+            let handle = Device::new_metal(ordinal).map_err(|error| first_line(&error))?;
+            let gpu = Gpu {
+                id: id.clone(),
+                name: "Metal device".into(),
+                total_bytes: super::available_memory(),
+                free_bytes: super::available_memory(),
+            };
+            Ok((handle, gpu))
+        }
+        DeviceKind::Cpu | DeviceKind::Disk | DeviceKind::Logical => Err("it is no GPU".into()),
+    }
+}
+
+/// candle adds a backtrace to its messages where `RUST_BACKTRACE` asks for one.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or("unknown error").to_owned()
+}

@@ -1,0 +1,69 @@
+//! CUDA devices: what is there, and a handle for each logical device.
+
+use candle_core::Device;
+use candle_core::cuda_backend::cudarc::driver::CudaContext;
+use placebench_core::device::DeviceId;
+use placebench_core::units::Bytes;
+
+use super::Gpu;
+
+/// Libraries that cudarc opens on first use; it panics where one is missing, so they are looked for beforehand.
+#[cfg(target_os = "linux")]
+const LIBRARIES: &[&str] = &[
+    "libcuda.so.1",
+    "libcublas.so.13",
+    "libcublasLt.so.13",
+    "libcurand.so.10",
+];
+#[cfg(not(target_os = "linux"))]
+const LIBRARIES: &[&str] = &[];
+
+fn missing_library() -> Option<String> {
+    LIBRARIES.iter().find_map(|name| {
+        #[expect(
+            unsafe_code,
+            reason = "loading NVIDIA's libraries runs their initialisers, which using them would do too"
+        )]
+        let loaded = unsafe { libloading::Library::new(*name) };
+        loaded.err().map(|_| (*name).to_owned())
+    })
+}
+
+pub(super) fn gpus() -> Vec<Gpu> {
+    if missing_library().is_some() {
+        return Vec::new();
+    }
+    let count = CudaContext::device_count().unwrap_or(0);
+    (0..usize::try_from(count).unwrap_or(0))
+        .filter_map(|ordinal| {
+            let id = DeviceId::new(&format!("cuda:{ordinal}")).ok()?;
+            open(&id, ordinal).ok().map(|(_, gpu)| gpu)
+        })
+        .collect()
+}
+
+pub(super) fn open(id: &DeviceId, ordinal: usize) -> Result<(Device, Gpu), String> {
+    if let Some(library) = missing_library() {
+        return Err(format!(
+            "{library} cannot be loaded: is the NVIDIA driver (CUDA 13) installed?"
+        ));
+    }
+    let count = CudaContext::device_count().map_err(|error| format!("the driver answers {error}"))?;
+    if !usize::try_from(count).is_ok_and(|count| ordinal < count) {
+        return Err(format!("the driver has {count} CUDA devices, numbered from 0"));
+    }
+    let handle = Device::new_cuda(ordinal).map_err(|error| super::first_line(&error))?;
+    let stream = handle
+        .as_cuda_device()
+        .map_err(|error| super::first_line(&error))?
+        .cuda_stream();
+    let context = stream.context();
+    let memory = context.mem_get_info().ok();
+    let gpu = Gpu {
+        id: id.clone(),
+        name: context.name().unwrap_or_else(|_| "CUDA device".into()),
+        free_bytes: memory.map(|(free, _)| Bytes(free as u64)),
+        total_bytes: memory.map(|(_, total)| Bytes(total as u64)),
+    };
+    Ok((handle, gpu))
+}

@@ -1,0 +1,199 @@
+//! What is allocated on each device of a placement, against its budget.
+//!
+//! Weights and caches are charged with the bytes of their tensors. Activations are charged with an estimate of what a
+//! module holds at once ([`crate::model::activations`]), because candle frees and reuses them on its own.
+
+use placebench_core::device::DeviceId;
+use placebench_core::outcome::WorkerFailure;
+use placebench_core::protocol::{MemoryFigure, MemoryKind};
+use placebench_core::units::Bytes;
+use placebench_engine::Context;
+
+use super::{Devices, Slot};
+
+/// What an allocation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Parameters.
+    Weights,
+    /// Keys and values of past tokens.
+    KvCache,
+    /// Everything that does not outlive a step, and what is copied in for one use.
+    Activations,
+}
+
+/// The account of one device.
+#[derive(Debug, Clone)]
+struct Account {
+    device: DeviceId,
+    allowed: Option<u64>,
+    weights: u64,
+    kv_cache: u64,
+    largest_kv_cache: u64,
+    activations: u64,
+    peak: u64,
+}
+
+impl Account {
+    fn used(&self) -> u64 {
+        self.weights + self.kv_cache + self.activations
+    }
+
+    fn entry(&mut self, purpose: Use) -> &mut u64 {
+        match purpose {
+            Use::Weights => &mut self.weights,
+            Use::KvCache => &mut self.kv_cache,
+            Use::Activations => &mut self.activations,
+        }
+    }
+}
+
+/// The accounts of all devices.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    accounts: Vec<Account>,
+}
+
+impl Ledger {
+    /// Empty accounts with the budgets of the logical devices.
+    #[must_use]
+    pub fn new(devices: &Devices) -> Self {
+        let accounts = devices.slots().map(|slot| Account {
+            device: devices.id(slot).clone(),
+            allowed: devices.budget(slot).map(|bytes| bytes.0),
+            weights: 0,
+            kv_cache: 0,
+            largest_kv_cache: 0,
+            activations: 0,
+            peak: 0,
+        });
+        Self {
+            accounts: accounts.collect(),
+        }
+    }
+
+    /// Takes `bytes` on a device before they are allocated.
+    ///
+    /// # Errors
+    /// Out of memory, when they exceed the device's budget or an injected fault says so. Nothing is taken then.
+    pub fn charge(
+        &mut self,
+        context: &Context,
+        slot: Slot,
+        purpose: Use,
+        bytes: u64,
+        what: &str,
+    ) -> Result<(), WorkerFailure> {
+        let account = &mut self.accounts[slot.0];
+        let needed = account.used().saturating_add(bytes);
+        let refused = bytes > 0 && context.fault_at_allocation(&account.device, Bytes(needed));
+        if refused || account.allowed.is_some_and(|allowed| needed > allowed) {
+            let allowed = account.allowed.unwrap_or_else(|| account.used());
+            return Err(context.out_of_memory(&account.device, what, Bytes(needed), Bytes(allowed)));
+        }
+        *account.entry(purpose) += bytes;
+        account.peak = account.peak.max(needed);
+        account.largest_kv_cache = account.largest_kv_cache.max(account.kv_cache);
+        Ok(())
+    }
+
+    /// Gives back what was charged.
+    pub fn release(&mut self, slot: Slot, purpose: Use, bytes: u64) {
+        let entry = self.accounts[slot.0].entry(purpose);
+        *entry = entry.saturating_sub(bytes);
+    }
+
+    /// Gives back all caches and activations: a generation has ended, or failed half-way.
+    pub fn end_generation(&mut self, leaked: bool) {
+        for account in &mut self.accounts {
+            account.activations = 0;
+            if !leaked {
+                account.kv_cache = 0;
+            }
+        }
+    }
+
+    /// The figures of a device: weights as given by the caller, who reads them back from the tensors; the largest cache;
+    /// the peak.
+    #[must_use]
+    pub fn figures(&self, slot: Slot, weights: u64) -> [MemoryFigure; 3] {
+        let account = &self.accounts[slot.0];
+        let figure = |kind, bytes| MemoryFigure {
+            device: account.device.clone(),
+            kind,
+            bytes: Bytes(bytes),
+            allowed_bytes: account.allowed.map(Bytes),
+        };
+        [
+            figure(MemoryKind::Weights, weights),
+            figure(MemoryKind::KvCache, account.largest_kv_cache),
+            figure(MemoryKind::Peak, account.peak),
+        ]
+    }
+
+    /// True where nothing was ever allocated on the device.
+    #[must_use]
+    pub fn untouched(&self, slot: Slot) -> bool {
+        self.accounts[slot.0].peak == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::tests::two_logical_devices;
+    use placebench_core::outcome::{FailureClass, Phase};
+
+    fn charge(ledger: &mut Ledger, purpose: Use, bytes: u64) -> Result<(), WorkerFailure> {
+        let mut context = Context::unheard();
+        context.phase(Phase::Load);
+        ledger.charge(&context, Slot(1), purpose, bytes, "model.layers.3")
+    }
+
+    #[test]
+    fn an_exact_fit_fits_and_one_byte_more_does_not() {
+        let mut ledger = Ledger::new(&two_logical_devices());
+        assert!(charge(&mut ledger, Use::Weights, 1000).is_ok());
+        let failure = charge(&mut ledger, Use::KvCache, 25).unwrap_err();
+        assert_eq!(failure.class, FailureClass::OutOfMemory);
+        assert_eq!(failure.phase, Phase::Load);
+        assert_eq!(failure.needed_bytes, Some(Bytes(1025)));
+        assert_eq!(failure.allowed_bytes, Some(Bytes(1024)));
+        assert!(failure.message.contains("sim:0") && failure.message.contains("model.layers.3"));
+        assert!(charge(&mut ledger, Use::KvCache, 24).is_ok());
+    }
+
+    #[test]
+    fn the_peak_outlives_what_was_given_back() {
+        let mut ledger = Ledger::new(&two_logical_devices());
+        charge(&mut ledger, Use::Weights, 100).unwrap();
+        charge(&mut ledger, Use::Activations, 50).unwrap();
+        ledger.release(Slot(1), Use::Activations, 50);
+        charge(&mut ledger, Use::KvCache, 20).unwrap();
+        ledger.end_generation(false);
+        let bytes: Vec<u64> = ledger
+            .figures(Slot(1), 100)
+            .iter()
+            .map(|figure| figure.bytes.0)
+            .collect();
+        assert_eq!(bytes, [100, 20, 150]);
+        assert!(ledger.untouched(Slot(2)) && !ledger.untouched(Slot(1)));
+    }
+
+    #[test]
+    fn a_leak_runs_into_the_budget_and_a_clean_end_does_not() {
+        for (leaked, survives) in [(false, true), (true, false)] {
+            let mut ledger = Ledger::new(&two_logical_devices());
+            charge(&mut ledger, Use::KvCache, 600).unwrap();
+            ledger.end_generation(leaked);
+            assert_eq!(charge(&mut ledger, Use::KvCache, 600).is_ok(), survives);
+        }
+    }
+
+    #[test]
+    fn devices_without_a_budget_take_anything() {
+        let mut ledger = Ledger::new(&two_logical_devices());
+        let context = Context::unheard();
+        assert!(ledger.charge(&context, Slot(0), Use::Weights, 1 << 40, "all").is_ok());
+    }
+}

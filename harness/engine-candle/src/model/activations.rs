@@ -1,0 +1,79 @@
+//! How many bytes a module needs besides weights and cache: an estimate, the same on every machine.
+//!
+//! It counts the tensors that exist at once at the fullest moment of a module, with the element size that is computed in,
+//! and leaves out what a backend allocates for itself (workspaces, freed buffers it keeps).
+
+use candle_core::DType;
+
+use crate::config::ModelConfig;
+
+/// The size of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepShape {
+    /// New positions.
+    pub rows: usize,
+    /// All positions, the new ones included.
+    pub positions: usize,
+    /// Rows that logits are made for.
+    pub logit_rows: usize,
+}
+
+/// Bytes of activations.
+#[derive(Debug, Clone, Copy)]
+pub struct Activations<'a> {
+    config: &'a ModelConfig,
+    element: usize,
+}
+
+impl<'a> Activations<'a> {
+    /// For a model whose activations have that dtype.
+    #[must_use]
+    pub fn new(config: &'a ModelConfig, dtype: DType) -> Self {
+        Self {
+            config,
+            element: dtype.size_in_bytes(),
+        }
+    }
+
+    /// The hidden state: what a hop moves.
+    #[must_use]
+    pub fn hidden(&self, rows: usize) -> u64 {
+        (rows * self.config.hidden_size * self.element) as u64
+    }
+
+    /// The embedding: token numbers and the hidden state.
+    #[must_use]
+    pub fn embedding(&self, step: StepShape) -> u64 {
+        (step.rows * size_of::<u32>()) as u64 + self.hidden(step.rows)
+    }
+
+    /// A block: the residual and its normalised copy, and either attention (queries, keys, values, mask, scores and their
+    /// softmax in single precision, the mixed values) or the feed-forward part (gate, up and their product).
+    #[must_use]
+    pub fn block(&self, step: StepShape) -> u64 {
+        let config = self.config;
+        let projections = step.rows * (config.query_size() * 2 + config.key_value_size() * 2) * self.element;
+        let scores = 2 * config.num_heads * step.rows * step.positions * size_of::<f32>();
+        let mask = if step.rows > 1 {
+            step.rows * step.positions * size_of::<f32>()
+        } else {
+            0
+        };
+        let attention = projections + scores + mask;
+        let feed_forward = 3 * step.rows * config.intermediate_size * self.element;
+        2 * self.hidden(step.rows) + attention.max(feed_forward) as u64
+    }
+
+    /// The last norm: in and out.
+    #[must_use]
+    pub fn norm(&self, step: StepShape) -> u64 {
+        2 * self.hidden(step.logit_rows)
+    }
+
+    /// The head: in, logits, and their copy in single precision.
+    #[must_use]
+    pub fn head(&self, step: StepShape) -> u64 {
+        let logits = step.logit_rows * self.config.vocab_size * (self.element + size_of::<f32>());
+        self.hidden(step.logit_rows) + logits as u64
+    }
+}

@@ -1,0 +1,22 @@
+//! The decoder of the Llama and Qwen2 families, in modules that can each live on another device.
+//!
+//! The families differ in their configuration only (biases, rotary layout), so there is one decoder. Start with
+//! [`decoder::Decoder`].
+
+pub mod activations;
+pub mod attention;
+pub mod block;
+pub mod cache;
+pub mod decoder;
+pub mod homed;
+pub mod linear;
+pub mod mlp;
+pub mod norm;
+pub mod rope;
+pub mod sequence;
+pub mod step;
+
+pub use decoder::{Decoder, Layout, module_names};
+pub use homed::Home;
+pub use sequence::Sequence;
+pub use step::{LogitRows, Pass, StepCounters};

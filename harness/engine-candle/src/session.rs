@@ -1,0 +1,342 @@
+//! The engine `candle`: a request becomes a loaded model, a loaded model generates.
+
+use std::path::PathBuf;
+
+use placebench_core::device::{DeviceId, DeviceKind};
+use placebench_core::fault::FaultKind;
+use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
+use placebench_core::placement::DeviceMapRequest;
+use placebench_core::protocol::{
+    DeviceFacts, EventKind, Generation, MemoryFigure, ModelSource, PlannedPlacement, RealisedModule, WorkerRequest,
+};
+use placebench_core::units::Bytes;
+use placebench_engine::plan::{self, Machine, Resolved};
+use placebench_engine::{Context, Session};
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::device::{Devices, Gpu, Ledger, Slot, available_memory, gpus};
+use crate::dtype::{self, Hardware};
+use crate::error::EngineError;
+use crate::generate::{Task, generate};
+use crate::hub::{HubModel, HubSettings};
+use crate::logits::check_sampling;
+use crate::model::decoder::{Layout, places};
+use crate::model::{Decoder, Home, Sequence, module_names};
+use crate::tokenizer::{Tokenizer, input_ids};
+use crate::weights::{self, Compute};
+use crate::{homes, hub, tree};
+
+/// A loaded model with its prompt.
+pub struct CandleSession {
+    decoder: Decoder,
+    ledger: Ledger,
+    tokenizer: Option<Tokenizer>,
+    input_ids: Vec<u32>,
+    request: WorkerRequest,
+    planned: PlannedPlacement,
+    unused_tensors: Vec<String>,
+    /// What the injected fault `leak` keeps alive.
+    leaked: Vec<Sequence>,
+}
+
+/// What phase `resolve` finds.
+pub(crate) struct Found {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) tokenizer: Option<Tokenizer>,
+    pub(crate) input_ids: Vec<u32>,
+    pub(crate) devices: Devices,
+    gpus: Vec<Gpu>,
+}
+
+impl CandleSession {
+    /// Finds, plans and loads: phases `resolve`, `plan` and `load`.
+    ///
+    /// # Errors
+    /// When the model, the placement or the machine does not allow it.
+    pub fn open(request: &WorkerRequest, context: &mut Context) -> Result<Self, WorkerFailure> {
+        context.phase(Phase::Resolve);
+        let found = find(request).map_err(|error| error.into_failure(context))?;
+        context.emit(EventKind::Devices {
+            devices: found.devices.facts(),
+        });
+
+        context.phase(Phase::Plan);
+        let (compute, resolved) = plan(request, &found).map_err(|error| error.into_failure(context))?;
+        context.emit(EventKind::Planned(resolved.planned.clone()));
+        let homes = homes::homes(&resolved.modules, request.placement.offload, &found.devices);
+        let homes = homes.map_err(|error| EngineError::from(error).into_failure(context))?;
+        let homes = faulty_homes(homes, context);
+        let names = module_names(&found.checkpoint.config);
+        let (modules, hops) = places(&names, &homes, &found.devices);
+        context.set_places(modules, hops);
+
+        context.phase(Phase::Load);
+        let source = weights::open(&found.checkpoint, compute)
+            .map_err(|error| EngineError::from(error).into_failure(context))?;
+        let mut ledger = Ledger::new(&found.devices);
+        let layout = Layout {
+            homes,
+            transfer: request.placement.transfer,
+            offload: request.placement.offload,
+        };
+        let unused_tensors = found.checkpoint.unused;
+        let decoder = Decoder::load(
+            found.checkpoint.config,
+            source,
+            found.devices,
+            layout,
+            &mut ledger,
+            context,
+        )?;
+        context.emit(EventKind::Loaded {
+            realised: decoder.realised(),
+            unused_tensors: unused_tensors.clone(),
+        });
+        Ok(Self {
+            decoder,
+            ledger,
+            tokenizer: found.tokenizer,
+            input_ids: found.input_ids,
+            request: request.clone(),
+            planned: resolved.planned,
+            unused_tensors,
+            leaked: Vec::new(),
+        })
+    }
+
+    /// The loaded model.
+    #[must_use]
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// What was planned.
+    #[must_use]
+    pub fn planned(&self) -> &PlannedPlacement {
+        &self.planned
+    }
+
+    /// What was really loaded where, read back from the tensors.
+    #[must_use]
+    pub fn realised(&self) -> Vec<RealisedModule> {
+        self.decoder.realised()
+    }
+
+    /// The devices of the request.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceFacts> {
+        self.decoder.devices().facts()
+    }
+
+    /// Tensors of the checkpoint that the model does not use.
+    #[must_use]
+    pub fn unused_tensors(&self) -> &[String] {
+        &self.unused_tensors
+    }
+}
+
+impl Session for CandleSession {
+    fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
+        let task = Task {
+            input_ids: &self.input_ids,
+            spec: &self.request.generation,
+            tokenizer: self.tokenizer.as_ref(),
+        };
+        let result = generate(&self.decoder, task, &mut self.ledger, context);
+        let leaks = context.fault_present(FaultKind::Leak);
+        self.ledger.end_generation(leaks);
+        let (generation, sequence) = result?;
+        if leaks {
+            self.leaked.push(sequence);
+        }
+        Ok(generation)
+    }
+
+    fn memory(&self) -> Vec<MemoryFigure> {
+        let realised = self.decoder.realised();
+        let devices = self.decoder.devices();
+        devices
+            .slots()
+            .filter(|slot| !self.ledger.untouched(*slot))
+            .flat_map(|slot| {
+                let here = realised.iter().filter(|module| module.device == *devices.id(slot));
+                let weights: Bytes = here.map(|module| module.bytes).sum();
+                self.ledger.figures(slot, weights.0)
+            })
+            .collect()
+    }
+}
+
+/// Finds files, prompt and devices: what every engine of this crate begins with.
+pub(crate) fn find(request: &WorkerRequest) -> Result<Found, EngineError> {
+    check_request(request)?;
+    let checkpoint = checkpoint::open(&model_path(&request.model)?)?;
+    let tokenizer = Tokenizer::open(&checkpoint)?;
+    let input_ids = input_ids(tokenizer.as_ref(), &request.prompt, checkpoint.config.vocab_size)?;
+    check_length(input_ids.len(), request, &checkpoint)?;
+    if tokenizer.is_none() && !request.generation.stop.is_empty() {
+        let message = "stop texts need a tokenizer, and the model has none".to_owned();
+        return Err(EngineError::Request(message));
+    }
+    // With nothing else to go by, Accelerate looks at every GPU there is.
+    let placement = &request.placement;
+    let asks_for_all = matches!(placement.device_map, DeviceMapRequest::Strategy(_))
+        && placement.max_memory.is_none()
+        && request.devices.is_empty();
+    let gpus = if asks_for_all { gpus() } else { Vec::new() };
+    let mut wanted = plan::devices_named(placement);
+    wanted.extend(gpus.iter().map(|gpu| gpu.id.clone()));
+    let devices = Devices::open(&request.devices, &wanted)?;
+    Ok(Found {
+        checkpoint,
+        tokenizer,
+        input_ids,
+        devices,
+        gpus,
+    })
+}
+
+fn model_path(model: &ModelSource) -> Result<PathBuf, EngineError> {
+    match model {
+        ModelSource::Path(path) => Ok(PathBuf::from(path)),
+        ModelSource::Hub { repo, revision, file } => {
+            let model = HubModel {
+                repo,
+                revision,
+                file: file.as_deref(),
+            };
+            Ok(hub::fetch(&HubSettings::from_env()?, model)?)
+        }
+    }
+}
+
+fn check_request(request: &WorkerRequest) -> Result<(), EngineError> {
+    if request.generation.max_new_tokens == 0 {
+        return Err(EngineError::Request(
+            "max_new_tokens is 0, it must be at least 1".into(),
+        ));
+    }
+    request.generation.sampling.as_ref().map_or(Ok(()), check_sampling)
+}
+
+/// Rotary positions beyond those the model was made for give text that means nothing.
+fn check_length(input: usize, request: &WorkerRequest, checkpoint: &Checkpoint) -> Result<(), EngineError> {
+    let (new, most) = (
+        request.generation.max_new_tokens,
+        checkpoint.config.max_position_embeddings,
+    );
+    if input.saturating_add(new as usize) <= most {
+        return Ok(());
+    }
+    Err(EngineError::Request(format!(
+        "the prompt has {input} tokens and max_new_tokens is {new}, but the model was made for {most} positions"
+    )))
+}
+
+fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), EngineError> {
+    let on_gpu = |facts: &DeviceFacts| matches!(facts.on.kind(), DeviceKind::Cuda(_) | DeviceKind::Metal(_));
+    let hardware = if found.devices.facts().iter().any(on_gpu) {
+        Hardware::WithGpu
+    } else {
+        Hardware::HostOnly
+    };
+    let (compute, note) = dtype::choose(&found.checkpoint, request.dtype, hardware);
+    let label = request.model.label();
+    let tree = match dtype::tree_dtype(compute) {
+        Some(dtype) => tree::from_config(&label, &found.checkpoint.config, dtype),
+        None => tree::from_checkpoint(&label, &found.checkpoint),
+    }
+    .map_err(|error| EngineError::Files {
+        class: FailureClass::ModelInvalid,
+        message: error.to_string(),
+    })?;
+    let opened = &found.devices;
+    let machine = Machine {
+        devices: opened
+            .slots()
+            .map(|slot| (opened.id(slot).clone(), opened.budget(slot)))
+            .collect(),
+        gpus: found
+            .gpus
+            .iter()
+            .filter_map(|gpu| Some((gpu.id.clone(), gpu.free_bytes?)))
+            .collect(),
+        host_bytes: available_memory(),
+    };
+    let names = module_names(&found.checkpoint.config);
+    let mut resolved = plan::resolve(&request.placement, &machine, &tree, &names)?;
+    resolved.planned.warnings.extend(note);
+    Ok((compute, resolved))
+}
+
+/// The homes that the injected faults `ignored_split` and `spill` make of the planned ones, after the plan was announced.
+fn faulty_homes(mut homes: Vec<Home>, context: &Context) -> Vec<Home> {
+    if context.fault_present(FaultKind::IgnoredSplit)
+        && let Some(first) = homes.first().copied()
+    {
+        homes.fill(first);
+    }
+    if context.fault_present(FaultKind::Spill) {
+        // The last third of the layers; embedding, norm and head stay, so that the text is still right.
+        let layers = homes.len().saturating_sub(3);
+        let from = 1 + layers - layers.div_ceil(3);
+        if let Some(spilled) = homes.get_mut(from..=layers) {
+            spilled.fill(Home::at(Slot::CPU));
+        }
+    }
+    homes
+}
+
+/// One generation in this process, with everything that is known about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OnceResult {
+    /// The generation.
+    pub generation: Generation,
+    /// What was planned.
+    pub planned: PlannedPlacement,
+    /// What was really loaded where.
+    pub realised: Vec<RealisedModule>,
+    /// Weights, cache and peak per device.
+    pub memory: Vec<MemoryFigure>,
+    /// The devices.
+    pub devices: Vec<DeviceFacts>,
+    /// Seconds from the call to the end of loading.
+    pub load_s: f64,
+}
+
+/// Loads and generates once, in this process. Warm-up and repetitions of the request are not looked at.
+///
+/// # Errors
+/// As a worker would report them; a panic inside candle comes back as [`FailureClass::Panic`].
+pub fn generate_once(request: &WorkerRequest, context: &mut Context) -> Result<OnceResult, WorkerFailure> {
+    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let start = context.now_s();
+        let mut session = CandleSession::open(request, context)?;
+        let load_s = context.now_s() - start;
+        let generation = session.generate(context)?;
+        Ok(OnceResult {
+            generation,
+            planned: session.planned.clone(),
+            realised: session.realised(),
+            memory: session.memory(),
+            devices: session.devices(),
+            load_s,
+        })
+    }));
+    attempt.unwrap_or_else(|_| Err(context.failure(FailureClass::Panic, "the engine panicked; see standard error")))
+}
+
+/// The device of every module of a request, without loading a weight.
+///
+/// # Errors
+/// As a worker would report them.
+pub fn plan_only(
+    request: &WorkerRequest,
+    context: &mut Context,
+) -> Result<(PlannedPlacement, Vec<(String, DeviceId)>), WorkerFailure> {
+    context.phase(Phase::Resolve);
+    let found = find(request).map_err(|error| error.into_failure(context))?;
+    context.phase(Phase::Plan);
+    let (_, resolved) = plan(request, &found).map_err(|error| error.into_failure(context))?;
+    Ok((resolved.planned, resolved.modules))
+}
