@@ -1,0 +1,173 @@
+//! The command line. Types only: nothing is computed here.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Does this placement generate the right text, at what cost, and is it still so today?
+#[derive(Debug, Parser)]
+#[command(name = "placebench", version, about, propagate_version = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run scenarios, judge them, and write a report
+    Run(RunArgs),
+    /// List the cases that would run
+    List(ListArgs),
+    /// Check scenario files without running them
+    Validate(PathArgs),
+    /// Print the JSON Schema of scenario files
+    Schema(SchemaArgs),
+    /// Generate once, in this process, and print what happened
+    Generate(GenerateArgs),
+    /// Make the report of a stored run again
+    Report(ReportArgs),
+    /// Approve pending snapshots
+    Accept(SnapshotArgs),
+    /// Throw pending snapshots away
+    Reject(SnapshotArgs),
+    /// Execute one attempt: the other end of the worker protocol
+    #[command(hide = true)]
+    Worker,
+}
+
+/// Where scenarios are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PathArgs {
+    /// Scenario files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Scenario files, or folders of them
+    #[arg(required_unless_present = "resume", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Folder in which the folder of the run is made
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub(crate) output_dir: PathBuf,
+    /// Go on with an interrupted run
+    #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]
+    pub(crate) resume: Option<String>,
+    /// Seed of the order of attempts; recorded
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// What to print while running
+    #[arg(long, value_enum, default_value_t = MessageFormat::Human)]
+    pub(crate) message_format: MessageFormat,
+    /// Print only failures and the closing summary
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// How to talk while running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageFormat {
+    /// For people
+    Human,
+    /// One JSON object a line on standard output
+    Ndjson,
+}
+
+/// How to print a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+/// `schema`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaArgs {
+    /// Print the reference of all keys as Markdown instead
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+/// `list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) at: PathArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// `generate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GenerateArgs {
+    /// A folder with config.json and safetensors, or a .gguf file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: PathBuf,
+    /// Engine that executes
+    #[arg(long, default_value = "candle")]
+    pub(crate) engine: String,
+    /// Element type: f32, f16 or bf16; absent: as stored
+    #[arg(long, value_name = "DTYPE")]
+    pub(crate) dtype: Option<String>,
+    /// A strategy, a device, or a JSON object of module path to device. Logical devices not declared with --device are slices of the cpu
+    #[arg(long, default_value = "cpu", value_name = "DEVICE|JSON")]
+    pub(crate) device_map: String,
+    /// JSON object of device to size
+    #[arg(long, value_name = "JSON")]
+    pub(crate) max_memory: Option<String>,
+    /// A logical device, as NAME=PHYSICAL or NAME=PHYSICAL,SIZE: sim:0=cpu,96MiB
+    #[arg(long = "device", value_name = "NAME=PHYSICAL[,SIZE]")]
+    pub(crate) devices: Vec<String>,
+    /// How activations travel between devices: direct or host
+    #[arg(long, default_value = "direct")]
+    pub(crate) transfer: String,
+    /// How layers on cpu or disk run beside an accelerator: execute or stream
+    #[arg(long, default_value = "execute")]
+    pub(crate) offload: String,
+    /// Text to continue
+    #[arg(long, required_unless_present_any = ["input_ids", "messages"], conflicts_with = "input_ids")]
+    pub(crate) prompt: Option<String>,
+    /// Chat turns as JSON: [{"role":"user","content":"…"}]
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["prompt", "input_ids"])]
+    pub(crate) messages: Option<String>,
+    /// Tokens to continue
+    #[arg(long, value_delimiter = ',', value_name = "IDS")]
+    pub(crate) input_ids: Vec<u32>,
+    /// Most tokens to generate
+    #[arg(long, default_value_t = 32)]
+    pub(crate) max_new_tokens: u32,
+    /// Go on after an end token
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// `report`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Folder of a run
+    #[arg(default_value = "reports/latest", value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Write the pictures here instead of into the run's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Print the comparison as a Markdown table instead of writing files
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
+/// `accept` and `reject`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SnapshotArgs {
+    /// Pending snapshots (.snap.new), or folders of them
+    #[arg(default_value = "scenarios", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}

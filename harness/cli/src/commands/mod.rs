@@ -1,0 +1,42 @@
+//! One file for each command.
+
+mod generate;
+mod list;
+mod report;
+mod run;
+mod snapshots;
+mod validate;
+
+use placebench_core::exit_code::ExitCode;
+use placebench_core::scenario::{reference, schema};
+
+use crate::args::{Args, Command};
+use crate::error::CliError;
+use crate::{engines, terminal};
+
+/// Carries out the command.
+pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
+    match args.command {
+        Command::Run(args) => run::run(args),
+        Command::List(args) => list::run(&args),
+        Command::Validate(args) => validate::run(&args),
+        Command::Schema(args) if args.markdown => {
+            terminal::out(reference::markdown().trim_end());
+            Ok(ExitCode::Passed)
+        }
+        Command::Schema(_) => {
+            terminal::out(&format!("{:#}", schema::json_schema()));
+            Ok(ExitCode::Passed)
+        }
+        Command::Generate(args) => generate::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Accept(args) => snapshots::accept(&args),
+        Command::Reject(args) => snapshots::reject(&args),
+        // The exit code of a worker is read by the supervisor alone.
+        Command::Worker => Ok(match placebench_engine::worker::run(&engines::all()) {
+            0 => ExitCode::Passed,
+            2 => ExitCode::Usage,
+            _ => ExitCode::CaseFailed,
+        }),
+    }
+}

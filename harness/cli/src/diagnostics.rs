@@ -1,0 +1,74 @@
+//! Problems of files people wrote, shown with the lines they are about.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use placebench_core::scenario::Problem;
+
+use crate::terminal;
+
+/// The problems of one file.
+#[derive(Debug)]
+pub(crate) struct FileProblems {
+    /// The file as people know it.
+    pub(crate) file: String,
+    /// Its text.
+    pub(crate) text: String,
+    /// What is wrong in it.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Shows them all on standard error.
+pub(crate) fn show(files: &[FileProblems]) {
+    let renderer = if console::colors_enabled_stderr() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    for file in files {
+        for problem in &file.problems {
+            terminal::err(&render(&renderer, file, problem));
+        }
+    }
+    let problems: usize = files.iter().map(|file| file.problems.len()).sum();
+    terminal::err(&format!(
+        "{} in {}",
+        terminal::counted(problems, "problem"),
+        terminal::counted(files.len(), "file")
+    ));
+}
+
+fn render(renderer: &Renderer, file: &FileProblems, problem: &Problem) -> String {
+    // The message may quote the file, and the file may hold anything.
+    let message = terminal::printable(&problem.message);
+    let name = terminal::printable(&file.file);
+    let mut group = Group::with_title(Level::ERROR.primary_title(message.as_str()));
+    let source = neutral_source(&file.text);
+    if let Some(span) = &problem.span {
+        let end = span.end.min(source.len());
+        let start = span.start.min(end);
+        group = group.element(
+            Snippet::source(source.as_str())
+                .path(name.as_str())
+                .annotation(AnnotationKind::Primary.span(start..end)),
+        );
+    } else {
+        group = group.element(annotate_snippets::Origin::path(name.as_str()));
+    }
+    let hint = problem.hint.as_deref().map(terminal::printable);
+    if let Some(hint) = &hint {
+        group = group.element(Level::HELP.message(hint.as_str()));
+    }
+    renderer.render(&[group]).to_string()
+}
+
+/// The text with control characters made harmless, each by as many bytes as it had, so that spans still fit.
+fn neutral_source(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_ascii_control() && c != '\n' && c != '\t' && c != '\r' {
+                '?'
+            } else {
+                c
+            }
+        })
+        .collect()
+}

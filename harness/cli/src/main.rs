@@ -1,0 +1,24 @@
+//! `placebench`: does this placement generate the right text, at what cost, and is it still so today?
+
+mod args;
+mod commands;
+mod diagnostics;
+mod engines;
+mod error;
+mod progress;
+mod snapshots;
+mod suite;
+mod summary;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let code = match commands::dispatch(args::Args::parse()) {
+        Ok(code) => code.number(),
+        Err(error) => error.report(),
+    };
+    ExitCode::from(code)
+}

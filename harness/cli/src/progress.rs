@@ -1,0 +1,210 @@
+//! What a person or a program sees while a run goes on.
+
+use std::time::Duration;
+
+use console::Style;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use placebench_core::judge::judge;
+use placebench_core::outcome::OutcomeKind;
+use placebench_core::protocol::{EventKind, WorkerEvent};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, RunInfo};
+use placebench_core::units::human_seconds;
+use placebench_runner::run::RunEvent;
+use placebench_runner::supervisor::Observation;
+use serde_json::json;
+
+use crate::args::MessageFormat;
+use crate::terminal::{self, printable};
+use crate::{snapshots, summary};
+
+/// Version of the lines `--message-format ndjson` prints.
+const STREAM_VERSION: u32 = 1;
+
+/// Follows a run.
+pub(crate) struct Progress<'a> {
+    info: &'a RunInfo,
+    attempts: Vec<Attempt>,
+    /// Cases that are over and wait for the case their text is compared with.
+    waiting: Vec<&'a CaseSpec>,
+    over: Vec<String>,
+    counts: [u32; 5],
+    bar: ProgressBar,
+    format: MessageFormat,
+    quiet: bool,
+}
+
+impl<'a> Progress<'a> {
+    /// Begins. `previous` are attempts of an interrupted run.
+    pub(crate) fn new(info: &'a RunInfo, previous: &[Attempt], format: MessageFormat, quiet: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(info.cases.len() as u64), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} [{pos}/{len}] {elapsed_precise} {wide_msg}") {
+            bar.set_style(style);
+        }
+        if format == MessageFormat::Ndjson || quiet || !console::user_attended_stderr() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        } else {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        let progress = Self {
+            info,
+            attempts: previous.to_vec(),
+            waiting: Vec::new(),
+            over: Vec::new(),
+            counts: [0; 5],
+            bar,
+            format,
+            quiet,
+        };
+        progress.stream(&json!({
+            "type": "run-started", "format": STREAM_VERSION, "run_id": info.run_id, "cases": info.cases.len(),
+        }));
+        progress
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn on(&mut self, event: RunEvent<'_>) {
+        match event {
+            RunEvent::AttemptStarted { case, attempt } => {
+                self.bar.set_message(self.running(case, attempt, "starting"));
+                self.stream(&json!({ "type": "attempt-started", "case": case.case, "attempt": attempt }));
+            }
+            RunEvent::Worker { case, observation } => {
+                if let Observation::Event(event) = observation {
+                    self.on_worker(case, event);
+                }
+            }
+            RunEvent::AttemptFinished { case, attempt } => {
+                self.stream(&json!({
+                    "type": "attempt-finished", "case": case.case, "attempt": attempt.attempt,
+                    "outcome": attempt.outcome, "wall_s": attempt.wall_s,
+                }));
+                self.attempts.push(attempt.clone());
+            }
+            RunEvent::CaseFinished { case } => self.on_case(&case.case),
+        }
+    }
+
+    /// The run is over: lines of cases that still wait, and the bar goes.
+    pub(crate) fn finish(mut self) {
+        self.show_ready(true);
+        self.bar.finish_and_clear();
+    }
+
+    fn on_worker(&self, case: &CaseSpec, event: &WorkerEvent) {
+        if self.format == MessageFormat::Ndjson {
+            self.stream(&json!({ "type": "worker", "case": case.case, "event": event }));
+        } else if let EventKind::Phase { phase } = &event.kind {
+            let attempt = self.attempts.iter().filter(|attempt| attempt.case == case.case).count();
+            self.bar
+                .set_message(self.running(case, u32::try_from(attempt).unwrap_or(0), phase.as_str()));
+        }
+    }
+
+    fn on_case(&mut self, name: &str) {
+        // Events borrow their case only for the call; the one of the run's own list lives long enough.
+        if let Some(case) = self.info.cases.iter().find(|case| case.case == name) {
+            self.waiting.push(case);
+            self.over.push(case.case.clone());
+            self.show_ready(false);
+        }
+    }
+
+    /// Shows the cases whose reference is over too, or all that wait.
+    fn show_ready(&mut self, all: bool) {
+        let over = &self.over;
+        let ready = |case: &CaseSpec| -> bool {
+            let Some(agreement) = &case.expect.agreement else {
+                return true;
+            };
+            let reference = format!("{}/{}/{}", case.scenario, case.prompt, agreement.reference);
+            all || over.contains(&reference)
+        };
+        let (ready, waiting): (Vec<&CaseSpec>, Vec<&CaseSpec>) = self.waiting.drain(..).partition(|case| ready(case));
+        self.waiting = waiting;
+        for case in ready {
+            self.show(case);
+        }
+    }
+
+    fn show(&mut self, case: &CaseSpec) {
+        let own = RunInfo {
+            cases: self
+                .info
+                .cases
+                .iter()
+                .filter(|other| other.scenario == case.scenario && other.prompt == case.prompt)
+                .cloned()
+                .collect(),
+            ..self.info.clone()
+        };
+        let states = snapshots::states(&own, &self.attempts);
+        let verdict = judge(&own, &self.attempts, &states, true);
+        let Some(judged) = verdict.cases.into_iter().find(|judged| judged.case == case.case) else {
+            return;
+        };
+        self.counts[judged.status as usize] += 1;
+        self.bar.inc(1);
+        self.stream(&json!({ "type": "case-finished", "verdict": judged }));
+        let important = matches!(judged.status, CaseStatus::Failed | CaseStatus::Setup);
+        if self.format == MessageFormat::Human && (!self.quiet || important) {
+            let line = case_line(&judged);
+            self.bar.suspend(|| terminal::out(&line));
+        }
+    }
+
+    fn running(&self, case: &CaseSpec, attempt: u32, phase: &str) -> String {
+        let failed = self.counts[CaseStatus::Failed as usize] + self.counts[CaseStatus::Setup as usize];
+        let passed = self.counts[CaseStatus::Passed as usize];
+        format!(
+            "{passed} passed, {failed} failed; {} #{attempt} {phase}",
+            printable(&case.case)
+        )
+    }
+
+    fn stream(&self, line: &serde_json::Value) {
+        if self.format == MessageFormat::Ndjson {
+            terminal::out(&line.to_string());
+        }
+    }
+}
+
+/// The word for a status, in colour where the terminal has some.
+pub(crate) fn status_word(status: CaseStatus) -> String {
+    let (word, style) = match status {
+        CaseStatus::Passed => ("PASS", Style::new().green()),
+        CaseStatus::Failed => ("FAIL", Style::new().red().bold()),
+        CaseStatus::Setup => ("SETUP", Style::new().red().bold()),
+        CaseStatus::Pending => ("PENDING", Style::new().yellow()),
+        CaseStatus::Skipped => ("SKIP", Style::new().dim()),
+    };
+    style.apply_to(format!("{word:>8}")).to_string()
+}
+
+fn case_line(judged: &CaseVerdict) -> String {
+    let mut notes = Vec::new();
+    if judged.status == CaseStatus::Skipped
+        || (judged.status == CaseStatus::Passed && judged.outcome != OutcomeKind::Completed)
+    {
+        notes.push(printable(&judged.sentence));
+    } else if let Some(finding) = judged.findings.first() {
+        notes.push(format!("{}: {}", finding.check, printable(&finding.message)));
+    } else {
+        let metrics = &judged.metrics;
+        if let Some(ttft) = metrics.ttft_s {
+            notes.push(format!("ttft {}", human_seconds(ttft)));
+        }
+        if let Some(tpot) = metrics.tpot_s {
+            notes.push(format!("tpot {}", human_seconds(tpot)));
+        }
+        notes.push(format!("text {}", judged.text.as_str()));
+        if let Some(finding) = judged.expected_findings.first() {
+            notes.push(format!("fails {} as the scenario expects", finding.check));
+        }
+    }
+    format!(
+        "{} {}  {}",
+        status_word(judged.status),
+        printable(&judged.case),
+        summary::one_line(&notes.join(", "))
+    )
+}

@@ -1,0 +1,170 @@
+//! The closing words of a run: what failed, why, and what to do.
+
+use std::path::{Path, PathBuf};
+
+use console::Style;
+use placebench_core::exit_code::ExitCode;
+use placebench_core::record::{CaseStatus, CaseVerdict, RunRecord};
+use placebench_core::units::human_seconds;
+
+use crate::progress::status_word;
+use crate::terminal::{self, out, printable};
+
+/// What the summary speaks of besides the record.
+pub(crate) struct Closing<'a> {
+    /// Folder of the run.
+    pub(crate) folder: &'a Path,
+    /// Snapshots that wait for review.
+    pub(crate) pending: &'a [PathBuf],
+    /// Seconds the run took.
+    pub(crate) took_s: f64,
+}
+
+/// Prints the summary.
+pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
+    let verdict = &record.verdict;
+    let with = |status: CaseStatus| verdict.cases.iter().filter(move |case| case.status == status);
+    for judged in with(CaseStatus::Failed).chain(with(CaseStatus::Setup)) {
+        print_failure(record, judged);
+    }
+    print_skipped(record);
+    let count = |status: CaseStatus| with(status).count();
+    let mut words = Vec::new();
+    for (status, word) in [
+        (CaseStatus::Passed, "passed"),
+        (CaseStatus::Failed, "failed"),
+        (CaseStatus::Setup, "not set up"),
+        (CaseStatus::Pending, "with a snapshot to review"),
+        (CaseStatus::Skipped, "skipped"),
+    ] {
+        let number = count(status);
+        if number > 0 {
+            words.push(format!("{number} {word}"));
+        }
+    }
+    out("");
+    let cases = terminal::counted(verdict.cases.len(), "case");
+    let line = format!("{cases}: {}; took {}", words.join(", "), human_seconds(closing.took_s));
+    out(&Style::new().bold().apply_to(line).to_string());
+    if !verdict.complete {
+        out(&format!(
+            "the run was interrupted; go on with: placebench run --resume {}",
+            printable(&record.info.run_id)
+        ));
+    }
+    for path in closing.pending {
+        out(&format!("review: {}", printable(&path.display().to_string())));
+    }
+    if !closing.pending.is_empty() {
+        out("approve them with `placebench accept PATH`, or look at each with `cargo insta review`");
+    }
+    if record.info.tool.profile == "debug" {
+        out(
+            "built with debug assertions: compare placements with these figures, but publish those of a --release build",
+        );
+    }
+    out(&format!(
+        "report: {}",
+        printable(&closing.folder.join("report.html").display().to_string())
+    ));
+    if verdict.exit != ExitCode::Passed {
+        out(&format!("exit code {}: {}", verdict.exit_code, meaning(verdict.exit)));
+    }
+}
+
+fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
+    out("");
+    let place = record.info.cases.iter().find(|case| case.case == judged.case);
+    let place = place
+        .map(|case| format!("  ({}:{})", printable(&case.file), case.line))
+        .unwrap_or_default();
+    out(&format!(
+        "{} {}{place}",
+        status_word(judged.status),
+        printable(&judged.case)
+    ));
+    for finding in &judged.findings {
+        out(&format!(
+            "         {}: {}",
+            finding.check,
+            one_line(&printable(&finding.message))
+        ));
+        if let Some(hint) = &finding.hint {
+            out(&format!(
+                "         {} {}",
+                Style::new().cyan().apply_to("help:"),
+                printable(hint)
+            ));
+        }
+    }
+    let stderr = record
+        .attempts_of(&judged.case)
+        .map(|attempt| attempt.stderr_tail.trim())
+        .find(|text| !text.is_empty());
+    if let Some(text) = stderr {
+        let last: Vec<&str> = text.lines().rev().take(3).collect();
+        for line in last.iter().rev() {
+            out(&format!("         stderr: {}", one_line(&printable(line))));
+        }
+    }
+}
+
+/// Skipped cases by reason: a suite for another machine is one line, not thirty.
+fn print_skipped(record: &RunRecord) {
+    let mut reasons: Vec<(String, Option<String>, usize)> = Vec::new();
+    for judged in record
+        .verdict
+        .cases
+        .iter()
+        .filter(|case| case.status == CaseStatus::Skipped)
+    {
+        let hint = record
+            .attempts_of(&judged.case)
+            .find_map(|attempt| match &attempt.outcome {
+                placebench_core::outcome::Outcome::Skipped { hint, .. } => hint.clone(),
+                _ => None,
+            });
+        match reasons.iter_mut().find(|(reason, _, _)| *reason == judged.sentence) {
+            Some((_, _, count)) => *count += 1,
+            None => reasons.push((judged.sentence.clone(), hint, 1)),
+        }
+    }
+    if !reasons.is_empty() {
+        out("");
+    }
+    for (reason, hint, count) in reasons {
+        let cases = terminal::counted(count, "case");
+        let hint = hint
+            .map(|hint| format!("; to run: {}", printable(&hint)))
+            .unwrap_or_default();
+        out(&format!(
+            "{} {cases}: {}{hint}",
+            status_word(CaseStatus::Skipped),
+            one_line(&printable(&reason))
+        ));
+    }
+}
+
+/// Newlines become spaces, and what is too long for a terminal is cut.
+pub(crate) fn one_line(text: &str) -> String {
+    const MOST: usize = 400;
+    let flat: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if flat.chars().count() <= MOST {
+        return flat;
+    }
+    flat.chars().take(MOST).chain(['…']).collect()
+}
+
+fn meaning(exit: ExitCode) -> &'static str {
+    match exit {
+        ExitCode::Passed => "all passed",
+        ExitCode::Usage => "the command line makes no sense",
+        ExitCode::NothingSelected => "nothing was selected",
+        ExitCode::BadFilter => "the filter is malformed",
+        ExitCode::Setup => "a scenario, a model's files or the machine must be put right first",
+        ExitCode::CaseFailed => "a case failed",
+        ExitCode::Slower => "slower than the baseline",
+        ExitCode::NoVerdict => "nothing can be said",
+        ExitCode::PendingSnapshots => "snapshots wait for review",
+    }
+}
