@@ -11,10 +11,7 @@ pub(crate) fn all() -> Vec<&'static dyn Engine> {
     )]
     let mut engines: Vec<&'static dyn Engine> = vec![&placebench_engine::mock::MockEngine];
     #[cfg(feature = "candle")]
-    engines.extend([
-        &placebench_engine_candle::engine::CandleEngine as &dyn Engine,
-        &placebench_engine_candle::reference::ReferenceEngine,
-    ]);
+    engines.extend(placebench_engine_candle::engine::engines());
     engines
 }
 
