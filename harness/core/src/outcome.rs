@@ -414,10 +414,10 @@ impl Outcome {
                 tokens,
                 ..
             } => format!(
-                "stalled: {} within the {} of timeout.{}; {} generated before",
+                "stalled: {} (timeout.{} allows {}); {} generated before",
                 last_seen_words(last),
-                human_seconds(*limit_s),
                 deadline.as_str(),
+                human_seconds(*limit_s),
                 match tokens {
                     0 => "no token".to_owned(),
                     1 => "1 token".to_owned(),
@@ -480,6 +480,6 @@ mod tests {
             },
             tokens: 3,
         };
-        insta::assert_snapshot!(outcome.sentence(), @"stalled: in decode, token 3, hop model.layers.3 -> model.layers.4, sim:0 -> sim:1, for 2.01 s within the 2.00 s of timeout.token; 3 tokens generated before");
+        insta::assert_snapshot!(outcome.sentence(), @"stalled: in decode, token 3, hop model.layers.3 -> model.layers.4, sim:0 -> sim:1, for 2.01 s (timeout.token allows 2.00 s); 3 tokens generated before");
     }
 }
