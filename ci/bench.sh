@@ -1,6 +1,3 @@
 #!/usr/bin/env bash
-# The criterion benches, in the profile that is built already. Figures to publish come from `cargo bench`.
-set -euo pipefail
-cd "$(dirname "$0")/.."
-cargo bench --locked --profile dev -p placebench-core --bench planner -- --quick
-cargo bench --locked --profile dev -p placebench-engine-candle --bench decode -- --quick
+# The criterion benches, in the profile that is built already. Figures to publish come from `# The whole workspace is named so that features, and with them the build of candle, are those of the tests.
+cargo bench --locked --profile dev --workspace --bench planner --bench decode -- --quick
