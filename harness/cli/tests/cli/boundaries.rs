@@ -81,7 +81,10 @@ fn features(args: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let text = cargo(&all);
     // Trees of several packages have empty lines between them.
-    for (package, features) in text.lines().filter_map(|line| line.trim_end_matches(" (*)").split_once('|')) {
+    for (package, features) in text
+        .lines()
+        .filter_map(|line| line.trim_end_matches(" (*)").split_once('|'))
+    {
         let features = features
             .split(',')
             .filter(|feature| !feature.is_empty())
