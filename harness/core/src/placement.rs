@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceId;
+use crate::planner::Dialect;
 use crate::units::Bytes;
 
 /// A strategy name as Hugging Face spells it.
@@ -87,4 +88,7 @@ pub struct PlacementRequest {
     pub transfer: Transfer,
     /// How layers on `cpu` and `disk` run.
     pub offload: Offload,
+    /// Whose rules answer a strategy.
+    #[serde(default)]
+    pub planner: Dialect,
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use placebench_core::module_tree::{ModuleTree, ModuleTreeBuilder, TensorKind};
 use placebench_core::placement::StrategyName;
 use placebench_core::planner::{
-    Amount, Dialect, Flow, MemoryLimit, PlanAnswer, PlanDevice, PlanRequest, expand_to_tensors, parse_size, plan,
-    resolve_manual,
+    Amount, Dialect, ExplanationStep, Flow, MemoryLimit, PlanAnswer, PlanDevice, PlanRequest, TrialOutcome,
+    expand_to_modules, expand_to_tensors, explain, parse_size, plan, resolve_manual,
 };
 use proptest::prelude::*;
 
@@ -263,6 +263,25 @@ proptest! {
         let json = serde_json::to_string(&tree).unwrap();
         let again: ModuleTree = serde_json::from_str(&json).unwrap();
         prop_assert_eq!(plan(&tree, &request), plan(&again, &request));
+    }
+
+    #[test]
+    fn explanations_end_where_modules_are(tree in tree_with_ties(3), request in request(), fallback in any::<bool>()) {
+        let request = PlanRequest { fallback_allocation: fallback, ..request };
+        let answer = plan(&tree, &request).unwrap();
+        for (path, device) in expand_to_modules(&tree, &answer.device_map) {
+            let explanation = explain(&tree, &request, path).unwrap();
+            let placed_on = explanation.steps.iter().rev().find_map(|step| match step {
+                ExplanationStep::Tried { trial, result: TrialOutcome::Placed } => Some(trial.device),
+                _ => None,
+            });
+            prop_assert!(device.is_none() || device == placed_on, "{path}: {explanation}");
+            for step in &explanation.steps {
+                let ExplanationStep::Tried { trial, result } = step else { continue };
+                let fits = trial.room.as_ref().is_none_or(|room| room.used + trial.bytes_with_ties <= room.limit);
+                prop_assert_eq!(fits, *result == TrialOutcome::Placed, "{}", step);
+            }
+        }
     }
 
     #[test]

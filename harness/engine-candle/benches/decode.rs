@@ -25,6 +25,7 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
             max_memory: None,
             transfer: Transfer::Direct,
             offload: Offload::Execute,
+            planner: Default::default(),
         },
         prompt: Prompt::InputIds(vec![7, 11, 200]),
         generation: GenerationSpec {

@@ -32,6 +32,7 @@ fn request(model: &Path, input_ids: &[u32], max_new_tokens: u32) -> WorkerReques
             max_memory: None,
             transfer: Transfer::Direct,
             offload: Offload::Execute,
+            planner: Default::default(),
         },
         prompt: Prompt::InputIds(input_ids.to_vec()),
         generation: GenerationSpec {

@@ -27,6 +27,7 @@ pub(crate) fn case() -> CaseSpec {
             max_memory: None,
             transfer: Transfer::Direct,
             offload: Offload::Execute,
+            planner: Default::default(),
         },
         input: Prompt::Text("Once".into()),
         generation: GenerationSpec {

@@ -2,12 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::check::{check_modules, check_parent, check_path, check_same_modules, check_ties};
 use super::index::{Index, parent_of};
 use super::{Module, ModuleTree, Tensor, TensorKind, TreeError};
 use crate::planner::{Amount, bytes_per_element};
-
-/// More components than any model's paths have; keeps every walk along a path short.
-const MAX_DEPTH: usize = 256;
 
 /// Tensors above this many bytes are a mistake, and sums of those below it cannot overflow.
 const MAX_BYTES: Amount = Amount::Whole(1 << 62);
@@ -147,8 +145,13 @@ impl ModuleTreeBuilder {
     /// Declares that these names are one and the same parameter.
     #[must_use]
     pub fn tie<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.tied.push(names.into_iter().map(Into::into).collect());
+        self.push_tie(names);
         self
+    }
+
+    /// Declares that these names are one and the same parameter, for loops; see [`Self::tie`].
+    pub fn push_tie<S: Into<String>>(&mut self, names: impl IntoIterator<Item = S>) {
+        self.tied.push(names.into_iter().map(Into::into).collect());
     }
 
     /// Adds groups of tied names.
@@ -196,50 +199,6 @@ impl ModuleTreeBuilder {
         check_ties(&tree)?;
         check_same_modules(&tree)?;
         Ok(tree)
-    }
-}
-
-fn check_modules(modules: &[Module]) -> Result<(), TreeError> {
-    let mut paths: HashSet<&str> = HashSet::with_capacity(modules.len());
-    for module in modules {
-        check_path(&module.path)?;
-        if !paths.insert(&module.path) {
-            return Err(TreeError::Duplicate {
-                name: module.path.clone(),
-            });
-        }
-    }
-    if !paths.contains("") {
-        return Err(TreeError::NoRoot);
-    }
-    modules
-        .iter()
-        .try_for_each(|module| check_parent(&module.path, |parent| paths.contains(parent)))
-}
-
-fn check_path(path: &str) -> Result<(), TreeError> {
-    if path.is_empty() {
-        return Ok(());
-    }
-    if path.split('.').any(str::is_empty) {
-        return Err(TreeError::BadPath { path: path.to_owned() });
-    }
-    if path.split('.').count() > MAX_DEPTH {
-        return Err(TreeError::TooDeep {
-            path: path.to_owned(),
-            limit: MAX_DEPTH,
-        });
-    }
-    Ok(())
-}
-
-fn check_parent(name: &str, is_module: impl Fn(&str) -> bool) -> Result<(), TreeError> {
-    match parent_of(name) {
-        Some(parent) if !is_module(parent) => Err(TreeError::Orphan {
-            name: name.to_owned(),
-            parent: parent.to_owned(),
-        }),
-        _ => Ok(()),
     }
 }
 
@@ -330,46 +289,6 @@ fn sorted_groups(mut groups: Vec<Vec<String>>) -> Vec<Vec<String>> {
     groups.retain(|group| group.len() > 1);
     groups.iter_mut().for_each(|group| group.sort());
     groups
-}
-
-fn check_ties(tree: &ModuleTree) -> Result<(), TreeError> {
-    let mut seen = HashSet::new();
-    for group in &tree.tied {
-        let mut first: Option<&Tensor> = None;
-        for name in group {
-            let tensor = tree.tensor_index(name).and_then(|tensor| tree.tensors.get(tensor));
-            let Some(tensor) = tensor.filter(|tensor| !tensor.kind.is_buffer()) else {
-                return Err(TreeError::TiedUnknown { name: name.clone() });
-            };
-            if !seen.insert(name.as_str()) {
-                return Err(TreeError::TiedTwice { name: name.clone() });
-            }
-            let first = first.get_or_insert(tensor);
-            if first.shape != tensor.shape || first.dtype != tensor.dtype {
-                return Err(TreeError::TiedDiffer {
-                    name: name.clone(),
-                    other: first.name.clone(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_same_modules(tree: &ModuleTree) -> Result<(), TreeError> {
-    for (path, first) in &tree.same_module {
-        let in_order = match (tree.module_index(first), tree.module_index(path)) {
-            (Some(first), Some(second)) => 0 < first && first < second,
-            _ => false,
-        };
-        if !in_order {
-            return Err(TreeError::SameModule {
-                path: path.clone(),
-                first: first.clone(),
-            });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -88,4 +88,18 @@ pub enum TreeError {
         /// The first path.
         first: String,
     },
+    /// A path is said to be the same module as two others.
+    #[error("`{path}` is said twice to be the same module as another")]
+    SameModuleTwice {
+        /// The path.
+        path: String,
+    },
+    /// A module would contain itself.
+    #[error("`{path}` cannot be the same module as `{first}`, which contains it: the tree would have no end")]
+    Cycle {
+        /// The path inside.
+        path: String,
+        /// The path outside.
+        first: String,
+    },
 }

@@ -9,11 +9,37 @@ use super::{Module, Tensor};
 pub(super) struct Index {
     pub(super) module_of_path: HashMap<String, usize>,
     pub(super) tensor_of_name: HashMap<String, usize>,
+    /// The module above each module; the root is above itself.
+    pub(super) parent: Vec<usize>,
     pub(super) children: Vec<Vec<usize>>,
     pub(super) subtree_end: Vec<usize>,
     pub(super) direct_params: Vec<Vec<usize>>,
     pub(super) direct_buffers: Vec<Vec<usize>>,
     pub(super) owner: Vec<usize>,
+    pub(super) classes: Kinds,
+    pub(super) dtypes: Kinds,
+}
+
+/// Distinct words and, for every item, which one it has: a tree has thousands of modules but few classes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kinds {
+    pub(super) words: Vec<String>,
+    pub(super) of_item: Vec<usize>,
+}
+
+impl Kinds {
+    fn new<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+        let mut kinds = Self::default();
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        for word in words {
+            let kind = *known.entry(word).or_insert_with(|| {
+                kinds.words.push(word.to_owned());
+                kinds.words.len() - 1
+            });
+            kinds.of_item.push(kind);
+        }
+        kinds
+    }
 }
 
 /// The path of the module that holds a module or tensor; `None` for the root.
@@ -30,11 +56,14 @@ impl Index {
         let module_of_path: HashMap<String, usize> = by_name(modules.iter().map(|module| &module.path));
         let mut index = Self {
             tensor_of_name: by_name(tensors.iter().map(|tensor| &tensor.name)),
+            parent: Vec::new(),
             children: vec![Vec::new(); modules.len()],
             subtree_end: (1..=modules.len()).collect(),
             direct_params: vec![Vec::new(); modules.len()],
             direct_buffers: vec![Vec::new(); modules.len()],
             owner: Vec::with_capacity(tensors.len()),
+            classes: Kinds::new(modules.iter().map(|module| module.class.as_str())),
+            dtypes: Kinds::new(tensors.iter().map(|tensor| tensor.dtype.as_str())),
             module_of_path,
         };
         index.link_modules(modules);
@@ -60,6 +89,7 @@ impl Index {
                 *parent_end = end.max(*parent_end);
             }
         }
+        self.parent = parents.into_iter().map(|parent| parent.unwrap_or(0)).collect();
     }
 
     fn link_tensors(&mut self, tensors: &[Tensor]) {

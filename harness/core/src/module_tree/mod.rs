@@ -1,13 +1,19 @@
 //! Module trees: what a model is made of, without its weights.
 //!
 //! A [`ModuleTree`] lists dotted module paths with class names in registration order, and the tensors in them with
-//! dtype, shape and bytes. It is all a planner needs. Trees are read from JSON or built from a model's configuration
-//! and weight headers with [`ModuleTreeBuilder`].
+//! dtype, shape and bytes. It is all a planner needs. Trees are read from JSON, built from a model's configuration
+//! ([`from_config`]) and the headers of its weight files ([`from_headers`]), or put together with
+//! [`ModuleTreeBuilder`].
 
 mod build;
+mod check;
 mod error;
 mod file;
+mod from_config;
+mod from_headers;
+mod gguf;
 mod index;
+mod safetensors;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,7 +23,11 @@ use serde::{Deserialize, Serialize};
 pub use self::build::ModuleTreeBuilder;
 pub use self::error::TreeError;
 use self::file::TreeFile;
+pub use self::from_config::{ConfigTreeError, from_config, supported_model_types};
+pub use self::from_headers::{CheckpointTree, HeaderTreeError, TensorHeader, from_headers};
+pub use self::gguf::hf_name_of_gguf;
 use self::index::Index;
+pub use self::safetensors::{SafetensorsError, safetensors_header, safetensors_index};
 use crate::planner::Amount;
 
 /// A module: its dotted path (`""` is the root) and the name of its class.
@@ -222,6 +232,42 @@ impl ModuleTree {
     #[must_use]
     pub fn children(&self, module: usize) -> &[usize] {
         self.index.children.get(module).map_or(&[], Vec::as_slice)
+    }
+
+    /// Position of the module above the module at `module`; `None` for the root.
+    #[must_use]
+    pub fn parent(&self, module: usize) -> Option<usize> {
+        let parent = self.index.parent.get(module).copied();
+        parent.filter(|_| module != 0)
+    }
+
+    /// Positions of the module at `module` and of all modules above it, innermost first.
+    pub fn upwards(&self, module: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(module), |&module| self.parent(module))
+    }
+
+    /// The distinct class names, in order of their first module.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.index.classes.words
+    }
+
+    /// For every module the position of its class in [`Self::classes`].
+    #[must_use]
+    pub fn class_of_module(&self) -> &[usize] {
+        &self.index.classes.of_item
+    }
+
+    /// The distinct dtypes, in order of their first tensor.
+    #[must_use]
+    pub fn dtypes(&self) -> &[String] {
+        &self.index.dtypes.words
+    }
+
+    /// For every tensor the position of its dtype in [`Self::dtypes`].
+    #[must_use]
+    pub fn dtype_of_tensor(&self) -> &[usize] {
+        &self.index.dtypes.of_item
     }
 
     /// Positions of the parameters directly in the module at `module`.

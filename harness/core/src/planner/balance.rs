@@ -1,14 +1,15 @@
 //! Balancing: shrinking budgets so that every accelerator gets a similar share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::amount::Amount;
 use super::budget::Budget;
 use super::device::PlanDevice;
 use super::entry::Entry;
-use super::request::Dialect;
+use super::request::{Dialect, PlanRequest};
 use super::table::SizeTable;
 use crate::module_tree::ModuleTree;
+use crate::placement::StrategyName;
 
 /// What the only accelerator may hold of its free memory where the user set no budget (Accelerate 1.4.0).
 const ONLY_DEVICE_SHARE: f64 = 0.9;
@@ -18,38 +19,100 @@ const MARGIN_FACTOR: f64 = 1.25;
 
 /// What balancing looks at besides the budgets.
 pub(super) struct Balance<'a> {
-    pub(super) tree: &'a ModuleTree,
-    pub(super) table: &'a SizeTable,
-    pub(super) no_split: &'a HashSet<&'a str>,
-    pub(super) dialect: Dialect,
+    tree: &'a ModuleTree,
+    table: &'a SizeTable,
+    no_split: &'a HashSet<&'a str>,
+    dialect: Dialect,
     /// Keep the first accelerator free.
-    pub(super) low_zero: bool,
+    low_zero: bool,
     /// The budgets are the user's, not the machine's free memory.
-    pub(super) user_set: bool,
+    user_set: bool,
 }
 
-impl Balance<'_> {
+/// How the share of every accelerator but the last comes about: `total / divided_by + margin`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share {
+    /// Accelerators with a budget above zero.
+    pub(super) accelerators: usize,
+    /// Bytes of the model, as they are counted for balancing.
+    pub(super) total: Amount,
+    /// How many accelerators share the total: one less where the first is kept free.
+    pub(super) divided_by: usize,
+    /// The layer that the margin is made for: the larger of `block` and `other`.
+    pub(super) block: Amount,
+    pub(super) other: Amount,
+    /// 1.25 of that layer, cut to whole bytes.
+    pub(super) margin: Amount,
+    /// What each accelerator but the last may hold.
+    pub(super) cap: Amount,
+    /// The first accelerator is kept as free as the others allow.
+    pub(super) low_zero: bool,
+    /// The only accelerator's budget is the machine's and is multiplied by 0.9.
+    pub(super) spares_only_device: bool,
+}
+
+impl<'a> Balance<'a> {
+    pub(super) fn new(
+        tree: &'a ModuleTree,
+        request: &PlanRequest,
+        no_split: &'a HashSet<&'a str>,
+        table: &'a SizeTable,
+    ) -> Self {
+        Self {
+            tree,
+            table,
+            no_split,
+            dialect: request.dialect,
+            low_zero: request.strategy == StrategyName::BalancedLow0,
+            user_set: request.max_memory.is_some(),
+        }
+    }
+
     /// Caps every accelerator but the last at an equal share of the model plus a margin of one layer.
     ///
     /// Budgets of `cpu` and `disk` are left alone. A `disk` budget makes the reference fail here; it is ignored.
     pub(super) fn apply(&self, mut budget: Budget) -> Budget {
+        let Some(share) = self.share(&budget) else {
+            return budget;
+        };
+        if share.spares_only_device {
+            spare_first(&mut budget);
+        }
+        self.cap(&mut budget, share.cap, share.low_zero);
+        if share.low_zero {
+            self.lower_first(&mut budget, share.accelerators);
+        }
+        budget
+    }
+
+    /// The share of an accelerator; `None` where there is none to balance.
+    pub(super) fn share(&self, budget: &Budget) -> Option<Share> {
         let counted = budget
             .iter()
             .filter(|&(&device, &bytes)| self.counts(device) && bytes > Amount::ZERO);
-        let count = counted.count();
-        if count == 0 {
-            return budget;
+        let accelerators = counted.count();
+        if accelerators == 0 {
+            return None;
         }
-        if count == 1 && !self.user_set {
-            spare_first(&mut budget);
-        }
-        let low_zero = self.low_zero && count > 1;
-        let share = self.table.total().floor_div(if low_zero { count - 1 } else { count });
-        self.cap(&mut budget, share + self.margin(), low_zero);
-        if low_zero {
-            self.lower_first(&mut budget, count);
-        }
-        budget
+        let low_zero = self.low_zero && accelerators > 1;
+        let divided_by = if low_zero { accelerators - 1 } else { accelerators };
+        let total = self.table.total();
+        let (block, other) = match self.dialect {
+            Dialect::Accelerate => (self.first_block(), self.mean_leaf()),
+            Dialect::Transformers5 => (self.largest_block(), self.largest_holder()),
+        };
+        let margin = Amount::Whole(block.max(other).scaled(MARGIN_FACTOR).truncated());
+        Some(Share {
+            accelerators,
+            total,
+            divided_by,
+            block,
+            other,
+            margin,
+            cap: total.floor_div(divided_by) + margin,
+            low_zero,
+            spares_only_device: accelerators == 1 && !self.user_set,
+        })
     }
 
     /// `mps` takes part only in Transformers 5.
@@ -93,39 +156,40 @@ impl Balance<'_> {
         }
     }
 
-    fn margin(&self) -> Amount {
-        let layer = match self.dialect {
-            Dialect::Accelerate => self.first_block().max(self.mean_leaf()),
-            Dialect::Transformers5 => self.largest_block().max(self.largest_holder()),
-        };
-        Amount::Whole(layer.scaled(MARGIN_FACTOR).truncated())
-    }
-
     /// Over the undividable classes, the size of the first module of each; of these the largest.
     fn first_block(&self) -> Amount {
-        let mut first_of_class: HashMap<&str, Amount> = HashMap::new();
+        // By class. Tensors have a class name too, and a user may list it as undividable.
+        let mut is_open = self.whole_classes();
+        let mut class_named = |name: &str| {
+            let known = self.tree.classes().iter().position(|class| class == name);
+            known.unwrap_or_else(|| {
+                is_open.push(self.no_split.contains(name));
+                is_open.len() - 1
+            })
+        };
+        let (param, buffer) = (class_named("Parameter"), class_named("Tensor"));
+        let mut largest = Amount::ZERO;
         for &entry in self.table.order() {
-            let class = self.class_of(entry);
-            if self.no_split.contains(class) {
-                first_of_class.entry(class).or_insert_with(|| self.table.size(entry));
+            let class = match entry {
+                Entry::Module(module) => self.tree.class_of_module().get(module).copied(),
+                Entry::Tensor(tensor) => match self.tree.tensors().get(tensor) {
+                    Some(tensor) if tensor.kind.is_buffer() => Some(buffer),
+                    _ => Some(param),
+                },
+            };
+            let is_open = class.and_then(|class| is_open.get_mut(class));
+            if let Some(is_open) = is_open.filter(|is_open| **is_open) {
+                *is_open = false;
+                largest = largest.max(self.table.size(entry));
             }
         }
-        first_of_class.into_values().fold(Amount::ZERO, Amount::max)
+        largest
     }
 
-    /// The class name; tensors have one too, since a user may list it as undividable.
-    fn class_of(&self, entry: Entry) -> &str {
-        match entry {
-            Entry::Module(module) => self
-                .tree
-                .modules()
-                .get(module)
-                .map_or("", |module| module.class.as_str()),
-            Entry::Tensor(tensor) => match self.tree.tensors().get(tensor) {
-                Some(tensor) if tensor.kind.is_buffer() => "Tensor",
-                _ => "Parameter",
-            },
-        }
+    /// For every class of the tree whether it is undividable.
+    fn whole_classes(&self) -> Vec<bool> {
+        let classes = self.tree.classes().iter();
+        classes.map(|class| self.no_split.contains(class.as_str())).collect()
     }
 
     /// The mean size of modules that hold tensors and have no sub-module that does, cut to whole bytes.
@@ -136,27 +200,26 @@ impl Balance<'_> {
                 Entry::Tensor(_) => None,
             })
         };
-        let with_bytes: HashSet<usize> = modules().collect();
-        let is_leaf = |&module: &usize| {
-            !self
-                .tree
-                .children(module)
-                .iter()
-                .any(|child| with_bytes.contains(child))
-        };
-        let sizes: Vec<Amount> = modules()
-            .filter(is_leaf)
-            .map(|module| self.table.size(Entry::Module(module)))
-            .collect();
-        let total: Amount = sizes.iter().copied().sum();
-        Amount::Whole(Amount::Fractional(total.mean_over(sizes.len())).truncated())
+        let mut holds_holder = vec![false; self.tree.modules().len()];
+        for module in modules() {
+            let parent = self.tree.parent(module).and_then(|parent| holds_holder.get_mut(parent));
+            if let Some(holds_holder) = parent {
+                *holds_holder = true;
+            }
+        }
+        let leaves = modules().filter(|&module| holds_holder.get(module) == Some(&false));
+        let (total, count) = leaves.fold((Amount::ZERO, 0), |(total, count), module| {
+            (total + self.table.size(Entry::Module(module)), count + 1)
+        });
+        Amount::Whole(Amount::Fractional(total.mean_over(count)).truncated())
     }
 
     /// The largest of all undividable modules.
     fn largest_block(&self) -> Amount {
-        let modules = self.tree.modules().iter().enumerate();
-        modules
-            .filter(|(_, module)| self.no_split.contains(module.class.as_str()))
+        let is_whole = self.whole_classes();
+        let classes = self.tree.class_of_module().iter().enumerate();
+        classes
+            .filter(|&(_, &class)| is_whole.get(class) == Some(&true))
             .map(|(position, _)| self.table.size(Entry::Module(position)))
             .fold(Amount::ZERO, Amount::max)
     }

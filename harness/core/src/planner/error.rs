@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::device::{PlanDevice, UnknownDevice};
 use super::size_string::SizeError;
 
-/// Why there is no plan. Every tree can be planned; only requests can be wrong.
+/// Why there is no plan, or no explanation of one. Every tree can be planned; only requests can be wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanError {
     /// Neither budgets nor free memory are given.
@@ -36,5 +36,11 @@ pub enum PlanError {
     UnknownDtype {
         /// The dtype as asked for.
         dtype: String,
+    },
+    /// An explanation is asked for something that the tree does not have.
+    #[error("the tree has no module or tensor `{module}`")]
+    UnknownModule {
+        /// The name as asked for.
+        module: String,
     },
 }

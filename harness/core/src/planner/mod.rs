@@ -3,10 +3,15 @@
 //! [`plan`] answers as Hugging Face Accelerate 1.4.0 does, rule by rule: size table, budgets, balancing, placement,
 //! tidying. Where the reference fails by accident (a tied parameter that is placed already, ids with gaps, a `disk`
 //! budget), the answer here is a legal plan. [`Dialect::Transformers5`] answers as the planner of Transformers 5.23.0.
-//! [`resolve_manual`] reads a map that a user wrote.
+//! [`resolve_manual`] reads a map that a user wrote. [`explain`] says why a module landed where it did.
 //!
 //! Everything is deterministic and free of side effects.
 
+mod advice;
+mod advice_find;
+#[cfg(test)]
+mod advice_tests;
+mod advice_text;
 mod amount;
 mod balance;
 mod budget;
@@ -15,23 +20,44 @@ mod device;
 mod dtype;
 mod entry;
 mod error;
+mod explain;
+mod explain_text;
 mod fallback;
+mod footprint;
+mod footprint_workload;
 mod largest;
 mod manual;
+mod optimal;
+mod optimal_groups;
+mod optimal_search;
+mod optimal_tables;
+#[cfg(test)]
+mod optimal_tests;
 mod place;
+mod predict;
+mod predict_rates;
+mod predict_step;
 mod request;
 mod resolve;
+mod shape;
+mod shape_decoder;
+mod shape_placed;
+#[cfg(test)]
+mod shape_testing;
 mod size_string;
 mod sizing;
 mod stages;
 mod table;
 mod tidy;
 mod ties;
+mod trial;
+mod work;
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::advice::{Advice, DeviceIdentity, Load, Severity, Situation, UNEVEN_RATIO, advise};
 pub use self::amount::Amount;
 use self::balance::Balance;
 use self::budget::Budget;
@@ -39,18 +65,30 @@ pub use self::device::{MapDevice, PlanDevice, UnknownDevice};
 pub use self::dtype::{bytes_per_element, is_integral};
 use self::entry::Model;
 pub use self::error::PlanError;
+pub use self::explain::{Balancing, Explanation, ExplanationStep, PlacementTrial, TrialOutcome, TrialRoom, explain};
+pub use self::footprint::{DeviceFootprint, Footprint, Room, footprint};
+pub use self::footprint_workload::{Attention, LogitPositions, Workload};
 pub use self::manual::{
     ManualAnswer, ManualError, ParameterRun, check_device_index, check_torch_device, resolve_manual,
 };
+pub use self::optimal::{
+    Alternative, MAX_OPTIMAL_DEVICES, OptimalAnswer, OptimalError, OptimalRequest, Shortfall, plan_optimal,
+};
 use self::place::Placed;
-pub use self::request::{Dialect, Flow, MemoryLimit, PlanRequest, max_memory_from_json};
+pub use self::predict::{Bound, DeviceTime, HopTime, Objective, Prediction, StageTime, StepTime, predict};
+pub use self::predict_rates::{DeviceRates, Link, LinkRates, RateError, Rates};
+pub use self::request::{Dialect, Flow, MemoryLimit, PlanRequest, UnknownName, max_memory_from_json};
 use self::resolve::Dispatch;
 pub use self::resolve::{DeviceMap, expand_to_modules, expand_to_tensors};
+pub use self::shape::{Mlp, ModelShape, ShapeError};
+pub use self::shape_decoder::{Decoder, DecoderError, DecoderModule, ModuleRole, Tie, execution_order};
+pub use self::shape_placed::{NotPlaced, PlacedDecoder};
 pub use self::size_string::{SizeError, parse_size};
 use self::sizing::Sizing;
 pub use self::stages::{Stage, along, stages};
 use self::table::{Counting, SizeTable};
-use self::ties::TieGroup;
+use self::ties::Ties;
+use self::trial::Recorder;
 use crate::module_tree::ModuleTree;
 use crate::placement::StrategyName;
 
@@ -81,19 +119,21 @@ pub struct PlanAnswer {
 /// # Errors
 /// When the request is wrong: no budgets, budgets or dtypes that cannot be read.
 pub fn plan(tree: &ModuleTree, request: &PlanRequest) -> Result<PlanAnswer, PlanError> {
+    plan_and_record(tree, request, &mut ())
+}
+
+fn plan_and_record(
+    tree: &ModuleTree,
+    request: &PlanRequest,
+    recorder: &mut impl Recorder,
+) -> Result<PlanAnswer, PlanError> {
     let sizing = Sizing::new(request)?;
     let no_split = no_split_classes(tree, request);
-    let budget = balanced_budget(tree, request, &sizing, &no_split)?;
     let table = SizeTable::new(tree, &sizing, Counting::Tied);
-    let ties = TieGroup::all(tree);
-    let model = Model {
-        tree,
-        table: &table,
-        ties: &ties,
-        no_split: &no_split,
-        dialect: request.dialect,
-    };
-    let placed = place::place(&model, &budget, request.fallback_allocation);
+    let budget = balanced_budget(tree, request, &sizing, &no_split, &table)?;
+    let ties = Ties::of(tree);
+    let model = Model::new(tree, &table, &ties, &no_split, request.dialect);
+    let placed = place::place(&model, &budget, request.fallback_allocation, recorder);
     let mut map: Vec<(String, PlanDevice)> = placed
         .map
         .iter()
@@ -116,7 +156,8 @@ pub fn plan(tree: &ModuleTree, request: &PlanRequest) -> Result<PlanAnswer, Plan
 pub fn plan_budget(tree: &ModuleTree, request: &PlanRequest) -> Result<Vec<(PlanDevice, Amount)>, PlanError> {
     let sizing = Sizing::new(request)?;
     let no_split = no_split_classes(tree, request);
-    Ok(balanced_budget(tree, request, &sizing, &no_split)?
+    let table = SizeTable::new(tree, &sizing, Counting::Tied);
+    Ok(balanced_budget(tree, request, &sizing, &no_split, &table)?
         .into_iter()
         .collect())
 }
@@ -131,24 +172,20 @@ fn balanced_budget(
     request: &PlanRequest,
     sizing: &Sizing<'_>,
     no_split: &HashSet<&str>,
+    tied: &SizeTable,
 ) -> Result<Budget, PlanError> {
     let budget = budget::normalise(request)?;
     if request.strategy == StrategyName::Sequential {
         return Ok(budget);
     }
-    let counting = match (request.dialect, request.flow) {
-        (Dialect::Accelerate, Flow::Transformers) => Counting::Untied,
-        _ => Counting::Tied,
-    };
-    let balance = Balance {
-        tree,
-        table: &SizeTable::new(tree, sizing, counting),
-        no_split,
-        dialect: request.dialect,
-        low_zero: request.strategy == StrategyName::BalancedLow0,
-        user_set: request.max_memory.is_some(),
-    };
+    let untied = counts_untied(tree, request).then(|| SizeTable::new(tree, sizing, Counting::Untied));
+    let balance = Balance::new(tree, request, no_split, untied.as_ref().unwrap_or(tied));
     Ok(balance.apply(budget))
+}
+
+/// True where balancing counts tied parameters once for every name, and the tree has any.
+fn counts_untied(tree: &ModuleTree, request: &PlanRequest) -> bool {
+    request.dialect == Dialect::Accelerate && request.flow == Flow::Transformers && !tree.tied().is_empty()
 }
 
 /// The answer, but for the buffer warning.

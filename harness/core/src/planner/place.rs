@@ -1,15 +1,15 @@
 //! Placement: walking the model in registration order, filling one device after the other.
 
-use std::collections::{HashSet, VecDeque};
-
 use super::amount::Amount;
 use super::budget::Budget;
 use super::device::PlanDevice;
 use super::entry::{Entry, Model};
 use super::fallback;
-use super::largest::Largest;
+use super::largest::Layers;
 use super::request::Dialect;
 use super::ties::Partners;
+use super::trial::{Recorder, Room, Trial, TrialResult};
+use super::work::WorkList;
 
 /// A device while it is being filled, and what happened on it.
 pub(super) struct Slot {
@@ -32,25 +32,30 @@ pub(super) struct Placed {
     pub(super) slots: Vec<Slot>,
 }
 
-/// Places the whole model (the rules are Accelerate 1.4.0's, or Transformers 5.23.0's where it differs).
-pub(super) fn place(model: &Model<'_>, budget: &Budget, fallback_allocation: bool) -> Placed {
-    let work: VecDeque<Entry> = model.roots().into();
+/// Places the whole model (the rules are Accelerate 1.4.0's, or Transformers 5.23.0's where it differs), and tells
+/// `recorder` of every trial.
+pub(super) fn place(
+    model: &Model<'_>,
+    budget: &Budget,
+    fallback_allocation: bool,
+    recorder: &mut impl Recorder,
+) -> Placed {
+    let (modules, tensors) = (model.tree.modules().len(), model.tree.tensors().len());
     let mut placer = Placer {
         model,
         fallback_allocation: fallback_allocation && model.dialect == Dialect::Accelerate,
         current: 0,
-        largest: Largest::of(model, work.iter().copied()),
-        work,
+        layers: Layers::new(model),
+        work: WorkList::new(modules, tensors, &model.roots()),
         placed: Placed {
             map: Vec::new(),
             modules: Vec::new(),
             slots: slots(budget),
         },
-        mapped: HashSet::new(),
         fallbacks_in_a_row: 0,
     };
     while let Some(entry) = placer.work.pop_front() {
-        placer.step(entry);
+        placer.step(entry, recorder);
     }
     placer.placed
 }
@@ -85,52 +90,56 @@ struct Placer<'a> {
     fallback_allocation: bool,
     placed: Placed,
     current: usize,
-    largest: Largest,
-    work: VecDeque<Entry>,
-    mapped: HashSet<Entry>,
+    layers: Layers,
+    work: WorkList,
     fallbacks_in_a_row: usize,
 }
 
-/// What is known of the current device when an entry is tried on it.
-#[derive(Clone, Copy)]
-struct Room {
-    budget: Amount,
-    reserve: Amount,
-    used: Amount,
-}
-
-impl Room {
-    fn limit(self) -> Amount {
-        self.budget - self.reserve
-    }
-
-    fn holds(self, size: Amount) -> bool {
-        self.used + size <= self.limit()
-    }
-}
-
 impl Placer<'_> {
-    fn step(&mut self, entry: Entry) {
-        if self.largest.forget(self.model, entry) {
-            self.find_largest();
-        }
-        let partners = Partners::of(self.model, entry, self.work.iter());
-        let Some(room) = self.room().filter(|room| !room.holds(partners.size)) else {
-            return self.put(entry, &partners);
+    fn step(&mut self, entry: Entry, recorder: &mut impl Recorder) {
+        self.layers.forget(self.model, entry);
+        let partners = Partners::of(self.model, entry, |other| self.work.contains(other));
+        let room = self.room();
+        recorder.tried(&Trial {
+            entry,
+            bytes: self.model.size(entry),
+            partners: &partners,
+            device: self.device(),
+            room,
+            layers: &self.layers,
+        });
+        let result = self.decide(entry, &partners, room);
+        recorder.decided(result);
+    }
+
+    fn decide(&mut self, entry: Entry, partners: &Partners, room: Option<Room>) -> TrialResult {
+        let Some(room) = room.filter(|room| !room.holds(partners.size)) else {
+            self.put(entry, partners);
+            return TrialResult::Placed;
         };
         let size = self.model.size(entry);
-        if room.holds(size) && self.divide_partner(entry, &partners) {
-            return;
+        if room.holds(size)
+            && let Some(partner) = self.divide_partner(entry, partners)
+        {
+            return TrialResult::PartnerDivided(partner);
         }
         // "At least", not "more": what fits exactly, but for its partners, is divided too.
         let is_too_large = room.used + size >= room.limit();
         if (is_too_large || self.model.dialect == Dialect::Transformers5) && self.divide(entry) {
-            return;
+            return TrialResult::Divided;
         }
-        if room.used == Amount::ZERO && self.fall_back(entry, &partners, room.budget) {
-            return;
+        if room.used == Amount::ZERO
+            && let Some(found) = self.fall_back(entry, partners, room.budget)
+        {
+            return TrialResult::Overtaken(found);
         }
-        self.leave_device(entry, &partners, room);
+        self.leave_device(entry, partners, room);
+        TrialResult::DeviceLeft
+    }
+
+    fn device(&self) -> PlanDevice {
+        let slot = self.placed.slots.get(self.current);
+        slot.map_or(PlanDevice::Disk, |slot| slot.device)
     }
 
     /// `None` on the disk.
@@ -139,22 +148,12 @@ impl Placer<'_> {
         Some(Room {
             budget: slot.budget?,
             reserve: if slot.keeps_reserve {
-                self.largest.size
+                self.layers.size()
             } else {
                 Amount::ZERO
             },
             used: slot.used,
         })
-    }
-
-    /// Only modules count from here on: parameters and buffers do in the first search alone.
-    fn find_largest(&mut self) {
-        let modules = self
-            .work
-            .iter()
-            .copied()
-            .filter(|entry| matches!(entry, Entry::Module(_)));
-        self.largest = Largest::of(self.model, modules);
     }
 
     fn put(&mut self, entry: Entry, partners: &Partners) {
@@ -167,31 +166,29 @@ impl Placer<'_> {
         if let Entry::Module(module) = entry {
             self.placed.modules.push((module, device));
         }
-        for &placed in std::iter::once(&entry).chain(&partners.entries) {
-            if self.mapped.insert(placed) {
-                self.placed.map.push((placed, device));
+        self.placed.map.push((entry, device));
+        self.layers.placed(self.model, entry);
+        for &partner in &partners.entries {
+            // One entry may hold several of the tied parameters.
+            if self.work.remove(partner) {
+                self.placed.map.push((partner, device));
+                self.layers.placed(self.model, partner);
             }
-        }
-        if !partners.entries.is_empty() {
-            self.work.retain(|other| !partners.entries.contains(other));
         }
     }
 
     /// Replaces the first partner that can be divided by its parts, so that less has to come along.
-    fn divide_partner(&mut self, entry: Entry, partners: &Partners) -> bool {
-        let divisible = partners
-            .entries
-            .iter()
-            .copied()
-            .find(|&partner| self.model.is_divisible(partner));
-        let Some(partner @ Entry::Module(module)) = divisible else {
-            return false;
+    fn divide_partner(&mut self, entry: Entry, partners: &Partners) -> Option<Entry> {
+        let mut partners = partners.entries.iter().copied();
+        let partner = partners.find(|&partner| self.model.is_divisible(partner))?;
+        let Entry::Module(module) = partner else {
+            return None;
         };
-        replace(&mut self.work, partner, self.model.parts(module));
+        self.work.replace(partner, &self.model.parts(module));
         self.work.push_front(entry);
-        self.find_largest();
+        self.layers.look_again();
         self.fallbacks_in_a_row = 0;
-        true
+        Some(partner)
     }
 
     fn divide(&mut self, entry: Entry) -> bool {
@@ -201,29 +198,25 @@ impl Placer<'_> {
         if !self.model.is_divisible(entry) {
             return false;
         }
-        for part in self.model.parts(module).into_iter().rev() {
-            self.work.push_front(part);
-        }
-        self.find_largest();
+        self.work.push_all_front(&self.model.parts(module));
+        self.layers.look_again();
         self.fallbacks_in_a_row = 0;
         true
     }
 
-    /// Puts something that fits the empty device in front of `entry`.
-    fn fall_back(&mut self, entry: Entry, partners: &Partners, budget: Amount) -> bool {
+    /// Puts something that fits the empty device in front of `entry`, and says what.
+    fn fall_back(&mut self, entry: Entry, partners: &Partners, budget: Amount) -> Option<Entry> {
         // Two entries could be put in front of each other for ever: no search succeeds more often than there are entries.
         let entries = self.model.tree.modules().len() + self.model.tree.tensors().len();
         if !self.fallback_allocation || self.fallbacks_in_a_row > entries {
-            return false;
+            return None;
         }
-        let limit = budget - self.largest.size.max(partners.size);
-        let Some(found) = fallback::take_first_fitting(self.model, &mut self.work, limit) else {
-            return false;
-        };
+        let limit = budget - self.layers.size().max(partners.size);
+        let found = fallback::take_first_fitting(self.model, &mut self.work, limit)?;
         self.work.push_front(entry);
         self.work.push_front(found);
         self.fallbacks_in_a_row += 1;
-        true
+        Some(found)
     }
 
     /// Goes on to the next device; there is no way back.
@@ -238,15 +231,4 @@ impl Placer<'_> {
         self.current += 1;
         self.work.push_front(entry);
     }
-}
-
-/// Puts `parts` where `entry` is in the list.
-pub(super) fn replace(work: &mut VecDeque<Entry>, entry: Entry, parts: Vec<Entry>) {
-    let Some(position) = work.iter().position(|&other| other == entry) else {
-        return;
-    };
-    let behind = work.split_off(position + 1);
-    work.pop_back();
-    work.extend(parts);
-    work.extend(behind);
 }

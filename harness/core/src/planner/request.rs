@@ -1,7 +1,11 @@
 //! What a planner is asked.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use thiserror::Error;
 
 use super::amount::Amount;
 use super::device::PlanDevice;
@@ -10,13 +14,61 @@ use crate::placement::StrategyName;
 
 /// Whose rules decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// Accelerate 1.4.0, which Transformers 4.x calls; 1.15.0 answers the same.
     #[default]
+    #[serde(rename = "accelerate")]
     Accelerate,
     /// The planner that Transformers 5 brings itself (5.23.0): larger balancing margin, tied names counted once.
+    #[serde(rename = "transformers-5")]
     Transformers5,
+}
+
+/// Why a text names no dialect or flow.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{text}` is no planner {what}; there are {}", known.join(", "))]
+pub struct UnknownName {
+    /// The text as given.
+    pub text: String,
+    /// What it should name.
+    pub what: &'static str,
+    /// All names there are.
+    pub known: Vec<&'static str>,
+}
+
+impl Dialect {
+    /// All dialects, the default first.
+    pub const ALL: [Self; 2] = [Self::Accelerate, Self::Transformers5];
+
+    /// The name as written on a command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accelerate => "accelerate",
+            Self::Transformers5 => "transformers-5",
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Dialect {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|dialect| dialect.as_str() == text)
+            .ok_or_else(|| UnknownName {
+                text: text.to_owned(),
+                what: "dialect",
+                known: Self::ALL.map(Self::as_str).to_vec(),
+            })
+    }
 }
 
 /// How Accelerate's planner is called; the same for trees without ties.
@@ -29,6 +81,41 @@ pub enum Flow {
     Transformers,
     /// Accelerate called directly on a tied model.
     Accelerate,
+}
+
+impl Flow {
+    /// All flows, the default first.
+    pub const ALL: [Self; 2] = [Self::Transformers, Self::Accelerate];
+
+    /// The name as written on a command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transformers => "transformers",
+            Self::Accelerate => "accelerate",
+        }
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Flow {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|flow| flow.as_str() == text)
+            .ok_or_else(|| UnknownName {
+                text: text.to_owned(),
+                what: "flow",
+                known: Self::ALL.map(Self::as_str).to_vec(),
+            })
+    }
 }
 
 /// A device's budget as a user writes it.
@@ -113,4 +200,27 @@ pub fn max_memory_from_json(value: &Value) -> Result<Vec<(PlanDevice, MemoryLimi
             Ok((device, limit))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for dialect in Dialect::ALL {
+            assert_eq!(dialect.to_string().parse(), Ok(dialect));
+            assert_eq!(serde_json::to_value(dialect).unwrap(), dialect.as_str());
+        }
+        for flow in Flow::ALL {
+            assert_eq!(flow.to_string().parse(), Ok(flow));
+            assert_eq!(serde_json::to_value(flow).unwrap(), flow.as_str());
+        }
+        assert_eq!("transformers-5".parse(), Ok(Dialect::Transformers5));
+        let error = "Transformers5".parse::<Dialect>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`Transformers5` is no planner dialect; there are accelerate, transformers-5"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Reading a device map: which device a module or tensor has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::device::MapDevice;
 use crate::module_tree::ModuleTree;
@@ -63,11 +63,35 @@ pub fn expand_to_modules<'t, D: Clone>(tree: &'t ModuleTree, map: &[(String, D)]
 
 /// Stored tensors that no key covers: a dispatcher refuses such a map.
 pub(super) fn not_covered<D>(tree: &ModuleTree, map: &DeviceMap<'_, D>) -> Vec<String> {
-    let names = tree.stored_names().into_iter();
+    let mut modules = vec![false; tree.modules().len()];
+    let mut tensors = HashSet::new();
+    for key in map.device_of_key.keys() {
+        if let Some(covered) = tree.module_index(key).and_then(|module| modules.get_mut(module)) {
+            *covered = true;
+        } else if let Some(tensor) = tree.tensor_index(key) {
+            tensors.insert(tensor);
+        }
+    }
+    let mut names = Vec::new();
+    for module in 0..modules.len() {
+        let is_covered = |module: usize| modules.get(module) == Some(&true);
+        // Parents come first, so a module above has its answer already.
+        if is_covered(module) || tree.parent(module).is_some_and(is_covered) {
+            if let Some(covered) = modules.get_mut(module) {
+                *covered = true;
+            }
+            continue;
+        }
+        let direct = tree.direct_params(module).iter().chain(tree.direct_buffers(module));
+        let missing = direct.filter(|tensor| !tensors.contains(tensor));
+        let missing = missing.filter_map(|&tensor| tree.tensors().get(tensor));
+        names.extend(
+            missing
+                .filter(|tensor| tensor.kind.is_stored())
+                .map(|tensor| tensor.name.clone()),
+        );
+    }
     names
-        .filter(|name| map.device_of(name).is_none())
-        .map(str::to_owned)
-        .collect()
 }
 
 /// All names, with their devices, of tie groups whose names are on more than one device.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::amount::Amount;
 use super::entry::Entry;
-use super::sizing::Sizing;
+use super::sizing::{DtypeTraits, Sizing};
 use crate::module_tree::ModuleTree;
 
 /// How often a tied parameter counts.
@@ -29,18 +29,21 @@ impl SizeTable {
         let mut table = Self {
             modules: vec![Amount::ZERO; tree.modules().len()],
             tensors: vec![Amount::ZERO; tree.tensors().len()],
-            order: Vec::new(),
+            order: Vec::with_capacity(tree.modules().len() + tree.tensors().len()),
         };
         let repeated = repeated_tensors(tree, counting);
+        let dtypes: Vec<DtypeTraits> = tree.dtypes().iter().map(|dtype| DtypeTraits::of(dtype)).collect();
         let mut seen = vec![false; tree.modules().len()];
-        for (position, tensor) in tree.tensors().iter().enumerate() {
-            if repeated.contains(&position) {
+        let with_dtypes = tree.tensors().iter().zip(tree.dtype_of_tensor());
+        for (position, (tensor, &dtype)) in with_dtypes.enumerate() {
+            if !repeated.is_empty() && repeated.contains(&position) {
                 continue;
             }
-            let bytes = sizing.bytes(tensor, &tensor.name);
-            for module in ancestors(tree, &tensor.name) {
-                table.add_to_module(module, bytes, &mut seen);
-            }
+            let bytes = match dtypes.get(dtype) {
+                Some(&dtype) => sizing.bytes_as(tensor, &tensor.name, dtype),
+                None => sizing.bytes(tensor, &tensor.name),
+            };
+            table.add_above(tree, tree.owner(position), bytes, &mut seen);
             if let Some(size) = table.tensors.get_mut(position) {
                 *size = bytes;
             }
@@ -49,15 +52,24 @@ impl SizeTable {
         table
     }
 
-    fn add_to_module(&mut self, module: usize, bytes: Amount, seen: &mut [bool]) {
-        if let Some(size) = self.modules.get_mut(module) {
-            *size += bytes;
-        }
-        if let Some(seen) = seen.get_mut(module).filter(|seen| !**seen) {
-            *seen = true;
-            if module != 0 {
-                self.order.push(Entry::Module(module));
+    /// Adds a tensor's bytes to its module and to every module above. Tensor by tensor, in the tree's order, because
+    /// sums of fractions depend on it.
+    fn add_above(&mut self, tree: &ModuleTree, owner: usize, bytes: Amount, seen: &mut [bool]) {
+        let first_new = self.order.len();
+        for module in tree.upwards(owner) {
+            if let Some(size) = self.modules.get_mut(module) {
+                *size += bytes;
             }
+            if let Some(seen) = seen.get_mut(module).filter(|seen| !**seen) {
+                *seen = true;
+                if module != 0 {
+                    self.order.push(Entry::Module(module));
+                }
+            }
+        }
+        // Outermost modules receive first.
+        if let Some(new) = self.order.get_mut(first_new..) {
+            new.reverse();
         }
     }
 
@@ -79,14 +91,6 @@ impl SizeTable {
     pub(super) fn order(&self) -> &[Entry] {
         &self.order
     }
-}
-
-/// The modules above a tensor, outermost (the root) first.
-fn ancestors<'a>(tree: &'a ModuleTree, name: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let prefixes = name.match_indices('.').filter_map(|(dot, _)| name.get(..dot));
-    std::iter::once("")
-        .chain(prefixes)
-        .filter_map(|path| tree.module_index(path))
 }
 
 /// Positions of tensors that are another name for one listed before.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{DeviceMapValue, DeviceName, DevicesUsed, Named, Period, Size};
+use super::value::{DeviceMapValue, DeviceName, DevicesUsed, Named, Period, PlannerName, Size};
 use crate::fault::FaultKind;
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::{Offload, Transfer};
@@ -173,6 +173,8 @@ pub struct PlacementTable {
     /// Budgets for the planner by device. Absent: the memory of the logical devices.
     #[schemars(with = "Option<Named<Size>>")]
     pub max_memory: Option<Spanned<Named<Size>>>,
+    /// Whose planner answers a strategy: accelerate (default) or transformers-5.
+    pub planner: Option<PlannerName>,
     /// How activations travel: direct (default) or host.
     pub transfer: Option<Transfer>,
     /// How layers on cpu or disk run beside an accelerator: execute (default) or stream.

@@ -13,6 +13,7 @@ use super::value::{DeviceMapValue, DevicesUsed, Named};
 use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::{Fault, FaultPoint};
 use crate::placement::{DeviceMapRequest, PlacementRequest, StrategyName, Transfer};
+use crate::planner::Dialect;
 use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt, Sampling};
 use crate::record::{AgreementSpec, Expectation, MeasureSpec, Timeouts};
 
@@ -394,6 +395,7 @@ fn resolve_placement(
         max_memory,
         transfer: table.transfer.unwrap_or_default(),
         offload: table.offload.unwrap_or_default(),
+        planner: table.planner.map_or_else(Dialect::default, Dialect::from),
     }
 }
 

@@ -236,6 +236,26 @@ impl<'de> Deserialize<'de> for DevicesUsed {
     }
 }
 
+/// Whose planner answers a strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannerName {
+    /// Accelerate 1.4.0 (and 1.15.0, which answers the same).
+    Accelerate,
+    /// The planner of Transformers 5.
+    #[serde(rename = "transformers-5")]
+    Transformers5,
+}
+
+impl From<PlannerName> for crate::planner::Dialect {
+    fn from(name: PlannerName) -> Self {
+        match name {
+            PlannerName::Accelerate => Self::Accelerate,
+            PlannerName::Transformers5 => Self::Transformers5,
+        }
+    }
+}
+
 /// A table of named things, in the order of the file, with the place of each name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Named<T>(pub Vec<(Spanned<String>, T)>);

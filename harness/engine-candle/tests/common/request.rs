@@ -75,6 +75,7 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
             max_memory: None,
             transfer: Transfer::Direct,
             offload: Offload::Execute,
+            planner: Default::default(),
         },
         prompt: Prompt::InputIds(PROMPT.into()),
         generation: GenerationSpec {

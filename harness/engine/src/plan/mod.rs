@@ -5,6 +5,7 @@
 //! whole modules (embedding, layers, norm, head) and nothing smaller.
 
 mod manual;
+pub mod numbering;
 mod strategy;
 #[cfg(test)]
 mod tests;
@@ -144,7 +145,7 @@ pub fn resolve(
         DeviceMapRequest::Single(device) => (vec![(String::new(), device.clone())], Vec::new(), Vec::new()),
         DeviceMapRequest::Manual(map) => (manual::expand(map, tree, modules)?, Vec::new(), Vec::new()),
         DeviceMapRequest::Strategy(name) => {
-            let answer = strategy::plan(*name, request.max_memory.as_deref(), machine, tree)?;
+            let answer = strategy::plan(*name, request.planner, request.max_memory.as_deref(), machine, tree)?;
             (answer.device_map, answer.budgets, answer.warnings)
         }
     };

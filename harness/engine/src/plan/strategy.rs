@@ -3,9 +3,10 @@
 use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::placement::StrategyName;
-use placebench_core::planner::{MemoryLimit, PlanDevice, PlanRequest, plan as plan_tree};
+use placebench_core::planner::{Dialect, MemoryLimit, PlanRequest, plan as plan_tree};
 use placebench_core::units::Bytes;
 
+use super::numbering::Numbering;
 use super::{Machine, PlanError};
 
 /// The planner's answer in this machine's names.
@@ -17,6 +18,7 @@ pub(super) struct Answer {
 
 pub(super) fn plan(
     strategy: StrategyName,
+    dialect: Dialect,
     max_memory: Option<&[(DeviceId, Bytes)]>,
     machine: &Machine,
     tree: &ModuleTree,
@@ -26,32 +28,15 @@ pub(super) fn plan(
         .map(<[_]>::to_vec)
         .or_else(|| free.clone())
         .unwrap_or_default();
-    // The planner knows accelerators by number; the numbers follow the sorted names, as they would be enumerated.
-    let mut accelerators: Vec<&DeviceId> = budgets
-        .iter()
-        .map(|(id, _)| id)
-        .filter(|id| id.is_accelerator())
-        .collect();
-    accelerators.sort_by_key(|id| sort_key(id));
-    accelerators.dedup();
-    let to_plan = |id: &DeviceId| match id.kind() {
-        DeviceKind::Cpu => Some(PlanDevice::Cpu),
-        DeviceKind::Disk => Some(PlanDevice::Disk),
-        _ => {
-            let position = accelerators.iter().position(|known| *known == id)?;
-            i32::try_from(position).ok().map(PlanDevice::Accelerator)
-        }
+    let numbering = Numbering::new(budgets.iter().map(|(id, _)| id));
+    let from_plan = |device| numbering.from_plan(device);
+    let numbered = || {
+        budgets
+            .iter()
+            .filter_map(|(id, bytes)| Some((numbering.to_plan(id)?, bytes.0)))
     };
-    let from_plan = |device: PlanDevice| match device {
-        PlanDevice::Accelerator(index) => {
-            let id = usize::try_from(index).ok().and_then(|index| accelerators.get(index));
-            id.map_or_else(DeviceId::cpu, |id| (*id).clone())
-        }
-        PlanDevice::Mps | PlanDevice::Cpu => DeviceId::cpu(),
-        PlanDevice::Disk => DeviceId::disk(),
-    };
-    let numbered = || budgets.iter().filter_map(|(id, bytes)| Some((to_plan(id)?, bytes.0)));
     let mut request = PlanRequest::new(strategy);
+    request.dialect = dialect;
     if free.is_some() {
         request.free_memory = Some(numbered().collect());
     } else {
@@ -85,12 +70,6 @@ pub(super) fn plan(
             })
             .collect(),
     })
-}
-
-/// `cuda:10` after `cuda:9`.
-fn sort_key(id: &DeviceId) -> (String, usize) {
-    let (name, index) = id.as_str().split_once(':').unwrap_or((id.as_str(), "0"));
-    (name.to_owned(), index.parse().unwrap_or(usize::MAX))
 }
 
 /// What Accelerate would find free: the declared memory of the logical devices, or the free memory of all GPUs where

@@ -76,6 +76,7 @@ fn request(device_map: DeviceMapRequest, max_memory: Option<&[(&str, u64)]>) -> 
         }),
         transfer: Default::default(),
         offload: Default::default(),
+        planner: Default::default(),
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             max_memory: None,
             transfer: Transfer::Direct,
             offload: Offload::Execute,
+            planner: Default::default(),
         },
         input: Prompt::Text("Once upon a time".into()),
         generation: GenerationSpec {
