@@ -5,6 +5,7 @@ mod commands;
 mod diagnostics;
 mod engines;
 mod error;
+mod plan;
 mod progress;
 mod snapshots;
 mod suite;

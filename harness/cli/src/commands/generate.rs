@@ -8,7 +8,7 @@ use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
-use placebench_core::planner::parse_size;
+use placebench_core::planner::{Dialect, parse_size};
 use placebench_core::protocol::{
     Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, ModelSource, PROTOCOL_VERSION, Prompt,
     WorkerEvent, WorkerRequest,
@@ -161,6 +161,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
             max_memory,
             transfer: parse_word::<Transfer>("--transfer", &args.transfer, "direct or host")?,
             offload: parse_word::<Offload>("--offload", &args.offload, "execute or stream")?,
+            planner: Dialect::default(),
         },
         prompt: prompt(args)?,
         generation: GenerationSpec {

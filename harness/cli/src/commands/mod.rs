@@ -2,6 +2,7 @@
 
 mod generate;
 mod list;
+mod plan;
 mod report;
 mod run;
 mod snapshots;
@@ -28,6 +29,7 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
             terminal::out(&format!("{:#}", schema::json_schema()));
             Ok(ExitCode::Passed)
         }
+        Command::Plan(args) => plan::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Accept(args) => snapshots::accept(&args),

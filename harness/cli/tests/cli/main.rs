@@ -9,6 +9,7 @@ mod env;
 mod generate;
 mod interruption;
 mod outcomes;
+mod plan;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;

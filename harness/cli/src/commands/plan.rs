@@ -1,0 +1,169 @@
+//! `placebench plan`: where modules would go, what that needs, and what to watch for. Nothing is loaded or run.
+
+use std::path::Path;
+
+use placebench_core::exit_code::ExitCode;
+use placebench_core::module_tree::ModuleTree;
+use placebench_core::placement::DeviceMapRequest;
+use placebench_core::planner::{Flow, MemoryLimit};
+use placebench_core::protocol::{Dtype, ModelSource, Prompt};
+use placebench_core::record::CaseSpec;
+
+use crate::args::{Format, PlanArgs};
+use crate::error::CliError;
+use crate::plan::answer::{Answer, answer};
+use crate::plan::request::{Asked, Budgets, Placing, budgets, dtype, placing, usage};
+use crate::plan::{show, source};
+use crate::{suite, terminal};
+
+pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode, CliError> {
+    let plans = if args.paths.is_empty() {
+        let tree = tree(args)?;
+        let title = format!("{}, {}", tree.id(), args.strategy);
+        vec![(title, answer(&tree, &asked(args)?, args.explain.as_deref())?)]
+    } else {
+        of_scenarios(args)?
+    };
+    match args.format {
+        Format::Json => {
+            let shown: Vec<serde_json::Value> = plans.iter().map(|(_, answer)| show::as_json(answer)).collect();
+            match shown.as_slice() {
+                [one] => terminal::out(&format!("{one:#}")),
+                _ => terminal::out(&format!("{:#}", serde_json::Value::from(shown))),
+            }
+        }
+        Format::Human => {
+            for (number, (title, answer)) in plans.iter().enumerate() {
+                if number > 0 {
+                    terminal::out("");
+                }
+                show::as_text(title, answer).iter().for_each(|line| terminal::out(line));
+            }
+        }
+    }
+    Ok(ExitCode::Passed)
+}
+
+fn tree(args: &PlanArgs) -> Result<ModuleTree, CliError> {
+    match (&args.module_tree, &args.model, &args.config) {
+        (Some(path), None, None) => source::tree_file(path),
+        (None, Some(path), None) => source::model(path, args.dtype.as_deref()),
+        (None, None, Some(path)) => source::config_file(path),
+        _ => Err(usage(
+            "name one of --module-tree, --model, --config, or scenario files".to_owned(),
+        )),
+    }
+}
+
+fn asked(args: &PlanArgs) -> Result<Asked, CliError> {
+    Ok(Asked {
+        device_map: placing(&args.strategy)?,
+        budgets: args.max_memory.as_deref().map(budgets).transpose()?,
+        dialect: args
+            .planner
+            .parse()
+            .map_err(|error| usage(format!("--planner: {error}")))?,
+        flow: args.flow.parse().map_err(|error| usage(format!("--flow: {error}")))?,
+        dtype: args.dtype.as_deref().map(dtype).transpose()?,
+        prompt_tokens: args.seq_len.map(|tokens| tokens.div_ceil(2)),
+        output_tokens: args.seq_len.map(|tokens| tokens / 2),
+        batch: args.batch,
+    })
+}
+
+/// A plan for every placement of every scenario; prompts do not matter to a plan.
+fn of_scenarios(args: &PlanArgs) -> Result<Vec<(String, Answer)>, CliError> {
+    let mut plans: Vec<(String, Answer)> = Vec::new();
+    let cases = suite::cases(&suite::load(&args.paths)?)?;
+    for case in &cases {
+        let title = format!("{} / {}", case.scenario, case.placement);
+        if plans.iter().any(|(known, _)| *known == title) {
+            continue;
+        }
+        let ModelSource::Path(path) = &case.model else {
+            terminal::warning(&format!(
+                "{title}: not planned, because its model is on the hub; plan its config.json with --config"
+            ));
+            continue;
+        };
+        if case.model_fetch.is_some() && !Path::new(path).exists() {
+            terminal::warning(&format!("{title}: not planned, because its model is not here"));
+            continue;
+        }
+        let tree = source::model(Path::new(path), case.dtype.map(Dtype::as_str))?;
+        plans.push((title, answer(&tree, &asked_by(case, args), None)?));
+    }
+    Ok(plans)
+}
+
+fn asked_by(case: &CaseSpec, args: &PlanArgs) -> Asked {
+    let declared = || {
+        case.devices
+            .iter()
+            .filter_map(|device| Some((device.id.clone(), device.memory_bytes?)))
+            .collect()
+    };
+    let bytes = case.request.max_memory.clone().unwrap_or_else(declared);
+    let limits = bytes
+        .iter()
+        .map(|(device, bytes)| (device.clone(), MemoryLimit::from(bytes.0)))
+        .collect();
+    Asked {
+        device_map: match &case.request.device_map {
+            DeviceMapRequest::Strategy(strategy) => Placing::Strategy(*strategy),
+            DeviceMapRequest::Single(device) => Placing::Map(vec![(String::new(), device.clone())]),
+            DeviceMapRequest::Manual(map) => {
+                Placing::Map(map.iter().flat_map(|(key, device)| written_out(key, device)).collect())
+            }
+        },
+        budgets: Some(Budgets {
+            limits,
+            bytes,
+            ..Budgets::default()
+        }),
+        dialect: case.request.planner,
+        flow: Flow::default(),
+        dtype: case.dtype.and_then(|element| dtype(element.as_str()).ok()),
+        prompt_tokens: Some(
+            args.seq_len
+                .map_or_else(|| estimated_tokens(&case.input), |tokens| tokens.div_ceil(2)),
+        ),
+        output_tokens: Some(
+            args.seq_len
+                .map_or(u64::from(case.generation.max_new_tokens), |tokens| tokens / 2),
+        ),
+        batch: args.batch,
+    }
+}
+
+/// Planning reads no tokenizer: English has about four letters a token, which is counted here as three to be safe.
+fn estimated_tokens(prompt: &Prompt) -> u64 {
+    let letters = |text: &str| text.chars().count() as u64;
+    match prompt {
+        Prompt::Text(text) => letters(text).div_ceil(3),
+        Prompt::Messages(messages) => messages
+            .iter()
+            .map(|message| letters(&message.content).div_ceil(3) + 8)
+            .sum(),
+        Prompt::InputIds(ids) => ids.len() as u64,
+    }
+}
+
+/// `model.layers.0-3` as four keys; anything else is one. A range that makes no sense stays as it is, and is refused as an
+/// unknown module.
+fn written_out(
+    key: &str,
+    device: &placebench_core::device::DeviceId,
+) -> Vec<(String, placebench_core::device::DeviceId)> {
+    const MOST_LAYERS: usize = 10_000;
+    let range = || -> Option<(usize, usize)> {
+        let (first, last) = key.strip_prefix("model.layers.")?.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()?))
+    };
+    match range() {
+        Some((first, last)) if first <= last && last < MOST_LAYERS => (first..=last)
+            .map(|layer| (format!("model.layers.{layer}"), device.clone()))
+            .collect(),
+        _ => vec![(key.to_owned(), device.clone())],
+    }
+}

@@ -1,0 +1,160 @@
+//! What is asked of a planner on the command line.
+
+use placebench_core::device::DeviceId;
+use placebench_core::planner::{Dialect, Flow, MemoryLimit, parse_size};
+use placebench_core::units::Bytes;
+use serde_json::Value;
+
+use crate::error::CliError;
+use placebench_core::exit_code::ExitCode;
+
+/// Budgets by device, as text or number, in the order of the request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Budgets {
+    /// As the planner reads them.
+    pub(crate) limits: Vec<(DeviceId, MemoryLimit)>,
+    /// In bytes.
+    pub(crate) bytes: Vec<(DeviceId, Bytes)>,
+    /// Things to say about how they were written.
+    pub(crate) notes: Vec<String>,
+    /// CUDA devices were written as numbers, so they are answered as numbers.
+    pub(crate) numbered: bool,
+}
+
+/// What is planned, besides the model.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// Strategy, device or map, as it was written.
+    pub(crate) device_map: Placing,
+    /// Budgets; absent where none were given.
+    pub(crate) budgets: Option<Budgets>,
+    /// Whose rules.
+    pub(crate) dialect: Dialect,
+    /// How Accelerate is called.
+    pub(crate) flow: Flow,
+    /// PyTorch's name of the element type, or none for the stored ones.
+    pub(crate) dtype: Option<String>,
+    /// Tokens of the prompt; absent: half of what the model was made for, at most 2048.
+    pub(crate) prompt_tokens: Option<u64>,
+    /// Tokens to generate; absent: as many.
+    pub(crate) output_tokens: Option<u64>,
+    /// Sequences at once.
+    pub(crate) batch: u64,
+}
+
+/// A request for a device map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// Accelerate's strategies.
+    Strategy(placebench_core::placement::StrategyName),
+    /// The fastest contiguous placement.
+    Optimal,
+    /// A map somebody wrote; a single device is the map of the root.
+    Map(Vec<(String, DeviceId)>),
+}
+
+/// Reads `{"0": "10GiB", "sim:1": 1000, "cpu": "30GiB"}`.
+pub(crate) fn budgets(text: &str) -> Result<Budgets, CliError> {
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| usage(format!("--max-memory is not JSON: {error}")))?;
+    let Value::Object(map) = value else {
+        return Err(usage("--max-memory is not a JSON object of device to size".to_owned()));
+    };
+    let mut budgets = Budgets::default();
+    for (name, size) in &map {
+        let device = device(name)?;
+        budgets.numbered |= name.bytes().all(|byte| byte.is_ascii_digit());
+        if budgets.bytes.iter().any(|(known, _)| *known == device) {
+            return Err(usage(format!("--max-memory names {device} twice")));
+        }
+        let limit = match size {
+            Value::String(text) => {
+                if text.ends_with('b') && parse_size(text).is_ok() {
+                    budgets.notes.push(format!(
+                        "`{text}` means bits, as Accelerate reads it: write a capital B for bytes"
+                    ));
+                }
+                MemoryLimit::Text(text.clone())
+            }
+            Value::Number(number) => match number.as_u64() {
+                Some(bytes) => MemoryLimit::from(bytes),
+                None => {
+                    return Err(usage(format!(
+                        "--max-memory: {number} for {device} is no number of bytes"
+                    )));
+                }
+            },
+            other => return Err(usage(format!("--max-memory: {other} for {device} is no size"))),
+        };
+        let bytes = match size {
+            Value::String(text) => parse_size(text)
+                .map_err(|error| usage(format!("--max-memory, {device}: {error}")))?
+                .whole_bytes(),
+            other => other.as_u64().unwrap_or(0),
+        };
+        budgets.limits.push((device.clone(), limit));
+        budgets.bytes.push((device, Bytes(bytes)));
+    }
+    Ok(budgets)
+}
+
+/// A device; `mps` is Accelerate's word for Metal.
+pub(crate) fn device(name: &str) -> Result<DeviceId, CliError> {
+    DeviceId::new(if name == "mps" { "metal:0" } else { name }).map_err(|error| usage(error.to_string()))
+}
+
+/// A strategy, a device, or a JSON object of module path to device.
+pub(crate) fn placing(text: &str) -> Result<Placing, CliError> {
+    if text == "optimal" {
+        return Ok(Placing::Optimal);
+    }
+    if let Some(strategy) = placebench_core::placement::StrategyName::from_name(text) {
+        return Ok(Placing::Strategy(strategy));
+    }
+    if text.trim_start().starts_with('{') {
+        let map: serde_json::Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| usage(format!("--device-map is not a JSON object: {error}")))?;
+        let entries = map.iter().map(|(module, name)| {
+            let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+            Ok((module.clone(), device(&name)?))
+        });
+        return Ok(Placing::Map(entries.collect::<Result<_, CliError>>()?));
+    }
+    Ok(Placing::Map(vec![(String::new(), device(text)?)]))
+}
+
+/// `f16`, `fp16`, `float16` and `torch.float16` are the same to people.
+pub(crate) fn dtype(name: &str) -> Result<String, CliError> {
+    let plain = name.strip_prefix("torch.").unwrap_or(name);
+    let torch = match plain {
+        "f32" | "fp32" => "float32",
+        "f16" | "fp16" | "half" => "float16",
+        "bf16" => "bfloat16",
+        other => other,
+    };
+    // The planner itself sizes any name that holds a number of bits, as the reference does; people mistype.
+    const KNOWN: [&str; 11] = [
+        "float64",
+        "float32",
+        "float16",
+        "bfloat16",
+        "float8_e4m3fn",
+        "float8_e5m2",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+    ];
+    if KNOWN.contains(&torch) {
+        return Ok(torch.to_owned());
+    }
+    Err(usage(format!(
+        "--dtype: `{name}` is no element type; there are {}",
+        KNOWN.join(", ")
+    )))
+}
+
+pub(crate) fn usage(message: String) -> CliError {
+    CliError::with_code(ExitCode::Usage, message)
+}
