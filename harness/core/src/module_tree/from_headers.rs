@@ -75,7 +75,7 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// The module tree of a checkpoint: modules, classes, ties and computed buffers as [`from_config`] makes them, dtypes
+/// The module tree of a checkpoint: modules, classes, ties and computed buffers as [`from_config()`] makes them, dtypes
 /// and bytes of the other tensors as they are stored.
 ///
 /// A tied parameter need be stored under one of its names only, and all of them get its dtype. Where several are

@@ -2,7 +2,7 @@
 //!
 //! A [`ModuleTree`] lists dotted module paths with class names in registration order, and the tensors in them with
 //! dtype, shape and bytes. It is all a planner needs. Trees are read from JSON, built from a model's configuration
-//! ([`from_config`]) and the headers of its weight files ([`from_headers`]), or put together with
+//! ([`from_config()`]) and the headers of its weight files ([`from_headers()`]), or put together with
 //! [`ModuleTreeBuilder`].
 
 mod build;

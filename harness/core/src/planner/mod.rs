@@ -3,7 +3,7 @@
 //! [`plan`] answers as Hugging Face Accelerate 1.4.0 does, rule by rule: size table, budgets, balancing, placement,
 //! tidying. Where the reference fails by accident (a tied parameter that is placed already, ids with gaps, a `disk`
 //! budget), the answer here is a legal plan. [`Dialect::Transformers5`] answers as the planner of Transformers 5.23.0.
-//! [`resolve_manual`] reads a map that a user wrote. [`explain`] says why a module landed where it did.
+//! [`resolve_manual`] reads a map that a user wrote. [`explain()`] says why a module landed where it did.
 //!
 //! Everything is deterministic and free of side effects.
 

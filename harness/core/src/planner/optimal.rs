@@ -3,7 +3,7 @@
 //! Where Accelerate fills one device after another, this chooses the devices, their order, and the boundaries between
 //! them, so that the predicted time is least. Each device gets one run of modules; only a tied head may return to the
 //! embedding's device, where it needs no second copy. Budgets hold weights, KV cache, activations and logits as
-//! [`super::footprint`] counts them. Nothing is put anywhere unasked: what does not fit is refused with what is missing.
+//! [`super::footprint()`] counts them. Nothing is put anywhere unasked: what does not fit is refused with what is missing.
 //!
 //! The answer is exact, see `optimal_search`. Equal times are decided by fewer stages, then by the fullest device being
 //! the least full, then by the order of the devices.

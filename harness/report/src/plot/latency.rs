@@ -1,9 +1,10 @@
 //! How long tokens take: raw points in the order they were measured, and their medians.
 
+use placebench_core::judge::median;
 use placebench_core::units::human_seconds;
 
 use crate::view::CaseView;
-use crate::view::timing::{Timing, median};
+use crate::view::timing::Timing;
 
 use super::axis::Axis;
 use super::palette::Paint;

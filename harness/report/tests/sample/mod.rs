@@ -11,6 +11,7 @@
 use placebench_core::device::{DeviceBytes, DeviceId, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::fault::{Fault, FaultKind, FaultPoint};
+use placebench_core::judge::median;
 use placebench_core::outcome::{
     Deadline, FailureClass, Hop, LastSeen, Outcome, OutcomeKind, Phase, Place, WorkerFailure,
 };
@@ -25,7 +26,6 @@ use placebench_core::record::{
     Tool,
 };
 use placebench_core::units::Bytes;
-use placebench_report::view::timing::median;
 
 pub(crate) const TEXT: &str =
     "Once upon a time there was a small fox who lived at the edge of the wood.\nEvery morning it counted the trees.";

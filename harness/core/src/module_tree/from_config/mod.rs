@@ -46,7 +46,7 @@ static FAMILIES: [Family; 7] = [
     gpt2::FAMILY,
 ];
 
-/// The `model_type` of every family that [`from_config`] knows.
+/// The `model_type` of every family that [`from_config()`] knows.
 #[must_use]
 pub fn supported_model_types() -> Vec<&'static str> {
     FAMILIES.iter().map(|family| family.model_type).collect()

@@ -1,0 +1,272 @@
+//! From [`ScenarioFile`] to [`Scenario`]: everything a person can get wrong is checked here, all of it at once.
+
+mod placements;
+mod prompts;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+use self::placements::{resolve_expect, resolve_faults, resolve_placement};
+use self::prompts::resolve_prompts;
+use self::settings::{merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts};
+use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
+use super::problem::Problem;
+use super::rules;
+use super::value::Named;
+use crate::device::LogicalDevice;
+use crate::fault::Fault;
+use crate::placement::{PlacementRequest, Transfer};
+use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt};
+use crate::record::{Expectation, MeasureSpec, Timeouts};
+
+/// The largest logit gap between two tokens that counts as a tie where the scenario names none. Noise of float32
+/// arithmetic is about 1e-4 on the models measured, of float16 about a hundred times that.
+pub const DEFAULT_MAX_GAP: f32 = 0.05;
+
+/// Where a scenario comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its name: the path in its suite without extension, with `/`.
+    pub name: String,
+    /// The file as people know it.
+    pub file: String,
+    /// Absolute path of the folder the file is in.
+    pub folder: PathBuf,
+    /// Absolute path of the suite's folder, which relative paths may not leave.
+    pub suite: PathBuf,
+}
+
+/// Reads a text file a scenario refers to.
+pub type ReadText<'a> = &'a dyn Fn(&Path) -> Result<String, String>;
+
+/// A scenario that makes sense: valid on its own, with every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What it is about.
+    pub description: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Name of the engine.
+    pub engine: String,
+    /// The model.
+    pub model: ModelSource,
+    /// How to get the model.
+    pub model_fetch: Option<String>,
+    /// Element type.
+    pub dtype: Option<Dtype>,
+    /// Logical devices.
+    pub devices: Vec<LogicalDevice>,
+    /// Prompts with their names.
+    pub prompts: Vec<(String, Prompt)>,
+    /// How to generate.
+    pub generation: GenerationSpec,
+    /// Placements.
+    pub placements: Vec<NamedPlacement>,
+    /// Deadlines.
+    pub timeout: Timeouts,
+    /// Repetitions.
+    pub measure: MeasureSpec,
+    /// CUDA devices needed.
+    pub requires_cuda: u32,
+    /// Faults, each with the placements it applies to (none named: all).
+    pub faults: Vec<(Fault, Vec<String>)>,
+    /// Axes.
+    pub matrix: Matrix,
+    /// Variables for the worker.
+    pub env: Vec<(String, String)>,
+}
+
+/// A placement of a scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedPlacement {
+    /// Its name.
+    pub name: String,
+    /// Its line in the file, from 1.
+    pub line: usize,
+    /// What it asks for.
+    pub request: PlacementRequest,
+    /// What must be true of its cases.
+    pub expect: Expectation,
+}
+
+/// Axes that multiply cases. Empty axes leave the scenario's own value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matrix {
+    /// Element types.
+    pub dtype: Vec<Dtype>,
+    /// Ways of moving activations.
+    pub transfer: Vec<Transfer>,
+    /// Engines.
+    pub engine: Vec<String>,
+}
+
+/// Checks a scenario file and fills in its defaults.
+///
+/// # Errors
+/// Every problem found, in the order of the file.
+pub fn resolve(
+    file: &ScenarioFile,
+    defaults: &DefaultsFile,
+    text: &str,
+    origin: Origin,
+    read_text: ReadText<'_>,
+) -> Result<Scenario, Vec<Problem>> {
+    let mut problems = Vec::new();
+    rules::version(file.schema_version.as_ref(), SCENARIO_VERSION, &mut problems);
+    let engine = resolve_engine(file, defaults, &mut problems);
+    let (model, model_fetch, dtype) = resolve_model(file, &origin, &mut problems);
+    let devices = resolve_devices(file, &mut problems);
+    let prompts = resolve_prompts(file, &origin, read_text, &mut problems);
+    let names: Vec<&str> = file.placement.as_ref().map(Named::names).unwrap_or_default();
+    if names.is_empty() {
+        problems.push(
+            Problem::general("the scenario has no placement")
+                .hint("add for example: [placement.single] with device_map = \"cpu\""),
+        );
+    }
+    let mut placements = Vec::new();
+    for (name, table) in file.placement.iter().flat_map(Named::iter) {
+        rules::name(name, "placement", &mut problems);
+        let request = resolve_placement(table, &devices, &mut problems);
+        let expect = resolve_expect(
+            file.expect.as_ref(),
+            table.expect.as_ref(),
+            name.get_ref(),
+            &names,
+            &mut problems,
+        );
+        placements.push(NamedPlacement {
+            name: name.get_ref().clone(),
+            line: Problem::at(name.span(), "").position(text).map_or(1, |(line, _)| line),
+            request,
+            expect,
+        });
+    }
+    if let Some(table) = &file.expect {
+        rules::expectation(table, &names, &mut problems);
+    }
+    let faults = resolve_faults(file, &names, &mut problems);
+    let generation = resolve_generation(file, defaults, &mut problems);
+    let measure = resolve_measure(file, defaults, &mut problems);
+    let matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
+    if !problems.is_empty() {
+        problems.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
+        problems.dedup();
+        return Err(problems);
+    }
+    let Some(model) = model else {
+        return Err(vec![Problem::general("the scenario names no model")]);
+    };
+    Ok(Scenario {
+        description: file.description.clone().unwrap_or_default(),
+        tags: file.tags.clone().unwrap_or_default(),
+        engine,
+        model,
+        model_fetch,
+        dtype,
+        devices,
+        prompts,
+        generation,
+        placements,
+        timeout: resolve_timeouts(file, defaults),
+        measure,
+        requires_cuda: file.requires.as_ref().and_then(|table| table.cuda).unwrap_or(0),
+        faults,
+        matrix,
+        env: merged_env(file, defaults),
+        origin,
+    })
+}
+
+/// Checks a suite's defaults.
+///
+/// # Errors
+/// Every problem found.
+pub fn check_defaults(defaults: &DefaultsFile) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    if let Some(version) = &defaults.schema_version {
+        rules::version(Some(version), SCENARIO_VERSION, &mut problems);
+    }
+    if let Some(engine) = &defaults.engine {
+        rules::engine(engine, &mut problems);
+    }
+    if let Some(table) = &defaults.generation {
+        rules::generation(table, &mut problems);
+    }
+    if let Some(table) = &defaults.measure {
+        rules::measure(table, &mut problems);
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn resolve_engine(file: &ScenarioFile, defaults: &DefaultsFile, problems: &mut Vec<Problem>) -> String {
+    if let Some(engine) = &file.engine {
+        rules::engine(engine, problems);
+    }
+    let engine = file.engine.as_ref().or(defaults.engine.as_ref());
+    engine.map_or_else(|| "candle".to_owned(), |engine| engine.get_ref().clone())
+}
+
+type ResolvedModel = (Option<ModelSource>, Option<String>, Option<Dtype>);
+
+fn resolve_model(file: &ScenarioFile, origin: &Origin, problems: &mut Vec<Problem>) -> ResolvedModel {
+    let Some(table) = &file.model else {
+        problems.push(
+            Problem::general("the scenario names no model")
+                .hint("add [model] with path = \"…\" or repo = \"owner/name\""),
+        );
+        return (None, None, None);
+    };
+    let model = table.get_ref();
+    let source = match (&model.path, &model.repo) {
+        (Some(path), None) => {
+            for key in [&model.revision, &model.file].into_iter().flatten() {
+                problems.push(Problem::at(key.span(), "this key goes with repo, not with path"));
+            }
+            rules::inside_suite(path, origin, problems)
+                .map(|path| ModelSource::Path(path.to_string_lossy().into_owned()))
+        }
+        (None, Some(repo)) => {
+            rules::hub_names(model, problems);
+            Some(ModelSource::Hub {
+                repo: repo.get_ref().clone(),
+                revision: model
+                    .revision
+                    .as_ref()
+                    .map_or_else(|| "main".to_owned(), |text| text.get_ref().clone()),
+                file: model.file.as_ref().map(|text| text.get_ref().clone()),
+            })
+        }
+        (Some(_), Some(repo)) => {
+            problems.push(Problem::at(repo.span(), "a model has exactly one source: path or repo"));
+            None
+        }
+        (None, None) => {
+            problems.push(
+                Problem::at(table.span(), "the model has no source").hint("set path = \"…\" or repo = \"owner/name\""),
+            );
+            None
+        }
+    };
+    (source, model.fetch.clone(), model.dtype)
+}
+
+fn resolve_devices(file: &ScenarioFile, problems: &mut Vec<Problem>) -> Vec<LogicalDevice> {
+    let mut devices: Vec<LogicalDevice> = Vec::new();
+    for (name, table) in file.devices.iter().flat_map(Named::iter) {
+        let Some(id) = rules::logical_device(name, table, problems) else {
+            continue;
+        };
+        if devices.iter().any(|device| device.id == id) {
+            problems.push(Problem::at(name.span(), format!("`{id}` is declared twice")));
+        }
+        devices.push(LogicalDevice {
+            id,
+            on: table.on.get_ref().0.clone(),
+            memory_bytes: table.memory.as_ref().map(|size| size.get_ref().0),
+        });
+    }
+    devices
+}

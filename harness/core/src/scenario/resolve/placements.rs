@@ -1,0 +1,163 @@
+//! Where the modules go, what must be true there, and what goes wrong on purpose.
+
+use toml::Spanned;
+
+use super::DEFAULT_MAX_GAP;
+use crate::device::{DeviceId, LogicalDevice};
+use crate::fault::{Fault, FaultPoint};
+use crate::placement::{DeviceMapRequest, PlacementRequest, StrategyName};
+use crate::planner::Dialect;
+use crate::record::{AgreementSpec, Expectation};
+use crate::scenario::file::{ExpectTable, PlacementTable, ScenarioFile};
+use crate::scenario::problem::{Problem, suggestion};
+use crate::scenario::rules;
+use crate::scenario::value::{DeviceMapValue, DevicesUsed};
+
+pub(super) fn resolve_placement(
+    table: &PlacementTable,
+    devices: &[LogicalDevice],
+    problems: &mut Vec<Problem>,
+) -> PlacementRequest {
+    let span = table.device_map.span();
+    let device_map = match table.device_map.get_ref() {
+        DeviceMapValue::Word(word) => match (StrategyName::from_name(word), DeviceId::new(word)) {
+            (Some(strategy), _) => DeviceMapRequest::Strategy(strategy),
+            (None, Ok(device)) => {
+                rules::device_exists(&device, &span, devices, problems);
+                if device == DeviceId::disk() {
+                    problems.push(Problem::at(
+                        span,
+                        "a model cannot be on disk as a whole: something must compute",
+                    ));
+                }
+                DeviceMapRequest::Single(device)
+            }
+            (None, Err(_)) => {
+                let mut known: Vec<&str> = StrategyName::ALL.iter().map(|strategy| strategy.as_str()).collect();
+                known.extend(devices.iter().map(|device| device.id.as_str()));
+                known.push("cpu");
+                problems.push(
+                    Problem::at(span, format!("`{word}` is neither a strategy nor a device"))
+                        .hint(suggestion(word, &known)),
+                );
+                DeviceMapRequest::Single(DeviceId::cpu())
+            }
+        },
+        DeviceMapValue::Table(map) => {
+            if map.0.is_empty() {
+                problems.push(Problem::at(span, "the device map is empty"));
+            }
+            for (module, device) in map.iter() {
+                rules::device_exists(&device.0, &module.span(), devices, problems);
+            }
+            DeviceMapRequest::Manual(
+                map.iter()
+                    .map(|(module, device)| (module.get_ref().clone(), device.0.clone()))
+                    .collect(),
+            )
+        }
+    };
+    let max_memory = table
+        .max_memory
+        .as_ref()
+        .map(|budgets| rules::max_memory(budgets, devices, problems));
+    PlacementRequest {
+        device_map,
+        max_memory,
+        transfer: table.transfer.unwrap_or_default(),
+        offload: table.offload.unwrap_or_default(),
+        planner: table.planner.map_or_else(Dialect::default, Dialect::from),
+    }
+}
+
+/// The placement's own expectations win over the scenario's, key by key.
+pub(super) fn resolve_expect(
+    general: Option<&ExpectTable>,
+    own: Option<&ExpectTable>,
+    placement: &str,
+    placements: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Expectation {
+    if let Some(own) = own {
+        rules::expectation(own, placements, problems);
+    }
+    let empty = ExpectTable::default();
+    let (general, own) = (general.unwrap_or(&empty), own.unwrap_or(&empty));
+    let used = |table: &ExpectTable| match &table.min_devices_used {
+        Some(DevicesUsed::All(number)) => Some(*number),
+        Some(DevicesUsed::ByPlacement(map)) => map
+            .iter()
+            .find(|(name, _)| name.get_ref() == placement)
+            .map(|(_, number)| *number),
+        None => None,
+    };
+    let agreement = own
+        .agreement
+        .as_ref()
+        .or(general.agreement.as_ref())
+        .map(|table| AgreementSpec {
+            reference: table.reference.get_ref().clone(),
+            rule: table.rule.unwrap_or_default(),
+            max_gap: table.max_gap.as_ref().map_or(DEFAULT_MAX_GAP, |gap| *gap.get_ref()),
+        });
+    let plain = |list: &Vec<Spanned<String>>| list.iter().map(|item| item.get_ref().clone()).collect::<Vec<_>>();
+    Expectation {
+        outcome: own.outcome.or(general.outcome).unwrap_or_default(),
+        phase: own.phase.or(general.phase),
+        at: own.at.clone().or_else(|| general.at.clone()),
+        snapshot: own.snapshot.or(general.snapshot).unwrap_or(false),
+        agreement,
+        forbid_devices: own
+            .forbid_devices
+            .as_ref()
+            .or(general.forbid_devices.as_ref())
+            .map(plain)
+            .unwrap_or_default(),
+        min_devices_used: used(own).or_else(|| used(general)),
+        contains: own
+            .contains
+            .clone()
+            .or_else(|| general.contains.clone())
+            .unwrap_or_default(),
+        fails: own
+            .fails
+            .as_ref()
+            .or(general.fails.as_ref())
+            .map(plain)
+            .unwrap_or_default(),
+    }
+}
+
+pub(super) fn resolve_faults(
+    file: &ScenarioFile,
+    placements: &[&str],
+    problems: &mut Vec<Problem>,
+) -> Vec<(Fault, Vec<String>)> {
+    let mut faults = Vec::new();
+    for table in file.fault.iter().flatten() {
+        let fault = table.get_ref();
+        rules::fault(table, placements, problems);
+        let at = fault.at.clone().unwrap_or_default();
+        let narrowed = fault
+            .placements
+            .iter()
+            .flatten()
+            .map(|name| name.get_ref().clone())
+            .collect();
+        faults.push((
+            Fault {
+                kind: fault.kind,
+                at: FaultPoint {
+                    hop: at.hop.map(Spanned::into_inner),
+                    module: at.module,
+                    phase: at.phase,
+                    token: at.token,
+                    bytes: at.bytes.map(|size| size.0),
+                },
+                delay_s: fault.delay.map(|period| period.0.as_secs_f64()),
+            },
+            narrowed,
+        ));
+    }
+    faults
+}

@@ -1,0 +1,95 @@
+//! How to generate, how long to wait, how often to repeat: the scenario's own word, else the suite's, else ours.
+
+use toml::Spanned;
+
+use super::Matrix;
+use crate::protocol::{GenerationSpec, Sampling};
+use crate::record::{MeasureSpec, Timeouts};
+use crate::scenario::file::{DefaultsFile, MatrixTable, ScenarioFile};
+use crate::scenario::problem::Problem;
+use crate::scenario::rules;
+use crate::scenario::value::{Named, Period};
+
+pub(super) fn resolve_generation(
+    file: &ScenarioFile,
+    defaults: &DefaultsFile,
+    problems: &mut Vec<Problem>,
+) -> GenerationSpec {
+    if let Some(table) = &file.generation {
+        rules::generation(table, problems);
+    }
+    let own = file.generation.clone().unwrap_or_default();
+    let general = defaults.generation.clone().unwrap_or_default();
+    let sampling = own.do_sample.or(general.do_sample).unwrap_or(false).then(|| Sampling {
+        temperature: own.temperature.or(general.temperature).map_or(1.0, Spanned::into_inner),
+        top_k: own.top_k.or(general.top_k).map(|k| k.into_inner() as usize),
+        top_p: own.top_p.or(general.top_p).map(Spanned::into_inner),
+        seed: own.seed.or(general.seed).map_or(0, Spanned::into_inner),
+    });
+    GenerationSpec {
+        max_new_tokens: own
+            .max_new_tokens
+            .or(general.max_new_tokens)
+            .map_or(32, Spanned::into_inner),
+        sampling,
+        ignore_eos: own.ignore_eos.or(general.ignore_eos).unwrap_or(false),
+        stop: own.stop.or(general.stop).unwrap_or_default(),
+    }
+}
+
+pub(super) fn resolve_timeouts(file: &ScenarioFile, defaults: &DefaultsFile) -> Timeouts {
+    let own = file.timeout.clone().unwrap_or_default();
+    let general = defaults.timeout.clone().unwrap_or_default();
+    let seconds = |own: Option<Period>, general: Option<Period>, absent: f64| {
+        own.or(general).map_or(absent, |period| period.0.as_secs_f64())
+    };
+    Timeouts {
+        load_s: seconds(own.load, general.load, 60.0),
+        first_token_s: seconds(own.first_token, general.first_token, 30.0),
+        token_s: seconds(own.token, general.token, 10.0),
+        total_s: seconds(own.total, general.total, 300.0),
+    }
+}
+
+pub(super) fn resolve_measure(
+    file: &ScenarioFile,
+    defaults: &DefaultsFile,
+    problems: &mut Vec<Problem>,
+) -> MeasureSpec {
+    if let Some(table) = &file.measure {
+        rules::measure(table, problems);
+    }
+    let own = file.measure.clone().unwrap_or_default();
+    let general = defaults.measure.clone().unwrap_or_default();
+    MeasureSpec {
+        warmup: own.warmup.or(general.warmup).unwrap_or(1),
+        repetitions: own.repetitions.or(general.repetitions).map_or(1, Spanned::into_inner),
+        isolation: own.isolation.or(general.isolation).unwrap_or_default(),
+    }
+}
+
+pub(super) fn resolve_matrix(table: Option<&MatrixTable>, problems: &mut Vec<Problem>) -> Matrix {
+    let Some(table) = table else { return Matrix::default() };
+    for engine in table.engine.iter().flatten() {
+        rules::engine(engine, problems);
+    }
+    Matrix {
+        dtype: table.dtype.clone().unwrap_or_default(),
+        transfer: table.transfer.clone().unwrap_or_default(),
+        engine: table
+            .engine
+            .iter()
+            .flatten()
+            .map(|engine| engine.get_ref().clone())
+            .collect(),
+    }
+}
+
+pub(super) fn merged_env(file: &ScenarioFile, defaults: &DefaultsFile) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in defaults.env.iter().chain(&file.env).flat_map(Named::iter) {
+        env.retain(|(other, _)| other != name.get_ref());
+        env.push((name.get_ref().clone(), value.clone()));
+    }
+    env
+}
