@@ -25,7 +25,7 @@ fn with_fault(fault: &str, rest: &str) -> TestEnv {
 }
 
 const AGREE: &str = "[expect]\nagreement = { reference = \"single\", rule = \"exact\" }\n";
-const SHORT: &str = "[timeout]\nfirst_token = \"700ms\"\ntoken = \"700ms\"\n";
+const SHORT: &str = "[timeout]\nfirst_token = \"3s\"\ntoken = \"3s\"\n";
 
 #[test]
 fn healthy_placements_agree() {
@@ -95,7 +95,7 @@ fn a_stall_where_it_is_expected_passes_and_elsewhere_fails() {
 #[test]
 fn a_hang_while_loading_is_a_stall_of_that_phase() {
     let fault = "kind = \"stall\"\nat = { phase = \"load\" }";
-    let env = with_fault(fault, "[timeout]\nload = \"700ms\"\n");
+    let env = with_fault(fault, "[timeout]\nload = \"8s\"\n");
     let (_, verdict) = env.run_suite();
     let attempt = env
         .attempts()
