@@ -54,12 +54,25 @@ const SECRET_PARTS: [&str; 5] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTI
 /// What stands for a value that is not for a record.
 const REDACTED: &str = "[redacted]";
 
-/// What a worker gets of this process's environment, in order of the names.
+/// How many threads compute. Where this is not set, candle reads the number of processors from the system at every
+/// product, which makes a token of the shipped model take eight times as long; and a record must say what was used.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// What a worker gets of this process's environment, in order of the names. The number of threads is always among it.
 #[must_use]
 pub fn inherited() -> Vec<(OsString, OsString)> {
-    let mut kept: Vec<_> = std::env::vars_os().filter(|(name, _)| is_handed_on(name)).collect();
-    kept.sort();
-    kept
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    with_threads(std::env::vars_os().filter(|(name, _)| is_handed_on(name)), processors)
+}
+
+/// The variables in order of their names, with a number of threads if they have none.
+fn with_threads(kept: impl Iterator<Item = (OsString, OsString)>, processors: usize) -> Vec<(OsString, OsString)> {
+    let mut all: Vec<_> = kept.collect();
+    if !all.iter().any(|(name, _)| name == THREADS) {
+        all.push((THREADS.into(), processors.to_string().into()));
+    }
+    all.sort();
+    all
 }
 
 /// The same as it may be written down.
@@ -101,6 +114,13 @@ fn for_record(name: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_threads_is_always_said() {
+        let own = |value: &str| (OsString::from(THREADS), OsString::from(value));
+        assert_eq!(with_threads(std::iter::empty(), 4), [own("4")]);
+        assert_eq!(with_threads(std::iter::once(own("1")), 4), [own("1")]);
+    }
 
     #[test]
     fn only_what_is_listed_is_handed_on() {
