@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use placebench_core::device::{DeviceId, DeviceKind};
+use placebench_core::device::DeviceKind;
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::placement::DeviceMapRequest;
@@ -285,58 +285,4 @@ fn faulty_homes(mut homes: Vec<Home>, context: &Context) -> Vec<Home> {
         }
     }
     homes
-}
-
-/// One generation in this process, with everything that is known about it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OnceResult {
-    /// The generation.
-    pub generation: Generation,
-    /// What was planned.
-    pub planned: PlannedPlacement,
-    /// What was really loaded where.
-    pub realised: Vec<RealisedModule>,
-    /// Weights, cache and peak per device.
-    pub memory: Vec<MemoryFigure>,
-    /// The devices.
-    pub devices: Vec<DeviceFacts>,
-    /// Seconds from the call to the end of loading.
-    pub load_s: f64,
-}
-
-/// Loads and generates once, in this process. Warm-up and repetitions of the request are not looked at.
-///
-/// # Errors
-/// As a worker would report them; a panic inside candle comes back as [`FailureClass::Panic`].
-pub fn generate_once(request: &WorkerRequest, context: &mut Context) -> Result<OnceResult, WorkerFailure> {
-    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let start = context.now_s();
-        let mut session = CandleSession::open(request, context)?;
-        let load_s = context.now_s() - start;
-        let generation = session.generate(context)?;
-        Ok(OnceResult {
-            generation,
-            planned: session.planned.clone(),
-            realised: session.realised(),
-            memory: session.memory(),
-            devices: session.devices(),
-            load_s,
-        })
-    }));
-    attempt.unwrap_or_else(|_| Err(context.failure(FailureClass::Panic, "the engine panicked; see standard error")))
-}
-
-/// The device of every module of a request, without loading a weight.
-///
-/// # Errors
-/// As a worker would report them.
-pub fn plan_only(
-    request: &WorkerRequest,
-    context: &mut Context,
-) -> Result<(PlannedPlacement, Vec<(String, DeviceId)>), WorkerFailure> {
-    context.phase(Phase::Resolve);
-    let found = find(request).map_err(|error| error.into_failure(context))?;
-    context.phase(Phase::Plan);
-    let (_, resolved) = plan(request, &found).map_err(|error| error.into_failure(context))?;
-    Ok((resolved.planned, resolved.modules))
 }

@@ -11,8 +11,8 @@ use placebench_core::protocol::{
     Dtype, EventKind, FinishReason, Generation, MemoryKind, Prompt, Sampling, WorkerRequest,
 };
 use placebench_core::units::Bytes;
-use placebench_engine::{Context, Session};
-use placebench_engine_candle::session::{CandleSession, generate_once, plan_only};
+use placebench_engine::Session;
+use placebench_engine_candle::session::CandleSession;
 
 /// Hidden width of the tiny models times four bytes.
 const ROW_BYTES: u64 = 64 * 4;
@@ -320,30 +320,4 @@ fn what_cannot_be_is_refused_by_class() {
     assert_eq!(class(&incomplete), Some(FailureClass::PlacementInvalid));
     let absent = request(&model.join("absent"), single("cpu"));
     assert_eq!(class(&absent), Some(FailureClass::ModelMissing));
-}
-
-#[test]
-fn once_is_the_same_as_a_session() {
-    let asked = request(&tiny("qwen2-untied"), halves("sim:0", "sim:1"));
-    let once = generate_once(&asked, &mut Context::unheard()).unwrap();
-    let (generation, session, _) = run(&asked).unwrap();
-    assert_eq!(once.generation.output_ids, generation.output_ids);
-    assert_eq!(once.realised, session.realised());
-    assert_eq!(once.memory, session.memory());
-    let failure = generate_once(&request(&tiny("absent"), single("cpu")), &mut Context::unheard()).unwrap_err();
-    assert_eq!(failure.class, FailureClass::ModelMissing);
-}
-
-#[test]
-fn a_plan_alone_is_the_one_that_is_carried_out() {
-    let mut asked = request(&tiny("llama-gqa"), strategy("balanced"));
-    asked.devices = logical(&[Some(700_000), Some(700_000)]);
-    let (planned, modules) = plan_only(&asked, &mut Context::unheard()).unwrap();
-    let (_, session, _) = run(&asked).unwrap();
-    assert_eq!(planned.device_map, session.planned().device_map);
-    let devices: Vec<String> = modules.iter().map(|(_, device)| device.to_string()).collect();
-    assert_eq!(devices, devices_of(&session));
-    asked.placement.device_map = manual(&[("model.layer.0", "sim:0")]);
-    let failure = plan_only(&asked, &mut Context::unheard()).unwrap_err();
-    assert!(failure.message.contains("model.layers.0"), "{}", failure.message);
 }

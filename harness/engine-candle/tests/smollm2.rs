@@ -9,11 +9,10 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use candle_core::DType;
-use common::request::{halves, open as open_session, request, run, single};
+use common::request::{halves, request, run, single};
 use common::{decoder, greedy, module_count, two_way};
 use placebench_core::placement::Transfer;
 use placebench_core::protocol::{Dtype, FinishReason, Message, Prompt};
-use placebench_engine::Session;
 use placebench_engine_candle::weights::Compute;
 use serde::Deserialize;
 
@@ -168,27 +167,6 @@ fn a_stop_text_ends_the_generation_and_is_no_part_of_it() {
     assert_eq!(generation.finish_reason, FinishReason::Stop);
     assert!(case.text.starts_with(&generation.text) && !generation.text.contains(&stop));
     assert!(generation.output_ids.len() < 40);
-}
-
-/// No assertion on speed: it prints what a person wants to know.
-#[test]
-fn decoding_speed_is_shown() {
-    let Some(model) = model() else { return };
-    for dtype in [Some(Dtype::F32), None] {
-        let mut asked = request(&model, single("sim:0"));
-        asked.dtype = dtype;
-        asked.generation.max_new_tokens = 24;
-        let (mut session, mut context, _) = open_session(&asked).unwrap();
-        let generation = session.generate(&mut context).unwrap();
-        let stamps = &generation.token_stamps_s;
-        let seconds = stamps[stamps.len() - 1] - stamps[0];
-        let per_second = (stamps.len() - 1) as f64 / seconds;
-        eprintln!(
-            "{dtype:?}: {per_second:.1} tokens/s, first token after {:.3} s",
-            stamps[0]
-        );
-        assert!(per_second.is_finite());
-    }
 }
 
 /// Products with 8-bit activations move logits by some tenths, so a token may differ where two were that close.

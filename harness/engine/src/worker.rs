@@ -41,23 +41,32 @@ pub fn run(engines: &[&'static dyn Engine]) -> u8 {
         .and_then(|path| BreadcrumbWriter::open(&path).ok())
         .unwrap_or_else(BreadcrumbWriter::unread);
     let mut context = Context::new(sink, breadcrumb, FaultPlan::new(request.faults.clone()));
-    match catch_unwind(AssertUnwindSafe(|| carry_out(engines, &request, &mut context))) {
-        Ok(Ok(())) => {
+    match guarded(&mut context, |context| carry_out(engines, &request, context)) {
+        Ok(()) => {
             context.emit(EventKind::Done);
             0
         }
-        Ok(Err(failure)) => {
+        Err(failure) => {
             context.emit(EventKind::Error { failure });
             1
         }
-        Err(panic) => {
-            let failure = context.failure(
-                FailureClass::Panic,
-                format!("the engine panicked: {}", panic_text(panic.as_ref())),
-            );
-            context.emit(EventKind::Error { failure });
-            1
-        }
+    }
+}
+
+/// Lets an engine work, and turns a panic into a failure of class [`FailureClass::Panic`].
+///
+/// # Errors
+/// What the engine reports, or that it panicked.
+pub fn guarded<T>(
+    context: &mut Context,
+    work: impl FnOnce(&mut Context) -> Result<T, WorkerFailure>,
+) -> Result<T, WorkerFailure> {
+    match catch_unwind(AssertUnwindSafe(|| work(context))) {
+        Ok(result) => result,
+        Err(panic) => Err(context.failure(
+            FailureClass::Panic,
+            format!("the engine panicked: {}", panic_text(panic.as_ref())),
+        )),
     }
 }
 
@@ -157,4 +166,20 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 fn complain(message: &str) -> u8 {
     drop(writeln!(std::io::stderr(), "{message}"));
     2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_and_anything_else_is_itself() {
+        let mut context = Context::unheard();
+        let failure = guarded(&mut context, |_| -> Result<(), WorkerFailure> { panic!("index {}", 7) }).unwrap_err();
+        assert_eq!(
+            (failure.class, failure.message.as_str()),
+            (FailureClass::Panic, "the engine panicked: index 7")
+        );
+        assert_eq!(guarded(&mut context, |_| Ok(3)).unwrap(), 3);
+    }
 }

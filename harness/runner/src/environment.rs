@@ -56,12 +56,6 @@ fn run_id(time: SystemTime, random: u64) -> String {
     format!("{time}-{:04x}", random & 0xffff)
 }
 
-/// A seed for a run that was given none.
-#[must_use]
-pub fn fresh_seed() -> u64 {
-    random()
-}
-
 /// The random numbers `std` gives its hash tables: different in each process and each time.
 fn random() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
@@ -79,7 +73,7 @@ mod tests {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_356_000);
         assert_eq!(run_id(time, 0xffff_1a2b), "20261122T140000Z-1a2b");
         assert_eq!(run_id(time, 0), "20261122T140000Z-0000");
-        assert_ne!(fresh_seed(), fresh_seed());
+        assert_ne!(random(), random());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::sys;
 
 mod read;
 
-pub use read::{RunRecordParts, is_interrupted, list, locate, read, read_verdict};
+pub use read::{RunRecordParts, is_interrupted, locate, read};
 use read::{read_info, whole_lines};
 
 /// Name of the link to the newest run.

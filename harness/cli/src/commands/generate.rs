@@ -17,6 +17,7 @@ use placebench_core::units::{Bytes, human_seconds};
 use placebench_engine::Context;
 use placebench_engine::breadcrumb::BreadcrumbWriter;
 use placebench_engine::faults::FaultPlan;
+use placebench_engine::worker::guarded;
 use serde_json::{Value, json};
 
 use crate::args::{Format, GenerateArgs};
@@ -36,8 +37,9 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
         BreadcrumbWriter::unread(),
         FaultPlan::default(),
     );
-    let result = engine.open(&request, &mut context).and_then(|mut session| {
-        let generation = session.generate(&mut context)?;
+    let result = guarded(&mut context, |context| {
+        let mut session = engine.open(&request, context)?;
+        let generation = session.generate(context)?;
         Ok((generation, session.memory()))
     });
     let (generation, memory) = result.map_err(|failure| failed(&failure))?;

@@ -12,7 +12,7 @@ use crate::planner::{Amount, bytes_per_element};
 /// What a weight file says of a tensor before its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorHeader {
-    /// The full name, as in Transformers. For GGUF files see [`hf_name_of_gguf`](super::hf_name_of_gguf).
+    /// The full name, as in Transformers.
     pub name: String,
     /// The dtype as PyTorch spells it (`float16`), or the name of a packed format (`q4_k`).
     pub dtype: String,

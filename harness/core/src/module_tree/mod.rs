@@ -11,7 +11,6 @@ mod error;
 mod file;
 mod from_config;
 mod from_headers;
-mod gguf;
 mod index;
 mod safetensors;
 
@@ -25,7 +24,6 @@ pub use self::error::TreeError;
 use self::file::TreeFile;
 pub use self::from_config::{ConfigTreeError, from_config, supported_model_types};
 pub use self::from_headers::{CheckpointTree, HeaderTreeError, TensorHeader, from_headers};
-pub use self::gguf::hf_name_of_gguf;
 use self::index::Index;
 pub use self::safetensors::{SafetensorsError, safetensors_header, safetensors_index};
 use crate::planner::Amount;

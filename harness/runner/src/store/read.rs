@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use placebench_core::outcome::Outcome;
-use placebench_core::record::{Attempt, RECORD_VERSION, RecordVersion, RunInfo, RunVerdict};
+use placebench_core::record::{Attempt, RECORD_VERSION, RecordVersion, RunInfo};
 use serde::Deserialize;
 
-use super::{ATTEMPTS_FILE, LATEST, RUN_FILE, StoreError, VERDICT_FILE, cannot};
+use super::{ATTEMPTS_FILE, LATEST, RUN_FILE, StoreError, cannot};
 use crate::supervisor::INTERRUPTED;
 
 /// A run read back.
@@ -59,19 +59,6 @@ pub fn read(path: &Path) -> Result<RunRecordParts, StoreError> {
     })
 }
 
-/// Reads the verdict of a run, where it has one.
-///
-/// # Errors
-/// When it is there and cannot be read.
-pub fn read_verdict(path: &Path) -> Result<Option<RunVerdict>, StoreError> {
-    let file = path.join(VERDICT_FILE);
-    match fs::read(&file) {
-        Ok(bytes) => parse_versioned(&file, &bytes).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(cannot("cannot read", &file)(error)),
-    }
-}
-
 /// The folder of a run that is named by its path, by its id within `dir`, or as `latest`.
 ///
 /// # Errors
@@ -94,27 +81,6 @@ pub fn locate(dir: &Path, run: &str) -> Result<PathBuf, StoreError> {
     let path = found.ok_or(StoreError::NotARun { path: named })?;
     // Reports name the run, not the link to it.
     fs::canonicalize(&path).map_err(cannot("cannot read", &path))
-}
-
-/// The runs in a folder, oldest first: names sort by time.
-///
-/// # Errors
-/// When the folder cannot be read; one that is not there has no runs.
-pub fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(cannot("cannot read", dir)(error)),
-    };
-    let mut runs = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(cannot("cannot read", dir))?.path();
-        if path.file_name() != Some(LATEST.as_ref()) && path.join(RUN_FILE).is_file() {
-            runs.push(path);
-        }
-    }
-    runs.sort();
-    Ok(runs)
 }
 
 /// Reads `run.json`.

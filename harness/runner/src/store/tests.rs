@@ -180,9 +180,6 @@ fn latest_points_at_the_newest_and_survives_a_move() {
     let moved = dir.path().join("elsewhere");
     fs::rename(&reports, &moved).unwrap();
     assert_eq!(read(&moved.join(LATEST)).unwrap().info.run_id, "20261122T140001Z-0002");
-    let runs = list(&moved).unwrap();
-    assert_eq!(runs.len(), 2, "the link is no run of its own: {runs:?}");
-    assert!(runs[0].ends_with("20261122T140000Z-0001"));
 }
 
 #[test]
@@ -197,14 +194,13 @@ fn runs_are_found_by_path_id_and_latest() {
     fs::write(dir.path().join(LATEST), "20261122T140000Z-0001\n").unwrap();
     assert_eq!(locate(dir.path(), LATEST).unwrap(), run);
     assert!(matches!(locate(dir.path(), "nothing"), Err(StoreError::NotARun { .. })));
-    assert_eq!(list(&dir.path().join("nothing")).unwrap(), Vec::<PathBuf>::new());
 }
 
 #[test]
 fn verdicts_and_artifacts_are_whole() {
     let dir = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(dir.path(), &info("a")).unwrap();
-    assert_eq!(read_verdict(folder.path()).unwrap(), None);
+    assert!(!folder.path().join(VERDICT_FILE).exists());
     let verdict = RunVerdict {
         schema_version: RECORD_VERSION,
         run_id: "a".into(),
@@ -214,7 +210,8 @@ fn verdicts_and_artifacts_are_whole() {
         cases: Vec::new(),
     };
     folder.write_verdict(&verdict).unwrap();
-    assert_eq!(read_verdict(folder.path()).unwrap(), Some(verdict));
+    let written = fs::read(folder.path().join(VERDICT_FILE)).unwrap();
+    assert_eq!(serde_json::from_slice::<RunVerdict>(&written).unwrap(), verdict);
     let plot = folder.write_artifact("plots/latency.png", b"png").unwrap();
     assert_eq!(fs::read(plot).unwrap(), b"png");
 }
