@@ -58,6 +58,9 @@ pub(crate) struct RunArgs {
     /// Go on with an interrupted run
     #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]
     pub(crate) resume: Option<String>,
+    /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own [rates]
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) rates: Option<PathBuf>,
     /// Seed of the order of attempts; recorded
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -128,9 +131,18 @@ pub(crate) struct PlanArgs {
         value_name = "STRATEGY|DEVICE|JSON"
     )]
     pub(crate) strategy: String,
-    /// Budgets as a JSON object of device to size
+    /// Budgets as a JSON object of device to size; absent: what is free on this machine now
     #[arg(long, value_name = "JSON")]
     pub(crate) max_memory: Option<String>,
+    /// How fast the devices are, as `doctor --format json` wrote it; absent: all alike
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rates: Option<PathBuf>,
+    /// With optimal: the time that shall be least: tpot (per output token) or ttft (to the first token)
+    #[arg(long, default_value = "tpot")]
+    pub(crate) objective: String,
+    /// Where the prompt's tokens are made; a warning says where they should be
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) input_device: Option<String>,
     /// Element type to load in: float16, bfloat16, float32; absent: as stored
     #[arg(long, value_name = "DTYPE")]
     pub(crate) dtype: Option<String>,
@@ -166,12 +178,15 @@ pub(crate) struct GenerateArgs {
     /// Element type: f32, f16 or bf16; absent: as stored
     #[arg(long, value_name = "DTYPE")]
     pub(crate) dtype: Option<String>,
-    /// A strategy, a device, or a JSON object of module path to device. Logical devices not declared with --device are slices of the cpu
+    /// A strategy, optimal, a device, or a JSON object of module path to device. Logical devices not declared with --device are slices of the cpu
     #[arg(long, default_value = "cpu", value_name = "DEVICE|JSON")]
     pub(crate) device_map: String,
     /// JSON object of device to size
     #[arg(long, value_name = "JSON")]
     pub(crate) max_memory: Option<String>,
+    /// How fast the devices are, for optimal, as `doctor --format json` wrote it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rates: Option<PathBuf>,
     /// A logical device, as NAME=PHYSICAL or NAME=PHYSICAL,SIZE: sim:0=cpu,96MiB
     #[arg(long = "device", value_name = "NAME=PHYSICAL[,SIZE]")]
     pub(crate) devices: Vec<String>,

@@ -7,6 +7,7 @@ mod engines;
 mod error;
 mod plan;
 mod progress;
+mod rates;
 mod snapshots;
 mod suite;
 mod summary;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceId;
-use crate::planner::Dialect;
+use crate::planner::{Dialect, Objective};
 use crate::units::Bytes;
 
 /// A strategy name as Hugging Face spells it.
@@ -47,12 +47,22 @@ impl StrategyName {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceMapRequest {
-    /// A planner decides.
+    /// A planner of Hugging Face decides.
     Strategy(StrategyName),
+    /// Whatever is predicted to be fastest: the least of that time.
+    Optimal(Objective),
     /// Everything on one device.
     Single(DeviceId),
     /// Module path (or `model.layers.A-B` range) to device, in the order of the file.
     Manual(Vec<(String, DeviceId)>),
+}
+
+impl DeviceMapRequest {
+    /// True where a planner chooses the devices, so that they follow from budgets and from what is there.
+    #[must_use]
+    pub fn is_planned(&self) -> bool {
+        matches!(self, Self::Strategy(_) | Self::Optimal(_))
+    }
 }
 
 /// How an activation moves from one device to another.

@@ -9,6 +9,7 @@ use crate::device::{DeviceBytes, DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::outcome::{Hop, Phase, WorkerFailure};
 use crate::placement::PlacementRequest;
+use crate::planner::{Forecast, Rates};
 use crate::units::Bytes;
 
 /// The version both sides must share.
@@ -147,6 +148,9 @@ pub struct WorkerRequest {
     pub dtype: Option<Dtype>,
     /// Logical devices.
     pub devices: Vec<LogicalDevice>,
+    /// How fast devices and links are, where that is known.
+    #[serde(default)]
+    pub rates: Option<Rates<DeviceId>>,
     /// What is asked.
     pub placement: PlacementRequest,
     /// The prompt.
@@ -185,6 +189,9 @@ pub struct PlannedPlacement {
     pub weights_bytes: Vec<DeviceBytes>,
     /// Things a person should know: spills, split ties, one device would do.
     pub warnings: Vec<String>,
+    /// What the placement is expected to need and to take. Absent from engines that foresee nothing.
+    #[serde(default)]
+    pub forecast: Option<Box<Forecast>>,
 }
 
 /// One module as it was really loaded, read back from its tensors.
@@ -282,6 +289,11 @@ pub struct Generation {
     /// Weights copied in for offloaded layers, per step; zeros without `offload = "stream"`.
     #[serde(default)]
     pub streamed_bytes: Vec<u64>,
+    /// For each step the seconds of its stages and hops in turn, `[stage, hop, stage, …]`, in order of execution, each
+    /// measured once its device had really finished. Choosing a token and the like is in none of them. Empty from engines
+    /// that do not measure it.
+    #[serde(default)]
+    pub stage_times_s: Vec<Vec<f64>>,
 }
 
 /// What happened in the worker.

@@ -5,11 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::LogicalDevice;
+use crate::device::{DeviceId, LogicalDevice};
 use crate::exit_code::ExitCode;
 use crate::fault::Fault;
+use crate::judge::{MemoryForecast, TimeForecast};
 use crate::outcome::{Outcome, OutcomeKind, Phase};
 use crate::placement::PlacementRequest;
+use crate::planner::Rates;
 use crate::protocol::{
     DeviceFacts, Dtype, Generation, GenerationSpec, MemoryFigure, ModelSource, PlannedPlacement, Prompt, RealisedModule,
 };
@@ -18,8 +20,8 @@ use crate::units::Bytes;
 /// Version of the three files of a run, `major.minor`. A minor version only adds fields, with defaults that mean what
 /// their absence meant; a reader refuses another major version.
 ///
-/// History: 1.0 (first).
-pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 0 };
+/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops).
+pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +169,9 @@ pub struct CaseSpec {
     pub dtype: Option<Dtype>,
     /// Logical devices.
     pub devices: Vec<LogicalDevice>,
+    /// How fast devices and links are, where that is known.
+    #[serde(default)]
+    pub rates: Option<Rates<DeviceId>>,
     /// The requested placement.
     pub request: PlacementRequest,
     /// The prompt.
@@ -246,6 +251,9 @@ pub struct Attempt {
     pub planned: Option<PlannedPlacement>,
     /// What was really loaded where.
     pub realised: Option<Vec<RealisedModule>>,
+    /// The modules in order of execution with the devices they run on.
+    #[serde(default)]
+    pub places: Vec<(String, DeviceId)>,
     /// Memory per device and kind.
     pub memory: Vec<MemoryFigure>,
     /// Largest resident set of the worker.
@@ -371,6 +379,12 @@ pub struct CaseMetrics {
     pub kv_cache_bytes: Vec<crate::device::DeviceBytes>,
     /// Peak per device: the largest of all attempts.
     pub peak_memory_bytes: Vec<crate::device::DeviceBytes>,
+    /// What the plan foresaw beside what was measured: seconds, per step and term. Only where rates were stated.
+    #[serde(default)]
+    pub time_forecast: Vec<TimeForecast>,
+    /// The same for memory.
+    #[serde(default)]
+    pub memory_forecast: Vec<MemoryForecast>,
 }
 
 /// The judgement on a case.

@@ -4,11 +4,22 @@
 
 use std::path::{Path, PathBuf};
 
+use placebench_core::device::DeviceId;
+use placebench_core::placement::DeviceMapRequest;
+use placebench_core::planner::Objective;
 use placebench_core::scenario::expand::expand;
 use placebench_core::scenario::file::DefaultsFile;
 use placebench_core::scenario::parse::{parse, parse_defaults};
 use placebench_core::scenario::resolve::{Origin, resolve};
 use placebench_core::scenario::{Problem, Scenario};
+
+/// What `doctor` writes, as far as rates go.
+const MEASURED: &str = r#"{"machine": "x", "rates": {
+    "devices": [["cpu", {"memory_bytes_per_s": 1e10, "flops_per_s": 1e11, "step_overhead_s": 1e-5, "layer_overhead_s": 2e-5}]],
+    "default_device": {"memory_bytes_per_s": 1e10, "flops_per_s": 1e11, "step_overhead_s": 0, "layer_overhead_s": 0},
+    "links": [{"from": "cpu", "to": "cpu", "rates": {"latency_s": 1e-6, "bytes_per_s": 5e9}}],
+    "default_link": {"latency_s": 1e-5, "bytes_per_s": 1e9}
+}}"#;
 
 fn data(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,9 +40,10 @@ fn origin() -> Origin {
 fn read(text: &str, defaults: &DefaultsFile) -> Result<Scenario, Vec<Problem>> {
     let (file, problems) = parse(text);
     assert_eq!(problems, [], "the grammar is fine in these files");
-    let read_text = |path: &Path| match path.ends_with("prompts/long.txt") {
-        true => Ok("a long text".to_owned()),
-        false => Err("no such file".to_owned()),
+    let read_text = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+        Some("long.txt") => Ok("a long text".to_owned()),
+        Some("machine.json") => Ok(MEASURED.to_owned()),
+        _ => Err("no such file".to_owned()),
     };
     resolve(&file, defaults, text, origin(), &read_text)
 }
@@ -136,4 +148,33 @@ fn paths_stay_in_the_suite_unless_absolute() {
     for path in ["../../m", "a/../../../m", ""] {
         assert!(read(&with_path(path), &no_defaults).is_err(), "{path}");
     }
+}
+
+#[test]
+fn stated_rates_win_over_measured_ones() {
+    let scenario = read(&data("valid/rates.toml"), &DefaultsFile::default()).unwrap();
+    let requests: Vec<&DeviceMapRequest> = scenario
+        .placements
+        .iter()
+        .map(|placement| &placement.request.device_map)
+        .collect();
+    let optimal = |objective| DeviceMapRequest::Optimal(objective);
+    assert_eq!(requests, [&optimal(Objective::Tpot), &optimal(Objective::Ttft)]);
+    let rates = scenario.rates.unwrap().with_logical(&scenario.devices);
+    let device = |name: &str| DeviceId::new(name).unwrap();
+    assert_eq!(rates.device(&device("sim:0")).layer_overhead_s, 2e-5, "that of the cpu");
+    assert_eq!(rates.device(&device("sim:1")).memory_bytes_per_s, 2e9);
+    assert_eq!(rates.link(&device("sim:0"), &device("sim:1")).bytes_per_s, 1e9);
+    assert_eq!(
+        rates.link(&device("sim:1"), &device("sim:0")).bytes_per_s,
+        5e9,
+        "that of the file"
+    );
+    let none = read(&data("valid/least.toml"), &DefaultsFile::default()).unwrap();
+    assert_eq!(none.rates, None);
+}
+
+#[test]
+fn rates_that_cannot_be_are_refused_at_their_place() {
+    insta::assert_snapshot!(shown("invalid/rates.toml"));
 }

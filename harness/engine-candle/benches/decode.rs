@@ -20,6 +20,7 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
         model: ModelSource::Path(model.display().to_string()),
         dtype: None,
         devices,
+        rates: None,
         placement: PlacementRequest {
             device_map,
             max_memory: None,

@@ -34,7 +34,17 @@ impl Task<'_> {
 /// A model that continues the sequence it has seen so far.
 pub(crate) trait StepModel {
     /// The logits after these tokens, on the host, once the device has really made them; and what the step moved.
-    fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<(Vec<f32>, StepCounters), WorkerFailure>;
+    fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<Stepped, WorkerFailure>;
+}
+
+/// What a step has made.
+pub(crate) struct Stepped {
+    /// The logits of the next token.
+    pub(crate) logits: Vec<f32>,
+    /// What was moved for them.
+    pub(crate) counters: StepCounters,
+    /// Seconds of the stages and hops in turn; empty where they are not told apart.
+    pub(crate) stage_times_s: Vec<f64>,
 }
 
 /// Generates from an empty cache. Phases `prefill` and `decode` are announced through `context`.
@@ -79,9 +89,9 @@ pub(crate) fn run(
     let mut record = Record::new(eos, task, start_s);
     let mut input = task.input_ids.to_vec();
     loop {
-        let (row, counters) = model.step(&input, context)?;
+        let stepped = model.step(&input, context)?;
         let finished = record
-            .step(&row, counters, context)
+            .step(stepped, context)
             .map_err(|error| error.into_failure(context))?;
         if let Some(reason) = finished {
             return record.finish(reason).map_err(|error| error.into_failure(context));
@@ -102,15 +112,19 @@ struct PlacedModel<'a> {
 }
 
 impl StepModel for PlacedModel<'_> {
-    fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<(Vec<f32>, StepCounters), WorkerFailure> {
+    fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<Stepped, WorkerFailure> {
         let mut pass = Pass::new(context, self.ledger);
         let ids = place(self.decoder, ids, pass.context).map_err(|error| error.into_failure(pass.context))?;
         let logits = self
             .decoder
             .forward(&mut self.sequence, &ids, LogitRows::Last, &mut pass)?;
-        let counters = pass.counters;
-        let row = read_back(self.decoder, &logits).map_err(|error| error.into_failure(context))?;
-        Ok((row, counters))
+        let (counters, clock) = (pass.counters, pass.clock);
+        let logits = read_back(self.decoder, &logits).map_err(|error| error.into_failure(context))?;
+        Ok(Stepped {
+            logits,
+            counters,
+            stage_times_s: clock.finish(context),
+        })
     }
 }
 
@@ -150,6 +164,7 @@ struct Record<'a> {
     stamps: Vec<f64>,
     choices: Vec<Choice>,
     counters: Vec<StepCounters>,
+    stage_times_s: Vec<Vec<f64>>,
     /// Where a stop text begins in the text.
     stopped_at: Option<usize>,
 }
@@ -168,6 +183,7 @@ impl<'a> Record<'a> {
             stamps: Vec::new(),
             choices: Vec::new(),
             counters: Vec::new(),
+            stage_times_s: Vec::new(),
             stopped_at: None,
         }
     }
@@ -178,14 +194,9 @@ impl<'a> Record<'a> {
     }
 
     /// Chooses and reports a token; says whether it is the last one.
-    fn step(
-        &mut self,
-        logits: &[f32],
-        counters: StepCounters,
-        context: &mut Context,
-    ) -> Result<Option<FinishReason>, EngineError> {
+    fn step(&mut self, stepped: Stepped, context: &mut Context) -> Result<Option<FinishReason>, EngineError> {
         let index = self.position();
-        let mut choice = self.chooser.choose(index, logits)?;
+        let mut choice = self.chooser.choose(index, &stepped.logits)?;
         if context.fault_at_token() == TokenEffect::Garbage {
             // The same token again and again, whatever the logits say.
             choice.id = self.task.input_ids.last().copied().unwrap_or(choice.id);
@@ -195,7 +206,10 @@ impl<'a> Record<'a> {
         self.stamps.push(stamp - self.start_s);
         self.output_ids.push(id);
         self.choices.push(choice);
-        self.counters.push(counters);
+        self.counters.push(stepped.counters);
+        if !stepped.stage_times_s.is_empty() {
+            self.stage_times_s.push(stepped.stage_times_s);
+        }
         if !self.task.spec.ignore_eos && self.eos.contains(&id) {
             return Ok(Some(FinishReason::Eos));
         }
@@ -233,6 +247,7 @@ impl<'a> Record<'a> {
             hops: self.counters.iter().map(|step| step.hops).collect(),
             transfer_bytes: self.counters.iter().map(|step| step.transfer_bytes).collect(),
             streamed_bytes: self.counters.iter().map(|step| step.streamed_bytes).collect(),
+            stage_times_s: self.stage_times_s,
         })
     }
 }

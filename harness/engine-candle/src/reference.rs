@@ -19,7 +19,7 @@ use crate::device::{Devices, Ledger, Slot, Use};
 use crate::dtype::{self, Hardware};
 use crate::engine::CANDLE_VERSION;
 use crate::error::EngineError;
-use crate::generate::{StepModel, Task, begin, run};
+use crate::generate::{StepModel, Stepped, Task, begin, run};
 use crate::model::cache::layer_cache_bytes;
 use crate::model::{StepCounters, module_names};
 use crate::session::{Found, find};
@@ -169,15 +169,19 @@ struct RunningModel<'a> {
 }
 
 impl StepModel for RunningModel<'_> {
-    fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<(Vec<f32>, StepCounters), WorkerFailure> {
+    fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<Stepped, WorkerFailure> {
         // For the breadcrumb; this engine takes no faults, so there is no effect to apply.
         let _: placebench_engine::faults::ModuleEffect = context.enter_module(0);
-        let row = self
+        let logits = self
             .model
             .forward(ids, self.position)
             .map_err(|error| EngineError::candle("computing the whole model")(error).into_failure(context))?;
         self.position += ids.len();
-        Ok((row, StepCounters::default()))
+        Ok(Stepped {
+            logits,
+            counters: StepCounters::default(),
+            stage_times_s: Vec::new(),
+        })
     }
 }
 
@@ -223,6 +227,7 @@ fn planned(device: &DeviceId, weights: Bytes, note: Option<String>) -> PlannedPl
             bytes: weights,
         }],
         warnings: note.into_iter().collect(),
+        forecast: None,
     }
 }
 

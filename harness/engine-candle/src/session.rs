@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use placebench_core::device::DeviceKind;
+use placebench_core::device::{DeviceId, DeviceKind};
 use placebench_core::fault::FaultKind;
+use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
-use placebench_core::placement::DeviceMapRequest;
+use placebench_core::planner::{Attention, DeviceIdentity, ModelShape, Workload};
 use placebench_core::protocol::{
     DeviceFacts, EventKind, Generation, MemoryFigure, ModelSource, PlannedPlacement, RealisedModule, WorkerRequest,
 };
 use placebench_core::units::Bytes;
-use placebench_engine::plan::{self, Machine, Resolved};
+use placebench_engine::plan::{self, Demand, Machine, Resolved};
 use placebench_engine::{Context, Session};
 
 use crate::checkpoint::{self, Checkpoint};
@@ -180,9 +181,8 @@ pub(crate) fn find(request: &WorkerRequest) -> Result<Found, EngineError> {
     }
     // With nothing else to go by, Accelerate looks at every GPU there is.
     let placement = &request.placement;
-    let asks_for_all = matches!(placement.device_map, DeviceMapRequest::Strategy(_))
-        && placement.max_memory.is_none()
-        && request.devices.is_empty();
+    let asks_for_all =
+        placement.device_map.is_planned() && placement.max_memory.is_none() && request.devices.is_empty();
     let gpus = if asks_for_all { gpus() } else { Vec::new() };
     let mut wanted = plan::devices_named(placement);
     wanted.extend(gpus.iter().map(|gpu| gpu.id.clone()));
@@ -264,9 +264,37 @@ fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), E
         host_bytes: available_memory(),
     };
     let names = module_names(&found.checkpoint.config);
-    let mut resolved = plan::resolve(&request.placement, &machine, &tree, &names)?;
+    let rates = request.rates.clone().map(|rates| rates.with_logical(&request.devices));
+    let hardware: Vec<DeviceIdentity<DeviceId>> = found.gpus.iter().map(Gpu::identity).collect();
+    let demand = Demand {
+        shape: shape_of(&tree)?,
+        workload: workload(request, found, compute),
+        rates: rates.as_ref(),
+        hardware: &hardware,
+    };
+    let mut resolved = plan::resolve(&request.placement, &machine, &tree, &names, &demand)?;
     resolved.planned.warnings.extend(note);
     Ok((compute, resolved))
+}
+
+fn shape_of(tree: &ModuleTree) -> Result<ModelShape, EngineError> {
+    let config = tree.config().unwrap_or(&serde_json::Value::Null);
+    ModelShape::from_config(config).map_err(|error| EngineError::Files {
+        class: FailureClass::ModelInvalid,
+        message: format!("the configuration does not say how large the model's caches are: {error}"),
+    })
+}
+
+/// The request as the planner counts it: this decoder makes logits of the last position only and repeats no keys.
+fn workload(request: &WorkerRequest, found: &Found, compute: Compute) -> Workload {
+    let element = compute.activations().size_in_bytes() as u64;
+    let mut workload = Workload::new(
+        found.input_ids.len() as u64,
+        u64::from(request.generation.max_new_tokens),
+        element,
+    );
+    workload.attention = Attention::Grouped;
+    workload
 }
 
 /// The homes that the injected faults `ignored_split` and `spill` make of the planned ones, after the plan was announced.

@@ -27,6 +27,7 @@ fn request(model: &Path, input_ids: &[u32], max_new_tokens: u32) -> WorkerReques
         model: ModelSource::Path(model.to_str().unwrap().into()),
         dtype: None,
         devices: three_devices(),
+        rates: None,
         placement: PlacementRequest {
             device_map: DeviceMapRequest::Single(DeviceId::new("sim:1").unwrap()),
             max_memory: None,

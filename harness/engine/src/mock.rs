@@ -10,6 +10,7 @@ use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::fault::FaultKind;
 use placebench_core::module_tree::{ModuleTree, TensorKind};
 use placebench_core::outcome::{FailureClass, Hop, Phase, WorkerFailure};
+use placebench_core::planner::{Mlp, ModelShape, Workload};
 use placebench_core::protocol::{
     DeviceFacts, EventKind, FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Prompt,
     RealisedModule, TokenLogit, WorkerRequest,
@@ -18,7 +19,7 @@ use placebench_core::units::Bytes;
 use serde_json::Value;
 
 use crate::faults::{HopEffect, ModuleEffect, TokenEffect};
-use crate::plan::{self, Machine, Resolved};
+use crate::plan::{self, Demand, Machine, Resolved};
 use crate::{Context, Engine, Session};
 
 /// Bytes of keys and values a layer keeps for a token, in this engine.
@@ -144,6 +145,22 @@ fn tree(layers: usize) -> Result<ModuleTree, placebench_core::module_tree::TreeE
     tree.build()
 }
 
+/// Dimensions that give the sizes above.
+fn shape(layers: usize) -> ModelShape {
+    ModelShape {
+        layers: layers as u64,
+        hidden: HIDDEN_BYTES / 4,
+        intermediate: HIDDEN_BYTES / 4,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: KV_BYTES_PER_TOKEN / (2 * 4),
+        vocab: VOCABULARY,
+        max_positions: 1 << 20,
+        tied: false,
+        mlp: Mlp::Gated,
+    }
+}
+
 /// Modules in order of execution.
 fn execution_order(layers: usize) -> Vec<String> {
     let layers = (0..layers).map(|layer| format!("model.layers.{layer}"));
@@ -193,7 +210,18 @@ fn resolve(
         gpus: Vec::new(),
         host_bytes: Some(Bytes(1 << 40)),
     };
-    plan::resolve(&request.placement, &machine, tree, &execution_order(layers))
+    let rates = request.rates.clone().map(|rates| rates.with_logical(&request.devices));
+    let demand = Demand {
+        shape: shape(layers),
+        workload: Workload::new(
+            tokens(&request.prompt).len() as u64,
+            u64::from(request.generation.max_new_tokens),
+            4,
+        ),
+        rates: rates.as_ref(),
+        hardware: &[],
+    };
+    plan::resolve(&request.placement, &machine, tree, &execution_order(layers), &demand)
         .map_err(|error| context.failure(error.class(), error.to_string()))
 }
 
@@ -289,6 +317,7 @@ impl Session for MockSession {
             hops: Vec::new(),
             transfer_bytes: Vec::new(),
             streamed_bytes: Vec::new(),
+            stage_times_s: Vec::new(),
         };
         let mut words = Vec::new();
         let mut seed = self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)));

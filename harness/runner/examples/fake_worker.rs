@@ -354,6 +354,7 @@ fn generation(tokens: u32) -> Generation {
         hops: vec![1; TOKENS as usize],
         transfer_bytes: vec![8; TOKENS as usize],
         streamed_bytes: Vec::new(),
+        stage_times_s: Vec::new(),
     }
 }
 

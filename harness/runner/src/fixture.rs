@@ -22,6 +22,7 @@ pub(crate) fn case() -> CaseSpec {
         model_fetch: None,
         dtype: None,
         devices: Vec::new(),
+        rates: None,
         request: PlacementRequest {
             device_map: DeviceMapRequest::Single(DeviceId::cpu()),
             max_memory: None,

@@ -192,6 +192,7 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         model: case.model.clone(),
         dtype: case.dtype,
         devices: case.devices.clone(),
+        rates: case.rates.clone(),
         placement: case.request.clone(),
         prompt: case.input.clone(),
         generation: case.generation.clone(),

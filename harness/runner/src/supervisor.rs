@@ -157,6 +157,7 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         devices: Vec::new(),
         planned: None,
         realised: None,
+        places: Vec::new(),
         memory: Vec::new(),
         peak_rss_bytes: None,
         generations: Vec::new(),

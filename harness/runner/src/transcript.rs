@@ -43,7 +43,7 @@ pub(crate) struct Transcript {
     end: Option<End>,
     half_line: Option<String>,
     current: Option<Current>,
-    modules: Vec<(String, DeviceId)>,
+    pub(crate) modules: Vec<(String, DeviceId)>,
     hops: Vec<Hop>,
     pub(crate) phases: Vec<PhaseSpan>,
     pub(crate) versions: Vec<String>,

@@ -8,7 +8,7 @@ use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
-use placebench_core::planner::{Dialect, parse_size};
+use placebench_core::planner::{Dialect, Objective, parse_size};
 use placebench_core::protocol::{
     Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, ModelSource, PROTOCOL_VERSION, Prompt,
     WorkerEvent, WorkerRequest,
@@ -158,6 +158,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
             .map(|name| parse_word::<Dtype>("--dtype", name, "f32, f16 or bf16"))
             .transpose()?,
         devices,
+        rates: args.rates.as_deref().map(crate::rates::read).transpose()?,
         placement: PlacementRequest {
             device_map,
             max_memory,
@@ -208,6 +209,9 @@ fn parse_device_map(text: &str) -> Result<DeviceMapRequest, CliError> {
             .collect::<Result<Vec<_>, CliError>>()?;
         return Ok(DeviceMapRequest::Manual(entries));
     }
+    if text == "optimal" {
+        return Ok(DeviceMapRequest::Optimal(Objective::default()));
+    }
     Ok(match StrategyName::from_name(text) {
         Some(strategy) => DeviceMapRequest::Strategy(strategy),
         None => DeviceMapRequest::Single(parse_device_id(text)?),
@@ -251,7 +255,7 @@ fn parse_device(text: &str) -> Result<LogicalDevice, CliError> {
 fn declare_missing(devices: &mut Vec<LogicalDevice>, map: &DeviceMapRequest, budgets: Option<&[(DeviceId, Bytes)]>) {
     let mut used: Vec<&DeviceId> = budgets.into_iter().flatten().map(|(device, _)| device).collect();
     match map {
-        DeviceMapRequest::Strategy(_) => {}
+        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => {}
         DeviceMapRequest::Single(device) => used.push(device),
         DeviceMapRequest::Manual(entries) => used.extend(entries.iter().map(|(_, device)| device)),
     }

@@ -2,19 +2,21 @@
 
 use std::path::Path;
 
+use placebench_core::device::DeviceId;
 use placebench_core::exit_code::ExitCode;
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::placement::DeviceMapRequest;
-use placebench_core::planner::{Flow, MemoryLimit};
+use placebench_core::planner::Flow;
 use placebench_core::protocol::{Dtype, ModelSource, Prompt};
 use placebench_core::record::CaseSpec;
+use placebench_core::units::Bytes;
 
 use crate::args::{Format, PlanArgs};
 use crate::error::CliError;
 use crate::plan::answer::{Answer, answer};
-use crate::plan::request::{Asked, Budgets, Placing, budgets, dtype, placing, usage};
+use crate::plan::request::{Asked, Budgets, Placing, budgets, device, dtype, limits, objective, placing, usage};
 use crate::plan::{show, source};
-use crate::{suite, terminal};
+use crate::{engines, suite, terminal};
 
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode, CliError> {
     let plans = if args.paths.is_empty() {
@@ -56,9 +58,15 @@ fn tree(args: &PlanArgs) -> Result<ModuleTree, CliError> {
 }
 
 fn asked(args: &PlanArgs) -> Result<Asked, CliError> {
+    let device_map = placing(&args.strategy)?;
+    let budgets = match (&args.max_memory, &device_map) {
+        (Some(text), _) => Some(budgets(text)?),
+        (None, Placing::Map(_)) => None,
+        (None, strategy) => Budgets::of_this_machine(strategy),
+    };
     Ok(Asked {
-        device_map: placing(&args.strategy)?,
-        budgets: args.max_memory.as_deref().map(budgets).transpose()?,
+        device_map,
+        budgets,
         dialect: args
             .planner
             .parse()
@@ -68,6 +76,9 @@ fn asked(args: &PlanArgs) -> Result<Asked, CliError> {
         prompt_tokens: args.seq_len.map(|tokens| tokens.div_ceil(2)),
         output_tokens: args.seq_len.map(|tokens| tokens / 2),
         batch: args.batch,
+        rates: args.rates.as_deref().map(crate::rates::read).transpose()?,
+        objective: objective(&args.objective)?,
+        input: args.input_device.as_deref().map(device).transpose()?,
     })
 }
 
@@ -91,36 +102,27 @@ fn of_scenarios(args: &PlanArgs) -> Result<Vec<(String, Answer)>, CliError> {
             continue;
         }
         let tree = source::model(Path::new(path), case.dtype.map(Dtype::as_str))?;
-        plans.push((title, answer(&tree, &asked_by(case, args), None)?));
+        plans.push((title, answer(&tree, &asked_by(case, args)?, None)?));
     }
     Ok(plans)
 }
 
-fn asked_by(case: &CaseSpec, args: &PlanArgs) -> Asked {
-    let declared = || {
-        case.devices
-            .iter()
-            .filter_map(|device| Some((device.id.clone(), device.memory_bytes?)))
-            .collect()
+fn asked_by(case: &CaseSpec, args: &PlanArgs) -> Result<Asked, CliError> {
+    let stated = match &args.rates {
+        Some(path) => Some(crate::rates::read(path)?),
+        None => case.rates.clone(),
     };
-    let bytes = case.request.max_memory.clone().unwrap_or_else(declared);
-    let limits = bytes
-        .iter()
-        .map(|(device, bytes)| (device.clone(), MemoryLimit::from(bytes.0)))
-        .collect();
-    Asked {
-        device_map: match &case.request.device_map {
-            DeviceMapRequest::Strategy(strategy) => Placing::Strategy(*strategy),
-            DeviceMapRequest::Single(device) => Placing::Map(vec![(String::new(), device.clone())]),
-            DeviceMapRequest::Manual(map) => {
-                Placing::Map(map.iter().flat_map(|(key, device)| written_out(key, device)).collect())
-            }
-        },
-        budgets: Some(Budgets {
-            limits,
-            bytes,
-            ..Budgets::default()
-        }),
+    let device_map = match &case.request.device_map {
+        DeviceMapRequest::Strategy(strategy) => Placing::Strategy(*strategy),
+        DeviceMapRequest::Optimal(_) => Placing::Optimal,
+        DeviceMapRequest::Single(device) => Placing::Map(vec![(String::new(), device.clone())]),
+        DeviceMapRequest::Manual(map) => {
+            Placing::Map(map.iter().flat_map(|(key, device)| written_out(key, device)).collect())
+        }
+    };
+    Ok(Asked {
+        budgets: budgets_of(case, &device_map),
+        device_map,
         dialect: case.request.planner,
         flow: Flow::default(),
         dtype: case.dtype.and_then(|element| dtype(element.as_str()).ok()),
@@ -133,7 +135,45 @@ fn asked_by(case: &CaseSpec, args: &PlanArgs) -> Asked {
                 .map_or(u64::from(case.generation.max_new_tokens), |tokens| tokens / 2),
         ),
         batch: args.batch,
+        rates: stated.map(|rates| rates.with_logical(&case.devices)),
+        objective: match case.request.device_map {
+            DeviceMapRequest::Optimal(objective) => objective,
+            _ => objective(&args.objective)?,
+        },
+        input: args.input_device.as_deref().map(device).transpose()?,
+    })
+}
+
+/// `max_memory`, else what the logical devices declare, beside the host for planners that may use it unasked; else what
+/// is free here. The same as a worker does.
+fn budgets_of(case: &CaseSpec, device_map: &Placing) -> Option<Budgets> {
+    if let Some(bytes) = &case.request.max_memory {
+        return Some(Budgets {
+            limits: limits(bytes),
+            bytes: bytes.clone(),
+            ..Budgets::default()
+        });
     }
+    if case.devices.is_empty() {
+        return match device_map {
+            Placing::Map(_) => None,
+            strategy => Budgets::of_this_machine(strategy),
+        };
+    }
+    let host = engines::free_memory().host;
+    let declared = case.devices.iter();
+    let mut bytes: Vec<(DeviceId, Bytes)> = declared
+        .filter_map(|device| Some((device.id.clone(), device.memory_bytes.or(host)?)))
+        .collect();
+    if matches!(device_map, Placing::Strategy(_)) {
+        bytes.extend(host.map(|host| (DeviceId::cpu(), host)));
+    }
+    Some(Budgets {
+        limits: limits(&bytes),
+        bytes,
+        is_free_memory: true,
+        ..Budgets::default()
+    })
 }
 
 /// Planning reads no tokenizer: English has about four letters a token, which is counted here as three to be safe.
@@ -151,10 +191,7 @@ fn estimated_tokens(prompt: &Prompt) -> u64 {
 
 /// `model.layers.0-3` as four keys; anything else is one. A range that makes no sense stays as it is, and is refused as an
 /// unknown module.
-fn written_out(
-    key: &str,
-    device: &placebench_core::device::DeviceId,
-) -> Vec<(String, placebench_core::device::DeviceId)> {
+fn written_out(key: &str, device: &DeviceId) -> Vec<(String, DeviceId)> {
     const MOST_LAYERS: usize = 10_000;
     let range = || -> Option<(usize, usize)> {
         let (first, last) = key.strip_prefix("model.layers.")?.split_once('-')?;

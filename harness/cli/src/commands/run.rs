@@ -83,7 +83,14 @@ type Begun = (RunInfo, RunFolder, Vec<Attempt>);
 
 fn begin(args: &RunArgs) -> Result<Begun, CliError> {
     let scenarios = suite::load(&args.paths)?;
-    let info = run_info(suite::cases(&scenarios)?, args.seed);
+    let mut cases = suite::cases(&scenarios)?;
+    if let Some(path) = &args.rates {
+        let rates = crate::rates::read(path)?;
+        for case in &mut cases {
+            case.rates = Some(rates.clone());
+        }
+    }
+    let info = run_info(cases, args.seed);
     let folder =
         RunFolder::create(&args.output_dir, &info).map_err(|error| CliError::setup(terminal::chain(&error)))?;
     Ok((info, folder, Vec::new()))

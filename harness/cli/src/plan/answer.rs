@@ -3,9 +3,9 @@
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::planner::{
-    Advice, Decoder, ExplanationStep, Footprint, ModelShape, Objective, OptimalRequest, PlacedDecoder, PlanDevice,
-    PlanRequest, Prediction, Rates, Situation, UNEVEN_RATIO, Workload, advise, execution_order, explain, footprint,
-    plan, plan_optimal, resolve_manual,
+    Advice, Decoder, ExplanationStep, Footprint, ModelShape, OptimalRequest, PlacedDecoder, PlanDevice, PlanRequest,
+    Prediction, Rates, Situation, UNEVEN_RATIO, Workload, advise, execution_order, explain, footprint, plan,
+    plan_optimal, predict, resolve_manual,
 };
 use placebench_core::units::Bytes;
 use placebench_engine::plan::numbering::Numbering;
@@ -36,8 +36,10 @@ pub(crate) struct Answer {
     pub(crate) workload: Option<Workload>,
     /// CUDA devices are shown as numbers.
     pub(crate) numbered: bool,
-    /// Expected times, where the strategy is `optimal`.
+    /// Expected times, where rates are stated or the strategy is `optimal`.
     pub(crate) prediction: Option<Prediction<DeviceId>>,
+    /// The rates behind the prediction were stated; otherwise all devices counted as alike.
+    pub(crate) rates_are_stated: bool,
     /// Worst first.
     pub(crate) warnings: Vec<String>,
     /// Why a module is where it is, where that was asked.
@@ -91,12 +93,15 @@ fn by_strategy(
     request.dialect = asked.dialect;
     request.flow = asked.flow;
     request.dtype.clone_from(&asked.dtype);
-    let limits = budgets.limits.iter();
-    request.max_memory = Some(
-        limits
-            .filter_map(|(device, limit)| Some((numbering.to_plan(device)?, limit.clone())))
-            .collect(),
-    );
+    if budgets.is_free_memory {
+        let free = budgets.bytes.iter();
+        let free = free.filter_map(|(device, bytes)| Some((numbering.to_plan(device)?, bytes.0)));
+        request.free_memory = Some(free.collect());
+    } else {
+        let limits = budgets.limits.iter();
+        let limits = limits.filter_map(|(device, limit)| Some((numbering.to_plan(device)?, limit.clone())));
+        request.max_memory = Some(limits.collect());
+    }
     let failed = |error: placebench_core::planner::PlanError| CliError::setup(error.to_string());
     let planned = plan(tree, &request).map_err(failed)?;
     let explanation: Vec<ExplanationStep> = match explained {
@@ -139,6 +144,7 @@ fn by_strategy(
         workload: None,
         numbered: false,
         prediction: None,
+        rates_are_stated: false,
         warnings,
         explanation: explanation.iter().map(ToString::to_string).collect(),
     })
@@ -161,6 +167,7 @@ fn by_hand(tree: &ModuleTree, map: &[(String, DeviceId)]) -> Result<Answer, CliE
         workload: None,
         numbered: false,
         prediction: None,
+        rates_are_stated: false,
         warnings: unknown
             .map(|key| format!("`{key}` is no module of the model and has no effect"))
             .collect(),
@@ -184,16 +191,12 @@ fn optimal(tree: &ModuleTree, asked: &Asked, decoder: Result<&Decoder, &str>) ->
         decoder,
         workload: &workload(asked, decoder),
         devices: &devices,
-        rates: &Rates::default(),
-        objective: Objective::default(),
+        rates: asked.rates.as_ref().unwrap_or(&Rates::default()),
+        objective: asked.objective,
     })
     .map_err(|error| CliError::setup(error.to_string()))?
     .chosen;
-    let described = by_hand(tree, &chosen.device_map)?;
-    Ok(Answer {
-        prediction: Some(chosen.prediction),
-        ..described
-    })
+    by_hand(tree, &chosen.device_map)
 }
 
 /// Memory, hops and advice.
@@ -206,7 +209,11 @@ fn describe(tree: &ModuleTree, asked: &Asked, decoder: &Decoder, answer: &mut An
         .flat_map(|budgets| &budgets.bytes)
         .map(|(id, bytes)| (id.clone(), Some(*bytes)))
         .collect();
-    let named: Vec<DeviceId> = devices.iter().map(|(id, _)| id.clone()).collect();
+    let named: Vec<DeviceId> = match &asked.budgets {
+        Some(budgets) if budgets.is_free_memory => Vec::new(),
+        _ => devices.iter().map(|(id, _)| id.clone()).collect(),
+    };
+    let hardware = asked.budgets.as_ref().map(|budgets| budgets.hardware.as_slice());
     if let Ok(placed) = PlacedDecoder::new(decoder, &answer.device_map) {
         let budgets = asked
             .budgets
@@ -214,6 +221,10 @@ fn describe(tree: &ModuleTree, asked: &Asked, decoder: &Decoder, answer: &mut An
             .map(|budgets| budgets.bytes.as_slice())
             .unwrap_or_default();
         answer.footprint = Some(footprint(&placed, &workload, budgets));
+        let equal = (asked.device_map == Placing::Optimal).then(Rates::default);
+        let rates = asked.rates.as_ref().or(equal.as_ref());
+        answer.prediction = rates.map(|rates| predict(&placed, &workload, rates));
+        answer.rates_are_stated = asked.rates.is_some();
     }
     let advice: Vec<Advice<DeviceId>> = advise(&Situation {
         tree,
@@ -222,8 +233,8 @@ fn describe(tree: &ModuleTree, asked: &Asked, decoder: &Decoder, answer: &mut An
         workload: &workload,
         devices: &devices,
         named: &named,
-        input: None,
-        hardware: &[],
+        input: asked.input.as_ref(),
+        hardware: hardware.unwrap_or_default(),
         uneven_ratio: UNEVEN_RATIO,
     });
     answer.warnings.extend(advice.iter().map(ToString::to_string));

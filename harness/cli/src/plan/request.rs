@@ -1,10 +1,11 @@
 //! What is asked of a planner on the command line.
 
 use placebench_core::device::DeviceId;
-use placebench_core::planner::{Dialect, Flow, MemoryLimit, parse_size};
+use placebench_core::planner::{DeviceIdentity, Dialect, Flow, MemoryLimit, Objective, Rates, parse_size};
 use placebench_core::units::Bytes;
 use serde_json::Value;
 
+use crate::engines;
 use crate::error::CliError;
 use placebench_core::exit_code::ExitCode;
 
@@ -19,6 +20,44 @@ pub(crate) struct Budgets {
     pub(crate) notes: Vec<String>,
     /// CUDA devices were written as numbers, so they are answered as numbers.
     pub(crate) numbered: bool,
+    /// They are what is free, not what somebody allows: Accelerate then leaves a tenth of each GPU unused.
+    pub(crate) is_free_memory: bool,
+    /// What is known about the GPUs among them.
+    pub(crate) hardware: Vec<DeviceIdentity<DeviceId>>,
+}
+
+impl Budgets {
+    /// What is free on this machine now; `None` where this build cannot see it. Strategies of Accelerate may use the
+    /// host too; `optimal` uses it only where there is nothing else.
+    pub(crate) fn of_this_machine(device_map: &Placing) -> Option<Self> {
+        let free = engines::free_memory();
+        let with_host = *device_map != Placing::Optimal || free.gpus.is_empty();
+        let host = free.host.filter(|_| with_host).map(|bytes| (DeviceId::cpu(), bytes));
+        let bytes: Vec<(DeviceId, Bytes)> = free.gpus.into_iter().chain(host).collect();
+        let shown: Vec<String> = bytes
+            .iter()
+            .map(|(device, bytes)| format!("{device} {bytes}"))
+            .collect();
+        (!bytes.is_empty()).then(|| Self {
+            limits: limits(&bytes),
+            notes: vec![format!(
+                "no --max-memory: planned for what is free on this machine now ({})",
+                shown.join(", ")
+            )],
+            bytes,
+            is_free_memory: true,
+            hardware: free.hardware,
+            numbered: false,
+        })
+    }
+}
+
+/// The same budgets as the planner reads them.
+pub(crate) fn limits(bytes: &[(DeviceId, Bytes)]) -> Vec<(DeviceId, MemoryLimit)> {
+    let limits = bytes.iter();
+    limits
+        .map(|(device, bytes)| (device.clone(), MemoryLimit::from(bytes.0)))
+        .collect()
 }
 
 /// What is planned, besides the model.
@@ -40,6 +79,12 @@ pub(crate) struct Asked {
     pub(crate) output_tokens: Option<u64>,
     /// Sequences at once.
     pub(crate) batch: u64,
+    /// How fast the devices are; `None`: all alike.
+    pub(crate) rates: Option<Rates<DeviceId>>,
+    /// What `optimal` minimises.
+    pub(crate) objective: Objective,
+    /// Where the prompt's tokens are made.
+    pub(crate) input: Option<DeviceId>,
 }
 
 /// A request for a device map.
@@ -157,4 +202,12 @@ pub(crate) fn dtype(name: &str) -> Result<String, CliError> {
 
 pub(crate) fn usage(message: String) -> CliError {
     CliError::with_code(ExitCode::Usage, message)
+}
+
+/// The time that shall be least.
+pub(crate) fn objective(name: &str) -> Result<Objective, CliError> {
+    [Objective::Tpot, Objective::Ttft]
+        .into_iter()
+        .find(|objective| objective.as_str() == name)
+        .ok_or_else(|| usage(format!("--objective: `{name}` is neither tpot nor ttft")))
 }

@@ -1,7 +1,7 @@
 //! A plan for people and for programs.
 
 use placebench_core::device::{DeviceId, DeviceKind};
-use placebench_core::planner::Room;
+use placebench_core::planner::{DeviceTime, HopTime, Prediction, Room};
 use placebench_core::units::human_seconds;
 use serde_json::{Value, json};
 
@@ -34,6 +34,7 @@ pub(crate) fn as_json(answer: &Answer) -> Value {
         "workload": answer.workload,
         "footprint": answer.footprint,
         "prediction": answer.prediction,
+        "rates": answer.prediction.as_ref().map(|_| if answer.rates_are_stated { "stated" } else { "equal" }),
         "warnings": answer.warnings,
         "explanation": answer.explanation,
     })
@@ -89,11 +90,17 @@ pub(crate) fn as_text(title: &str, answer: &Answer) -> Vec<String> {
         ));
     }
     if let Some(prediction) = &answer.prediction {
+        let rates = if answer.rates_are_stated {
+            "the stated rates"
+        } else {
+            "equal rates, which mean something only between placements"
+        };
         lines.push(format!(
-            "expected with equal rates: {} to the first token, {} per token",
+            "expected with {rates}: {} to the first token, {} per token",
             human_seconds(prediction.ttft.time_s),
             human_seconds(prediction.tpot.time_s)
         ));
+        lines.extend(prediction_lines(prediction));
     }
     section(&mut lines, "warnings", &answer.warnings);
     section(&mut lines, "why", &answer.explanation);
@@ -105,6 +112,33 @@ pub(crate) fn as_text(title: &str, answer: &Answer) -> Vec<String> {
         );
     }
     lines
+}
+
+/// What the time of a token is made of, by device and hop.
+fn prediction_lines(prediction: &Prediction<DeviceId>) -> Vec<String> {
+    let stages = prediction.tpot.per_device();
+    let device_line = |device: &DeviceTime<DeviceId>| {
+        format!(
+            "  {:<10} {} per token: weights {}, kv cache {}, arithmetic {} beside them, fixed {}",
+            device.device.as_str(),
+            human_seconds(device.time_s),
+            human_seconds(device.weights_s),
+            human_seconds(device.kv_s),
+            human_seconds(device.compute_s),
+            human_seconds(device.overhead_s)
+        )
+    };
+    let hop_line = |hop: &HopTime<DeviceId>| {
+        format!(
+            "  hop        {} per token: {} -> {}, before {}",
+            human_seconds(hop.time_s),
+            hop.from,
+            hop.to,
+            printable(&hop.before)
+        )
+    };
+    let hops = prediction.tpot.hops.iter().map(hop_line);
+    stages.iter().map(device_line).chain(hops).collect()
 }
 
 /// A name without quotes, for keys of an object.

@@ -1,5 +1,6 @@
 //! Figures of a case from its raw stamps.
 
+use super::forecast::{memory_forecast, time_forecast};
 use crate::device::{DeviceBytes, DeviceId};
 use crate::outcome::Phase;
 use crate::protocol::{Generation, MemoryKind};
@@ -48,11 +49,13 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
         weights_bytes: largest(attempts, MemoryKind::Weights),
         kv_cache_bytes: largest(attempts, MemoryKind::KvCache),
         peak_memory_bytes: largest(attempts, MemoryKind::Peak),
+        time_forecast: time_forecast(attempts),
+        memory_forecast: memory_forecast(attempts),
     }
 }
 
 /// Time per output token after the first: (e2e − ttft) / (n − 1).
-fn tpot(generation: &Generation) -> Option<f64> {
+pub(super) fn tpot(generation: &Generation) -> Option<f64> {
     let (first, last) = (generation.token_stamps_s.first()?, generation.token_stamps_s.last()?);
     let gaps = generation.token_stamps_s.len() - 1;
     (gaps > 0).then(|| (last - first) / gaps as f64)
@@ -117,6 +120,7 @@ mod tests {
             hops: vec![1, 2, 2],
             transfer_bytes: vec![100, 10, 30],
             streamed_bytes: vec![],
+            stage_times_s: vec![],
         };
         assert_eq!(tpot(&generation), Some(0.2));
         assert_eq!(mean_of_decode(generation.hops.iter().map(|&h| f64::from(h))), Some(2.0));

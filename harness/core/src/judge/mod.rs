@@ -1,6 +1,7 @@
 //! From attempts to verdicts. Pure: the same record always gives the same judgement.
 
 mod checks;
+mod forecast;
 mod metrics;
 pub mod text;
 
@@ -12,6 +13,7 @@ use crate::record::{
     Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
 };
 
+pub use forecast::{MemoryForecast, TimeForecast, TimeTerm};
 pub use metrics::{median, metrics};
 pub use text::Approved;
 

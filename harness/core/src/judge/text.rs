@@ -301,6 +301,7 @@ mod tests {
             hops: vec![],
             transfer_bytes: vec![],
             streamed_bytes: vec![],
+            stage_times_s: vec![],
         }
     }
 

@@ -24,13 +24,15 @@ pub struct Workload {
     pub logits: LogitPositions,
 }
 
-/// How attention is computed.
+/// How attention is computed: what it keeps in memory for a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attention {
     /// Scores are stored, and keys and values are repeated for every query head.
     #[default]
     Eager,
+    /// Scores are stored; query heads that share a key head read the same keys and values, as this project's decoder does.
+    Grouped,
     /// One kernel that stores neither (flash attention and its relatives).
     Fused,
 }
@@ -136,8 +138,9 @@ pub(super) fn activation_bytes(
         let projections = product([rows, heads, shape.head_dim]);
         let attention = match workload.attention {
             Attention::Fused => projections,
-            Attention::Eager => {
-                let repeated = if shape.kv_heads < shape.heads {
+            Attention::Eager | Attention::Grouped => {
+                let repeats = workload.attention == Attention::Eager;
+                let repeated = if repeats && shape.kv_heads < shape.heads {
                     shape.head_dim
                 } else {
                     0

@@ -25,6 +25,7 @@ mod explain_text;
 mod fallback;
 mod footprint;
 mod footprint_workload;
+mod forecast;
 mod largest;
 mod manual;
 mod optimal;
@@ -68,6 +69,7 @@ pub use self::error::PlanError;
 pub use self::explain::{Balancing, Explanation, ExplanationStep, PlacementTrial, TrialOutcome, TrialRoom, explain};
 pub use self::footprint::{DeviceFootprint, Footprint, Room, footprint};
 pub use self::footprint_workload::{Attention, LogitPositions, Workload};
+pub use self::forecast::{Forecast, forecast};
 pub use self::manual::{
     ManualAnswer, ManualError, ParameterRun, check_device_index, check_torch_device, resolve_manual,
 };

@@ -17,7 +17,7 @@ use super::shape_decoder::Decoder;
 use super::shape_placed::PlacedDecoder;
 
 /// Which time is meant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// Time per output token, averaged over the tokens after the first.
@@ -25,6 +25,17 @@ pub enum Objective {
     Tpot,
     /// Time to the first token.
     Ttft,
+}
+
+impl Objective {
+    /// The name in scenarios and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tpot => "tpot",
+            Self::Ttft => "ttft",
+        }
+    }
 }
 
 /// What holds a stage up.

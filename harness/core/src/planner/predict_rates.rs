@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::device::{DeviceId, LogicalDevice};
+
 /// How fast a device is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DeviceRates {
@@ -111,6 +113,50 @@ impl<D: PartialEq> Rates<D> {
     }
 }
 
+impl Rates<DeviceId> {
+    /// Gives logical devices that are not listed the rates of what they lie on, and pairs of them the rates of the pair
+    /// they lie on (two slices of one device: a copy within that device, if `from` and `to` are listed as the same).
+    #[must_use]
+    pub fn with_logical(mut self, devices: &[LogicalDevice]) -> Self {
+        for logical in devices {
+            if !self.knows(&logical.id) && self.knows(&logical.on) {
+                self.devices.push((logical.id.clone(), self.device(&logical.on)));
+            }
+        }
+        let below = |id: &DeviceId| {
+            let logical = devices.iter().find(|logical| logical.id == *id);
+            logical.map_or_else(|| id.clone(), |logical| logical.on.clone())
+        };
+        let mut ends: Vec<DeviceId> = devices.iter().map(|logical| logical.id.clone()).collect();
+        for link in &self.links {
+            for end in [&link.from, &link.to] {
+                if !ends.contains(end) {
+                    ends.push(end.clone());
+                }
+            }
+        }
+        let pairs = ends.iter().flat_map(|from| ends.iter().map(move |to| (from, to)));
+        let mut added = Vec::new();
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let listed = |from: &DeviceId, to: &DeviceId| {
+                let mut links = self.links.iter().rev();
+                links.find(|link| link.from == *from && link.to == *to)
+            };
+            if listed(from, to).is_none()
+                && let Some(link) = listed(&below(from), &below(to))
+            {
+                added.push(Link {
+                    from: from.clone(),
+                    to: to.clone(),
+                    rates: link.rates,
+                });
+            }
+        }
+        self.links.extend(added);
+        self
+    }
+}
+
 impl<D: fmt::Display> Rates<D> {
     /// Checks that speeds are positive and durations finite.
     ///
@@ -187,6 +233,59 @@ mod tests {
         assert_eq!(rates.link(&"b", &"a"), rates.default_link, "a pair is ordered");
         assert!(!rates.knows(&"a"));
         assert_eq!(rates.check(), Ok(()));
+    }
+
+    #[test]
+    fn logical_devices_are_as_fast_as_what_they_lie_on() {
+        let id = |name: &str| DeviceId::new(name).unwrap();
+        let logical = |name: &str, on: &str| LogicalDevice {
+            id: id(name),
+            on: id(on),
+            memory_bytes: None,
+        };
+        let default: Rates<DeviceId> = Rates::default();
+        let with = |flops_per_s: f64| DeviceRates {
+            flops_per_s,
+            ..default.default_device
+        };
+        let link = |from: &str, to: &str, latency_s: f64| Link {
+            from: id(from),
+            to: id(to),
+            rates: LinkRates {
+                latency_s,
+                bytes_per_s: 1.0,
+            },
+        };
+        let rates = Rates {
+            devices: vec![
+                (id("cpu"), with(1.0)),
+                (id("cuda:0"), with(2.0)),
+                (id("sim:1"), with(3.0)),
+            ],
+            links: vec![
+                link("cpu", "cpu", 0.1),
+                link("cpu", "cuda:0", 0.2),
+                link("sim:1", "sim:0", 0.3),
+            ],
+            ..default.clone()
+        };
+        let rates = rates.with_logical(&[
+            logical("sim:0", "cpu"),
+            logical("sim:1", "cpu"),
+            logical("half:0", "cuda:0"),
+        ]);
+        let flops = |name: &str| rates.device(&id(name)).flops_per_s;
+        assert_eq!([flops("sim:0"), flops("sim:1"), flops("half:0")], [1.0, 3.0, 2.0]);
+        let latency = |from: &str, to: &str| rates.link(&id(from), &id(to)).latency_s;
+        assert_eq!(latency("sim:0", "sim:1"), 0.1);
+        assert_eq!(latency("sim:1", "sim:0"), 0.3, "what is stated wins");
+        assert_eq!(latency("sim:0", "half:0"), 0.2);
+        assert_eq!(latency("cpu", "half:0"), 0.2);
+        assert_eq!(
+            latency("half:0", "sim:0"),
+            default.default_link.latency_s,
+            "a pair is ordered"
+        );
     }
 
     #[test]

@@ -113,6 +113,7 @@ fn case(
         model_fetch: scenario.model_fetch.clone(),
         dtype: point.dtype.or(scenario.dtype),
         devices: scenario.devices.clone(),
+        rates: scenario.rates.clone(),
         request,
         input: prompt.clone(),
         generation: scenario.generation.clone(),

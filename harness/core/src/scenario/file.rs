@@ -10,6 +10,7 @@ use super::value::{DeviceMapValue, DeviceName, DevicesUsed, Named, Period, Plann
 use crate::fault::FaultKind;
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::{Offload, Transfer};
+use crate::planner::Objective;
 use crate::protocol::{Dtype, Message};
 use crate::record::{AgreementRule, Isolation};
 
@@ -37,6 +38,8 @@ pub struct ScenarioFile {
     pub model: Option<Spanned<ModelTable>>,
     /// Logical devices: named slices of a physical device with their own memory budget.
     pub devices: Option<Named<LogicalDeviceTable>>,
+    /// How fast devices and links are: what optimal plans with, and what predictions are made of.
+    pub rates: Option<RatesTable>,
     /// The prompts; each is run under every placement.
     #[schemars(with = "Option<Vec<PromptTable>>")]
     pub prompt: Option<Vec<Spanned<PromptTable>>>,
@@ -115,6 +118,53 @@ pub struct LogicalDeviceTable {
     pub memory: Option<Spanned<Size>>,
 }
 
+/// Speeds of devices and links. A logical device without an entry is as fast as the device it lies on.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RatesTable {
+    /// What `placebench doctor --format json` measured, relative to this file; entries below win over it.
+    #[schemars(with = "Option<String>")]
+    pub file: Option<Spanned<String>>,
+    /// Devices by name.
+    pub device: Option<Named<DeviceRatesTable>>,
+    /// Ordered pairs of devices.
+    #[schemars(with = "Option<Vec<LinkRatesTable>>")]
+    pub link: Option<Vec<Spanned<LinkRatesTable>>>,
+}
+
+/// How fast a device is.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceRatesTable {
+    /// Bytes it reads from its memory in a second.
+    pub memory_bytes_per_s: f64,
+    /// Floating-point operations in a second, a multiplication and an addition being two.
+    pub flops_per_s: f64,
+    /// Seconds that each stage takes in each step whatever it computes; 0 if absent.
+    #[serde(default)]
+    pub step_overhead_s: Option<f64>,
+    /// Seconds that each layer takes in each step whatever it computes; 0 if absent.
+    #[serde(default)]
+    pub layer_overhead_s: Option<f64>,
+}
+
+/// How fast a hidden state moves from one device to another.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkRatesTable {
+    /// Where it comes from.
+    #[schemars(with = "String")]
+    pub from: Spanned<String>,
+    /// Where it goes.
+    #[schemars(with = "String")]
+    pub to: Spanned<String>,
+    /// Bytes in a second.
+    pub bytes_per_s: f64,
+    /// Seconds until a copy begins to arrive; 0 if absent.
+    #[serde(default)]
+    pub latency_s: Option<f64>,
+}
+
 /// Exactly one of text, messages, file and input_ids.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -167,7 +217,7 @@ pub struct GenerationTable {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlacementTable {
-    /// A strategy (auto, balanced, balanced_low_0, sequential), one device, or a table of module path to device.
+    /// A strategy (auto, balanced, balanced_low_0, sequential), optimal, one device, or a table of module path to device.
     #[schemars(with = "DeviceMapValue")]
     pub device_map: Spanned<DeviceMapValue>,
     /// Budgets for the planner by device. Absent: the memory of the logical devices.
@@ -175,6 +225,9 @@ pub struct PlacementTable {
     pub max_memory: Option<Spanned<Named<Size>>>,
     /// Whose planner answers a strategy: accelerate (default) or transformers-5.
     pub planner: Option<PlannerName>,
+    /// With optimal: the time that shall be least, tpot (time per output token, default) or ttft (time to first token).
+    #[schemars(with = "Option<Objective>")]
+    pub objective: Option<Spanned<Objective>>,
     /// How activations travel: direct (default) or host.
     pub transfer: Option<Transfer>,
     /// How layers on cpu or disk run beside an accelerator: execute (default) or stream.

@@ -2,6 +2,7 @@
 
 use candle_core::Device;
 use placebench_core::device::{DeviceId, DeviceKind};
+use placebench_core::planner::DeviceIdentity;
 use placebench_core::units::Bytes;
 
 #[cfg(feature = "cuda")]
@@ -18,10 +19,24 @@ pub struct Gpu {
     pub id: DeviceId,
     /// What the driver calls it.
     pub name: String,
+    /// What names the hardware whatever its number: `GPU-…`, if the driver tells.
+    pub uuid: Option<String>,
     /// Its memory.
     pub total_bytes: Option<Bytes>,
     /// What nobody has allocated.
     pub free_bytes: Option<Bytes>,
+}
+
+impl Gpu {
+    /// What the planner wants to know about it.
+    #[must_use]
+    pub fn identity(&self) -> DeviceIdentity<DeviceId> {
+        DeviceIdentity {
+            device: self.id.clone(),
+            model: self.name.clone(),
+            uuid: self.uuid.clone(),
+        }
+    }
 }
 
 /// All GPUs this build can use, in the order of their numbers. Empty where there are none or the build has no backend.
@@ -55,6 +70,7 @@ pub(super) fn open(id: &DeviceId) -> Result<(Device, Gpu), String> {
             let gpu = Gpu {
                 id: id.clone(),
                 name: "Metal device".into(),
+                uuid: None,
                 total_bytes: super::available_memory(),
                 free_bytes: super::available_memory(),
             };

@@ -62,8 +62,21 @@ pub(super) fn open(id: &DeviceId, ordinal: usize) -> Result<(Device, Gpu), Strin
     let gpu = Gpu {
         id: id.clone(),
         name: context.name().unwrap_or_else(|_| "CUDA device".into()),
+        uuid: context.uuid().ok().map(|uuid| spelled(&uuid.bytes)),
         free_bytes: memory.map(|(free, _)| Bytes(free as u64)),
         total_bytes: memory.map(|(_, total)| Bytes(total as u64)),
     };
     Ok((handle, gpu))
+}
+
+/// As `nvidia-smi -L` and `CUDA_VISIBLE_DEVICES` spell it: `GPU-8b1c3a5e-….`
+fn spelled(bytes: &[std::ffi::c_char; 16]) -> String {
+    let mut text = "GPU-".to_owned();
+    for (position, byte) in bytes.iter().enumerate() {
+        if matches!(position, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{:02x}", byte.cast_unsigned()));
+    }
+    text
 }

@@ -40,6 +40,35 @@ pub struct StepCounters {
     pub streamed_bytes: u64,
 }
 
+/// Divides the time of a step among its stages and hops. A lap ends where the device that worked has been waited for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepClock {
+    last_s: f64,
+    laps_s: Vec<f64>,
+}
+
+impl StepClock {
+    fn start(context: &Context) -> Self {
+        Self {
+            last_s: context.now_s(),
+            laps_s: Vec::new(),
+        }
+    }
+
+    /// A stage or a hop is over.
+    fn lap(&mut self, context: &Context) {
+        let now_s = context.now_s();
+        self.laps_s.push(now_s - self.last_s);
+        self.last_s = now_s;
+    }
+
+    /// The last stage is over: seconds of stages and hops in turn.
+    pub(crate) fn finish(mut self, context: &Context) -> Vec<f64> {
+        self.lap(context);
+        self.laps_s
+    }
+}
+
 /// What a step reports to and accounts with.
 pub struct Pass<'a> {
     /// Events, breadcrumb and faults.
@@ -48,15 +77,19 @@ pub struct Pass<'a> {
     pub ledger: &'a mut Ledger,
     /// What this step has moved so far.
     pub counters: StepCounters,
+    /// Where this step's time has gone so far.
+    pub clock: StepClock,
 }
 
 impl<'a> Pass<'a> {
     /// A step that has moved nothing yet.
     pub fn new(context: &'a mut Context, ledger: &'a mut Ledger) -> Self {
+        let clock = StepClock::start(context);
         Self {
             context,
             ledger,
             counters: StepCounters::default(),
+            clock,
         }
     }
 }
@@ -194,6 +227,10 @@ impl Decoder {
         pass: &mut Pass<'_>,
     ) -> Result<Placed, WorkerFailure> {
         let Some(hop) = self.hop_into[index] else { return Ok(x) };
+        // A kernel that never ends belongs to the stage that launched it: it is waited for before the hop begins.
+        self.wait_for(x.slot())
+            .map_err(|error| error.into_failure(pass.context))?;
+        pass.clock.lap(pass.context);
         let effect = pass.context.enter_hop(hop);
         let moved = self
             .carry(&x, to)
@@ -201,22 +238,23 @@ impl Decoder {
             .map_err(|error| error.into_failure(pass.context))?;
         pass.counters.hops += 1;
         pass.counters.transfer_bytes += x.bytes();
+        pass.clock.lap(pass.context);
         Ok(moved)
     }
 
-    /// Both ends are synchronised, so that a copy that never completes hangs here, where the breadcrumb says so, and not
-    /// at some later operation.
+    /// The receiving end is synchronised, so that a copy that never completes hangs here, where the breadcrumb says so,
+    /// and not at some later operation.
     fn carry(&self, x: &Placed, to: Slot) -> Result<Placed, EngineError> {
-        let wait = |slot: Slot| {
-            let device = self.devices.handle(slot);
-            device
-                .synchronize()
-                .map_err(EngineError::candle("waiting for a device"))
-        };
-        wait(x.slot())?;
         let moved = x.moved_to(to, self.layout.transfer, &self.devices)?;
-        wait(to)?;
+        self.wait_for(to)?;
         Ok(moved)
+    }
+
+    fn wait_for(&self, slot: Slot) -> Result<(), EngineError> {
+        let device = self.devices.handle(slot);
+        device
+            .synchronize()
+            .map_err(EngineError::candle("waiting for a device"))
     }
 }
 

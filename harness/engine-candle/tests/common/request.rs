@@ -70,6 +70,7 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
         model: ModelSource::Path(model.display().to_string()),
         dtype: None,
         devices: logical(&[None, None]),
+        rates: None,
         placement: PlacementRequest {
             device_map,
             max_memory: None,

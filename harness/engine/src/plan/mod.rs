@@ -6,6 +6,7 @@
 
 mod manual;
 pub mod numbering;
+mod optimal;
 mod strategy;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,10 @@ use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::FailureClass;
 use placebench_core::placement::{DeviceMapRequest, PlacementRequest};
-use placebench_core::planner::{Amount, along, expand_to_tensors};
+use placebench_core::planner::{
+    Decoder, DecoderError, DeviceIdentity, Forecast, ModelShape, NotPlaced, OptimalError, PlacedDecoder, Rates,
+    Workload, along, forecast,
+};
 use placebench_core::protocol::PlannedPlacement;
 use placebench_core::units::Bytes;
 use thiserror::Error;
@@ -51,8 +55,21 @@ impl Machine {
     }
 }
 
+/// What is asked of the model besides its weights.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand<'a> {
+    /// The model's dimensions.
+    pub shape: ModelShape,
+    /// What it shall do.
+    pub workload: Workload,
+    /// How fast devices and links are, logical ones included, where that is known.
+    pub rates: Option<&'a Rates<DeviceId>>,
+    /// What is known about the hardware.
+    pub hardware: &'a [DeviceIdentity<DeviceId>],
+}
+
 /// Why a placement cannot be resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub enum PlanError {
     /// A key that names nothing in the model.
     #[error("the device map names `{key}`, which is no module of the model{}; there are: {available}", suggestion(nearest.as_deref()))]
@@ -101,6 +118,15 @@ pub enum PlanError {
     /// The planner refuses.
     #[error("the planner refuses: {0}")]
     Planner(#[from] placebench_core::planner::PlanError),
+    /// There is no fastest placement.
+    #[error("no optimal placement: {0}")]
+    Optimal(#[from] OptimalError),
+    /// The tree is none of a decoder that can be placed.
+    #[error("the model cannot be placed: {0}")]
+    Decoder(#[from] DecoderError),
+    /// A map that divides what is placed as a whole.
+    #[error(transparent)]
+    NotPlaced(#[from] NotPlaced),
 }
 
 impl PlanError {
@@ -121,11 +147,13 @@ fn suggestion(nearest: Option<&str>) -> String {
 #[must_use]
 pub fn devices_named(request: &PlacementRequest) -> Vec<DeviceId> {
     let mut named: Vec<DeviceId> = match &request.device_map {
-        DeviceMapRequest::Strategy(_) => Vec::new(),
+        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => Vec::new(),
         DeviceMapRequest::Single(device) => vec![device.clone()],
         DeviceMapRequest::Manual(map) => map.iter().map(|(_, device)| device.clone()).collect(),
     };
-    if let (DeviceMapRequest::Strategy(_), Some(budgets)) = (&request.device_map, &request.max_memory) {
+    if request.device_map.is_planned()
+        && let Some(budgets) = &request.max_memory
+    {
         named.extend(budgets.iter().map(|(device, _)| device.clone()));
     }
     named
@@ -140,12 +168,19 @@ pub fn resolve(
     machine: &Machine,
     tree: &ModuleTree,
     modules: &[String],
+    demand: &Demand<'_>,
 ) -> Result<Resolved, PlanError> {
+    let decoder = Decoder::new(tree, modules, demand.shape, None)?;
+    let budgets = request.max_memory.as_deref();
     let (device_map, budgets, mut warnings) = match &request.device_map {
         DeviceMapRequest::Single(device) => (vec![(String::new(), device.clone())], Vec::new(), Vec::new()),
         DeviceMapRequest::Manual(map) => (manual::expand(map, tree, modules)?, Vec::new(), Vec::new()),
         DeviceMapRequest::Strategy(name) => {
-            let answer = strategy::plan(*name, request.planner, request.max_memory.as_deref(), machine, tree)?;
+            let answer = strategy::plan(*name, request.planner, budgets, machine, tree)?;
+            (answer.device_map, answer.budgets, answer.warnings)
+        }
+        DeviceMapRequest::Optimal(objective) => {
+            let answer = optimal::plan(*objective, budgets, machine, &decoder, demand)?;
             (answer.device_map, answer.budgets, answer.warnings)
         }
     };
@@ -156,60 +191,42 @@ pub fn resolve(
             available: manual::ranges(modules.iter()).join(", "),
         }
     })?;
-    let weights_bytes = weights_per_device(tree, &device_map, &placed);
-    warnings.extend(warnings::about(
-        request,
-        machine,
-        tree,
-        &placed,
-        &weights_bytes,
-        &budgets,
-    ));
+    let forecast = foreseen(request, machine, &PlacedDecoder::new(&decoder, &device_map)?, demand);
+    warnings.extend(warnings::about(request, machine, (tree, &decoder), &device_map, demand));
     Ok(Resolved {
         planned: PlannedPlacement {
             device_map,
             budgets,
-            weights_bytes,
+            weights_bytes: forecast
+                .footprint
+                .devices
+                .iter()
+                .map(|entry| DeviceBytes {
+                    device: entry.device.clone(),
+                    bytes: entry.weights_bytes,
+                })
+                .collect(),
             warnings,
+            forecast: Some(Box::new(forecast)),
         },
         modules: placed,
     })
 }
 
-/// Bytes of the weights on each device, in order of execution. A tied tensor counts once on every device that needs it.
-fn weights_per_device(
-    tree: &ModuleTree,
-    map: &[(String, DeviceId)],
-    placed: &[(String, DeviceId)],
-) -> Vec<DeviceBytes> {
-    let mut totals: Vec<(DeviceId, Amount)> = Vec::new();
-    for (_, device) in placed {
-        if !totals.iter().any(|(known, _)| known == device) {
-            totals.push((device.clone(), Amount::ZERO));
-        }
-    }
-    let mut add = |device: &DeviceId, amount: Amount| {
-        if let Some((_, total)) = totals.iter_mut().find(|(known, _)| known == device) {
-            *total += amount;
-        }
+fn foreseen(
+    request: &PlacementRequest,
+    machine: &Machine,
+    placed: &PlacedDecoder<'_, DeviceId>,
+    demand: &Demand<'_>,
+) -> Forecast {
+    let objective = match request.device_map {
+        DeviceMapRequest::Optimal(objective) => Some(objective),
+        _ => None,
     };
-    let located = expand_to_tensors(tree, map);
-    for ((name, device), tensor) in located.iter().zip(tree.tensors()) {
-        if tensor.kind.is_stored()
-            && !warnings::is_tied_to_an_earlier(tree, name)
-            && let Some(device) = device
-        {
-            add(device, tensor.bytes);
-            for other in warnings::other_homes_of_tied(tree, name, device, placed) {
-                add(&other, tensor.bytes);
-            }
-        }
-    }
-    totals
+    let usable = warnings::usable(request, machine);
+    let limits: Vec<(DeviceId, Bytes)> = usable
         .into_iter()
-        .map(|(device, bytes)| DeviceBytes {
-            device,
-            bytes: Bytes(bytes.whole_bytes()),
-        })
-        .collect()
+        .filter_map(|(device, bytes)| Some((device, bytes?)))
+        .collect();
+    forecast(placed, &demand.workload, &limits, demand.rates, objective)
 }

@@ -1,9 +1,10 @@
 use placebench_core::device::DeviceId;
 use placebench_core::module_tree::{ModuleTree, TensorKind};
 use placebench_core::placement::{DeviceMapRequest, PlacementRequest, StrategyName};
+use placebench_core::planner::{DeviceRates, Mlp, ModelShape, Objective, Rates, Workload};
 use placebench_core::units::Bytes;
 
-use super::{Machine, PlanError, Resolved, resolve};
+use super::{Demand, Machine, PlanError, Resolved, resolve};
 
 const LAYERS: usize = 4;
 
@@ -88,6 +89,27 @@ fn manual(map: &[(&str, &str)]) -> DeviceMapRequest {
     )
 }
 
+/// Tiny in everything but weights, so that those decide.
+fn demand(rates: Option<&Rates<DeviceId>>) -> Demand<'_> {
+    Demand {
+        shape: ModelShape {
+            layers: LAYERS as u64,
+            hidden: 1,
+            intermediate: 1,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 1,
+            vocab: 2,
+            max_positions: 8,
+            tied: true,
+            mlp: Mlp::Gated,
+        },
+        workload: Workload::new(1, 1, 4),
+        rates,
+        hardware: &[],
+    }
+}
+
 fn run(
     device_map: DeviceMapRequest,
     max_memory: Option<&[(&str, u64)]>,
@@ -98,6 +120,7 @@ fn run(
         &machine(budgets),
         &tied_tree(),
         &modules(),
+        &demand(None),
     )
 }
 
@@ -128,7 +151,11 @@ fn a_manual_map_with_ranges_places_every_module() {
     // The tied tensor is needed on both devices.
     assert_eq!(weights, [2400, 2440]);
     assert!(
-        resolved.planned.warnings.iter().any(|text| text.contains("one tensor")),
+        resolved
+            .planned
+            .warnings
+            .iter()
+            .any(|text| text.contains("one tensor has several places")),
         "{:?}",
         resolved.planned.warnings
     );
@@ -159,7 +186,7 @@ fn auto_spreads_and_says_when_one_device_would_do() {
             .planned
             .warnings
             .iter()
-            .any(|text| text.contains("would fit on")),
+            .any(|text| text.contains("alone would do")),
         "{:?}",
         resolved.planned.warnings
     );
@@ -170,7 +197,11 @@ fn auto_spreads_and_says_when_one_device_would_do() {
     )
     .unwrap();
     assert!(
-        !tight.planned.warnings.iter().any(|text| text.contains("would fit on")),
+        !tight
+            .planned
+            .warnings
+            .iter()
+            .any(|text| text.contains("alone would do")),
         "{:?}",
         tight.planned.warnings
     );
@@ -178,28 +209,109 @@ fn auto_spreads_and_says_when_one_device_would_do() {
 
 #[test]
 fn a_spill_is_said_and_a_fit_is_not() {
-    let sequential = || DeviceMapRequest::Strategy(StrategyName::Sequential);
-    let spilled = run(
-        sequential(),
-        Some(&[("sim:0", 2500), ("cpu", 99_999)]),
-        &[("sim:0", 9000)],
-    )
-    .unwrap();
-    assert!(devices_of(&spilled).contains(&"cpu"));
-    assert!(
-        spilled.planned.warnings.iter().any(|text| text.contains("went to cpu")),
-        "{:?}",
-        spilled.planned.warnings
+    let spills = |budgets: &[(&str, u64)], max_memory: Option<&[(&str, u64)]>| {
+        let resolved = run(
+            DeviceMapRequest::Strategy(StrategyName::Sequential),
+            max_memory,
+            budgets,
+        )
+        .unwrap();
+        let warned = resolved
+            .planned
+            .warnings
+            .iter()
+            .any(|text| text.contains("went to cpu although nobody asked for it"));
+        (devices_of(&resolved).contains(&"cpu"), warned)
+    };
+    assert_eq!(spills(&[("sim:0", 2500)], None), (true, true));
+    assert_eq!(spills(&[("sim:0", 8900)], None), (false, false));
+    let named = [("sim:0", 2500), ("cpu", 99_999)];
+    assert_eq!(
+        spills(&[("sim:0", 9000)], Some(&named)),
+        (true, false),
+        "the host was named"
     );
-    let fits = run(
-        sequential(),
-        Some(&[("sim:0", 8900), ("cpu", 99_999)]),
-        &[("sim:0", 9000)],
+}
+
+#[test]
+fn a_budget_above_the_device_is_said() {
+    let warned = |bytes: u64| {
+        let budgets = [("sim:0", bytes)];
+        let resolved = run(
+            DeviceMapRequest::Strategy(StrategyName::Auto),
+            Some(&budgets),
+            &[("sim:0", 9000)],
+        )
+        .unwrap();
+        let mut warnings = resolved.planned.warnings.iter();
+        warnings.any(|text| text.contains("max_memory allows"))
+    };
+    assert!(warned(9001));
+    assert!(!warned(9000));
+}
+
+fn fast(flops_per_s: f64) -> DeviceRates {
+    DeviceRates {
+        memory_bytes_per_s: flops_per_s,
+        flops_per_s,
+        step_overhead_s: 0.0,
+        layer_overhead_s: 0.0,
+    }
+}
+
+fn optimal(max_memory: Option<&[(&str, u64)]>, rates: Option<&Rates<DeviceId>>) -> Result<Resolved, PlanError> {
+    resolve(
+        &request(DeviceMapRequest::Optimal(Objective::Tpot), max_memory),
+        &machine(&[("sim:0", 9000), ("sim:1", 9000)]),
+        &tied_tree(),
+        &modules(),
+        &demand(rates),
     )
-    .unwrap();
-    assert!(
-        !fits.planned.warnings.iter().any(|text| text.contains("went to")),
-        "{:?}",
-        fits.planned.warnings
+}
+
+#[test]
+fn optimal_follows_the_rates_and_foretells_them() {
+    let mut rates = Rates {
+        devices: vec![(device("sim:0"), fast(1e6)), (device("sim:1"), fast(1e9))],
+        ..Rates::default()
+    };
+    let resolved = optimal(None, Some(&rates)).unwrap();
+    assert_eq!(devices_of(&resolved), ["sim:1"; 7]);
+    let forecast = resolved.planned.forecast.unwrap();
+    assert_eq!(forecast.objective, Some(Objective::Tpot));
+    assert_eq!(forecast.prediction.unwrap().tpot.stages.len(), 1);
+    rates.devices.reverse();
+    rates.devices.push((device("sim:0"), fast(1e12)));
+    let resolved = optimal(None, Some(&rates)).unwrap();
+    assert_eq!(
+        devices_of(&resolved),
+        ["sim:0"; 7],
+        "the faster one, whatever its number"
     );
+}
+
+#[test]
+fn optimal_without_rates_says_that_it_assumes_and_foretells_no_time() {
+    let resolved = optimal(Some(&[("sim:0", 3000), ("sim:1", 3000)]), None).unwrap();
+    let planned = resolved.planned;
+    assert!(
+        planned.warnings.iter().any(|text| text.contains("count as equal")),
+        "{:?}",
+        planned.warnings
+    );
+    let forecast = planned.forecast.unwrap();
+    assert_eq!(forecast.prediction, None);
+    assert_eq!(forecast.footprint.hops_per_token, 1);
+}
+
+#[test]
+fn optimal_refuses_what_does_not_fit_and_names_the_deficit() {
+    let error = optimal(Some(&[("sim:0", 1200), ("sim:1", 1200)]), None).unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("are missing in all"), "{message}");
+    // The budgets of the request do not exceed what is there.
+    let error = optimal(Some(&[("sim:0", 99_999)]), None);
+    assert!(error.is_ok(), "{error:?}");
+    let error = optimal(Some(&[("cpu", 10)]), None).unwrap_err();
+    assert!(error.to_string().contains("are missing in all"), "{error}");
 }

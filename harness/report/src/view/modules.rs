@@ -123,12 +123,14 @@ fn modules(
     let map = planned.map(|planned| planned.device_map.as_slice()).unwrap_or_default();
     let asked = match &request.device_map {
         DeviceMapRequest::Manual(map) => map.as_slice(),
-        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Single(_) => &[],
+        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) | DeviceMapRequest::Single(_) => &[],
     };
     let one = |path: &str, realised: Option<&RealisedModule>| {
         let requested = match &request.device_map {
             DeviceMapRequest::Single(device) => Some(device.to_string()),
-            DeviceMapRequest::Manual(_) | DeviceMapRequest::Strategy(_) => lookup(asked, path),
+            DeviceMapRequest::Manual(_) | DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => {
+                lookup(asked, path)
+            }
         };
         let resolved = lookup(map, path);
         let device = realised.map(|module| module.device.to_string());
@@ -233,6 +235,7 @@ fn stages<'a>(
 fn request_words(request: &PlacementRequest) -> String {
     let mut words = match &request.device_map {
         DeviceMapRequest::Strategy(name) => format!("strategy {}", name.as_str()),
+        DeviceMapRequest::Optimal(objective) => format!("optimal for {}", objective.as_str()),
         DeviceMapRequest::Single(device) => format!("everything on {device}"),
         DeviceMapRequest::Manual(map) => format!("a map of {}", count(map.len(), "entry", "entries")),
     };

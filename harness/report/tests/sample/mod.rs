@@ -22,7 +22,7 @@ use placebench_core::protocol::{
 };
 use placebench_core::record::{
     AgreementRule, AgreementSpec, Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Environment, Expectation,
-    Finding, Isolation, MeasureSpec, PhaseSpan, RECORD_VERSION, RunInfo, RunRecord, RunVerdict, TextVerdict, Timeouts,
+    Finding, Isolation, MeasureSpec, PhaseSpan, RecordVersion, RunInfo, RunRecord, RunVerdict, TextVerdict, Timeouts,
     Tool,
 };
 use placebench_core::units::Bytes;
@@ -58,6 +58,9 @@ pub(crate) fn realised(split: usize, first: &str, second: &str) -> Vec<RealisedM
     modules().into_iter().enumerate().map(one).collect()
 }
 
+/// The files on disk were written in it: that they are read shows that later versions only add.
+const FIRST_VERSION: RecordVersion = RecordVersion { major: 1, minor: 0 };
+
 pub(crate) fn planned(modules: &[RealisedModule]) -> PlannedPlacement {
     PlannedPlacement {
         device_map: modules
@@ -70,6 +73,7 @@ pub(crate) fn planned(modules: &[RealisedModule]) -> PlannedPlacement {
         }],
         weights_bytes: Vec::new(),
         warnings: Vec::new(),
+        forecast: None,
     }
 }
 
@@ -94,6 +98,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
                 memory_bytes: Some(Bytes(bytes)),
             })
             .into(),
+        rates: None,
         request: PlacementRequest {
             device_map,
             max_memory: None,
@@ -191,6 +196,7 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
         hops: vec![hops; steps],
         transfer_bytes: vec![u64::from(hops) * 512; steps],
         streamed_bytes: Vec::new(),
+        stage_times_s: Vec::new(),
     }
 }
 
@@ -225,6 +231,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
             .into(),
         planned: None,
         realised: None,
+        places: Vec::new(),
         memory: Vec::new(),
         peak_rss_bytes: Some(Bytes(48 << 20)),
         generations: Vec::new(),
@@ -290,6 +297,8 @@ pub(crate) fn metrics(attempts: &[Attempt], hops: f64) -> CaseMetrics {
         weights_bytes: of(MemoryKind::Weights),
         kv_cache_bytes: of(MemoryKind::KvCache),
         peak_memory_bytes: of(MemoryKind::Peak),
+        time_forecast: Vec::new(),
+        memory_forecast: Vec::new(),
     }
 }
 
@@ -371,7 +380,7 @@ pub(crate) fn ended(record: &mut RunRecord, spec: CaseSpec, attempt: Attempt, ve
 pub(crate) fn empty() -> RunRecord {
     RunRecord {
         info: RunInfo {
-            schema_version: RECORD_VERSION,
+            schema_version: FIRST_VERSION,
             run_id: "20261122T140000Z-1a2b".into(),
             started_at: "2026-11-22T14:00:00Z".into(),
             tool: Tool {
@@ -398,7 +407,7 @@ pub(crate) fn empty() -> RunRecord {
         },
         attempts: Vec::new(),
         verdict: RunVerdict {
-            schema_version: RECORD_VERSION,
+            schema_version: FIRST_VERSION,
             run_id: "20261122T140000Z-1a2b".into(),
             exit: ExitCode::CaseFailed,
             exit_code: 100,

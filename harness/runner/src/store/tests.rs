@@ -154,12 +154,16 @@ fn another_major_version_is_refused_and_a_minor_one_read() {
     let run = finished_run(dir.path());
     let file = run.join(RUN_FILE);
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("\"minor\": 0", "\"minor\": 9, \"new_field\": true")).unwrap();
+    let minor = format!("\"minor\": {}", RECORD_VERSION.minor);
+    fs::write(&file, text.replace(&minor, "\"minor\": 9, \"new_field\": true")).unwrap();
     assert_eq!(read(&run).unwrap().info.schema_version.minor, 9);
     fs::write(&file, text.replace("\"major\": 1", "\"major\": 2")).unwrap();
     let message = read(&run).unwrap_err().to_string();
     assert!(
-        message.contains("has record format 2.0, this program reads 1.x"),
+        message.contains(&format!(
+            "has record format 2.{}, this program reads 1.x",
+            RECORD_VERSION.minor
+        )),
         "{message}"
     );
     // Even where nothing else of it can be understood.

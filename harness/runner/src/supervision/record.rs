@@ -48,6 +48,7 @@ impl Finished {
             devices: transcript.devices,
             planned: transcript.planned,
             realised: transcript.realised,
+            places: transcript.modules,
             memory: transcript.memory,
             peak_rss_bytes: seen.peak_rss,
             generations: transcript.generations,

@@ -53,6 +53,7 @@ fn finished(generation: u32, warmup: bool) -> EventKind {
             hops: vec![0],
             transfer_bytes: vec![0],
             streamed_bytes: Vec::new(),
+            stage_times_s: Vec::new(),
         },
     }
 }

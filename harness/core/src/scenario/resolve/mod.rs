@@ -2,20 +2,24 @@
 
 mod placements;
 mod prompts;
+mod rates;
 mod settings;
 
 use std::path::{Path, PathBuf};
 
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::prompts::resolve_prompts;
+pub use self::rates::rates_from_json;
+use self::rates::resolve_rates;
 use self::settings::{merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts};
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
 use super::value::Named;
-use crate::device::LogicalDevice;
+use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::placement::{PlacementRequest, Transfer};
+use crate::planner::Rates;
 use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt};
 use crate::record::{Expectation, MeasureSpec, Timeouts};
 
@@ -58,6 +62,8 @@ pub struct Scenario {
     pub dtype: Option<Dtype>,
     /// Logical devices.
     pub devices: Vec<LogicalDevice>,
+    /// How fast devices and links are, where that is stated.
+    pub rates: Option<Rates<DeviceId>>,
     /// Prompts with their names.
     pub prompts: Vec<(String, Prompt)>,
     /// How to generate.
@@ -118,6 +124,7 @@ pub fn resolve(
     let engine = resolve_engine(file, defaults, &mut problems);
     let (model, model_fetch, dtype) = resolve_model(file, &origin, &mut problems);
     let devices = resolve_devices(file, &mut problems);
+    let rates = resolve_rates(file, &origin, &devices, read_text, &mut problems);
     let prompts = resolve_prompts(file, &origin, read_text, &mut problems);
     let names: Vec<&str> = file.placement.as_ref().map(Named::names).unwrap_or_default();
     if names.is_empty() {
@@ -167,6 +174,7 @@ pub fn resolve(
         model_fetch,
         dtype,
         devices,
+        rates,
         prompts,
         generation,
         placements,

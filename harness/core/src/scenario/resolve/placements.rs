@@ -6,12 +6,15 @@ use super::DEFAULT_MAX_GAP;
 use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::{Fault, FaultPoint};
 use crate::placement::{DeviceMapRequest, PlacementRequest, StrategyName};
-use crate::planner::Dialect;
+use crate::planner::{Dialect, Objective};
 use crate::record::{AgreementSpec, Expectation};
 use crate::scenario::file::{ExpectTable, PlacementTable, ScenarioFile};
 use crate::scenario::problem::{Problem, suggestion};
 use crate::scenario::rules;
 use crate::scenario::value::{DeviceMapValue, DevicesUsed};
+
+/// The device map that asks for the placement that is predicted to be fastest.
+const OPTIMAL: &str = "optimal";
 
 pub(super) fn resolve_placement(
     table: &PlacementTable,
@@ -20,6 +23,12 @@ pub(super) fn resolve_placement(
 ) -> PlacementRequest {
     let span = table.device_map.span();
     let device_map = match table.device_map.get_ref() {
+        DeviceMapValue::Word(word) if word == OPTIMAL => DeviceMapRequest::Optimal(
+            table
+                .objective
+                .as_ref()
+                .map_or_else(Objective::default, |key| *key.get_ref()),
+        ),
         DeviceMapValue::Word(word) => match (StrategyName::from_name(word), DeviceId::new(word)) {
             (Some(strategy), _) => DeviceMapRequest::Strategy(strategy),
             (None, Ok(device)) => {
@@ -34,6 +43,7 @@ pub(super) fn resolve_placement(
             }
             (None, Err(_)) => {
                 let mut known: Vec<&str> = StrategyName::ALL.iter().map(|strategy| strategy.as_str()).collect();
+                known.push(OPTIMAL);
                 known.extend(devices.iter().map(|device| device.id.as_str()));
                 known.push("cpu");
                 problems.push(
@@ -57,6 +67,14 @@ pub(super) fn resolve_placement(
             )
         }
     };
+    if let Some(key) = &table.objective
+        && !matches!(device_map, DeviceMapRequest::Optimal(_))
+    {
+        problems.push(Problem::at(
+            key.span(),
+            "objective goes with device_map = \"optimal\": only that minimises a time",
+        ));
+    }
     let max_memory = table
         .max_memory
         .as_ref()
