@@ -191,6 +191,12 @@ fn a_generation_is_complete_and_repeats() {
         (first.text.as_str(), first.input_ids.as_slice()),
         ("", PROMPT.as_slice())
     );
+    assert_eq!(first.stage_times_s.len(), 8);
+    assert!(
+        first.stage_times_s.iter().all(|step| step.len() == 3),
+        "stage, hop, stage"
+    );
+    assert!(first.stage_times_s.iter().flatten().sum::<f64>() <= first.token_stamps_s[7]);
     for (top, gap) in first.top5.iter().zip(&first.top2_gaps) {
         assert_eq!(top.len(), 5);
         assert!((top[0].logit - top[1].logit - gap).abs() < 1e-6);

@@ -12,6 +12,7 @@ pub mod context;
 pub mod faults;
 pub mod mock;
 pub mod plan;
+pub mod step_clock;
 pub mod worker;
 
 use placebench_core::fault::FaultKind;
@@ -19,6 +20,7 @@ use placebench_core::outcome::WorkerFailure;
 use placebench_core::protocol::{Generation, MemoryFigure, WorkerRequest};
 
 pub use context::Context;
+pub use step_clock::StepClock;
 
 /// Something that can execute cases.
 pub trait Engine: Sync {

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::faults::{HopEffect, ModuleEffect, TokenEffect};
 use crate::plan::{self, Demand, Machine, Resolved};
-use crate::{Context, Engine, Session};
+use crate::{Context, Engine, Session, StepClock};
 
 /// Bytes of keys and values a layer keeps for a token, in this engine.
 const KV_BYTES_PER_TOKEN: u64 = 64;
@@ -348,6 +348,7 @@ impl Session for MockSession {
             made.hops.push(step.hops);
             made.transfer_bytes.push(step.bytes);
             made.streamed_bytes.push(0);
+            made.stage_times_s.push(step.times_s);
         }
         made.text = format!(" {}", words.join(" "));
         Ok(made)
@@ -365,14 +366,19 @@ struct Step {
     bytes: u64,
     /// Not zero where a fault spoiled the data: the text then becomes another one.
     wrongness: u64,
+    /// Seconds of stages and hops in turn.
+    times_s: Vec<f64>,
 }
 
 impl MockSession {
     fn step(&mut self, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
         let mut step = Step::default();
+        let mut clock = StepClock::start(context);
         for index in 0..self.modules.len() {
             if index > 0 && self.modules[index - 1].1 != self.modules[index].1 {
+                clock.lap(context);
                 let effect = context.enter_hop(step.hops as usize);
+                clock.lap(context);
                 step.hops += 1;
                 step.bytes += positions * HIDDEN_BYTES;
                 step.wrongness |= u64::from(effect != HopEffect::None);
@@ -391,6 +397,7 @@ impl MockSession {
                 )?;
             }
         }
+        step.times_s = clock.finish(context);
         Ok(step)
     }
 }

@@ -237,7 +237,11 @@ fn describe(tree: &ModuleTree, asked: &Asked, decoder: &Decoder, answer: &mut An
         hardware: hardware.unwrap_or_default(),
         uneven_ratio: UNEVEN_RATIO,
     });
-    answer.warnings.extend(advice.iter().map(ToString::to_string));
+    let is_optimal = asked.device_map == Placing::Optimal;
+    let said = advice
+        .iter()
+        .filter(|advice| !(is_optimal && advice.is_weighed_by_optimal()));
+    answer.warnings.extend(said.map(ToString::to_string));
 }
 
 /// Cache and hidden state have the element type of the weights.

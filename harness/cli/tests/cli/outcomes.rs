@@ -1,6 +1,9 @@
 //! Every detector on the mock engine: once with the fault it is for, once without.
 
+use placebench_core::judge::TimeTerm;
 use placebench_core::outcome::{Outcome, Phase};
+use placebench_core::planner::{Objective, stages};
+use placebench_core::protocol::MemoryKind;
 use placebench_core::record::{CaseStatus, TextVerdict};
 
 use crate::env::{TestEnv, failed_checks, of};
@@ -296,4 +299,97 @@ fn without_a_terminal_there_are_no_escapes_and_quiet_is_quiet() {
         !ran.stdout.contains("PASS s/p/single") && ran.stdout.contains("2 cases: 2 passed"),
         "{ran:?}"
     );
+}
+
+const RATES: &str = r#"
+[rates.device]
+"sim:0" = { memory_bytes_per_s = 1e9, flops_per_s = 1e10 }
+"sim:1" = { memory_bytes_per_s = 1e9, flops_per_s = 1e10 }
+"#;
+
+#[test]
+fn a_run_holds_its_forecast_against_what_was_measured() {
+    let env = with_fault("", RATES);
+    let (ran, verdict) = env.run_suite();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for attempt in env.attempts() {
+        let width = 2 * stages(&attempt.places).len() - 1;
+        for generation in &attempt.generations {
+            assert_eq!(generation.stage_times_s.len(), generation.output_ids.len());
+            assert!(generation.stage_times_s.iter().all(|step| step.len() == width));
+            let spent: f64 = generation.stage_times_s.iter().flatten().sum();
+            assert!(
+                spent <= *generation.token_stamps_s.last().unwrap(),
+                "no moment counts twice"
+            );
+        }
+    }
+    let metrics = &of(&verdict, "s/p/split").metrics;
+    for step in [Objective::Ttft, Objective::Tpot] {
+        let terms: Vec<_> = metrics.time_forecast.iter().filter(|term| term.step == step).collect();
+        let kinds: Vec<&str> = terms
+            .iter()
+            .map(|term| match &term.term {
+                TimeTerm::Device { .. } => "device",
+                TimeTerm::Hop { .. } => "hop",
+                TimeTerm::Other => "other",
+                TimeTerm::Total => "total",
+            })
+            .collect();
+        assert_eq!(kinds, ["device", "device", "hop", "other", "total"]);
+        let predicted: Vec<f64> = terms.iter().map(|term| term.predicted_s).collect();
+        assert!(
+            (predicted[..4].iter().sum::<f64>() - predicted[4]).abs() < 1e-12,
+            "{predicted:?}"
+        );
+        assert!(terms[4].measured_s >= terms[0].measured_s + terms[1].measured_s);
+    }
+    let weights = metrics
+        .memory_forecast
+        .iter()
+        .filter(|term| term.kind == MemoryKind::Weights);
+    for term in weights {
+        assert_eq!(term.predicted_bytes, term.measured_bytes, "{}", term.device);
+    }
+}
+
+#[test]
+fn without_rates_only_memory_is_foreseen() {
+    let env = with_fault("", AGREE);
+    let (_, verdict) = env.run_suite();
+    let metrics = &of(&verdict, "s/p/split").metrics;
+    assert_eq!(metrics.time_forecast, []);
+    assert_eq!(metrics.memory_forecast.len(), 6);
+}
+
+#[test]
+fn what_ran_otherwise_than_planned_is_compared_as_a_whole() {
+    let env = with_fault("kind = \"ignored_split\"", RATES);
+    let (ran, verdict) = env.run_suite();
+    assert_eq!(ran.code, Some(100), "{ran:?}");
+    let forecast = &of(&verdict, "s/p/split").metrics.time_forecast;
+    assert!(forecast.iter().all(|term| term.term == TimeTerm::Total), "{forecast:?}");
+    assert_eq!(forecast.len(), 2);
+}
+
+#[test]
+fn rates_of_the_command_line_win() {
+    let env = with_fault("", RATES);
+    env.write(
+        "machine.json",
+        r#"{"rates": {"devices": [["cpu", {"memory_bytes_per_s": 1e6, "flops_per_s": 1e6, "step_overhead_s": 0, "layer_overhead_s": 0}]],
+            "default_device": {"memory_bytes_per_s": 1e6, "flops_per_s": 1e6, "step_overhead_s": 0, "layer_overhead_s": 0},
+            "links": [], "default_link": {"latency_s": 0, "bytes_per_s": 1e6}}}"#,
+    );
+    let predicted = |env: &TestEnv| {
+        let verdict = env.verdict();
+        let total = |term: &&placebench_core::judge::TimeForecast| term.term == TimeTerm::Total;
+        let forecast = of(&verdict, "s/p/single").metrics.time_forecast.clone();
+        forecast.iter().find(total).unwrap().predicted_s
+    };
+    env.run(&["run", "suite"]);
+    let stated = predicted(&env);
+    let ran = env.run(&["run", "suite", "--rates", "machine.json"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(predicted(&env) > 100.0 * stated);
 }

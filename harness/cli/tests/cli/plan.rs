@@ -209,3 +209,88 @@ fn requests_that_make_no_sense_are_refused_by_name() {
     ]);
     assert!(bits.stdout.contains("means bits"), "{bits:?}");
 }
+
+const RATES: &str = r#"{"rates": {
+    "devices": [["cuda:0", {"memory_bytes_per_s": 1e11, "flops_per_s": 1e13, "step_overhead_s": 1e-5, "layer_overhead_s": 1e-5}],
+                ["cuda:1", {"memory_bytes_per_s": 1e12, "flops_per_s": 1e12, "step_overhead_s": 1e-5, "layer_overhead_s": 1e-5}]],
+    "default_device": {"memory_bytes_per_s": 1e10, "flops_per_s": 1e11, "step_overhead_s": 0, "layer_overhead_s": 0},
+    "links": [], "default_link": {"latency_s": 1e-5, "bytes_per_s": 1e10}
+}}"#;
+
+/// The 3B model in half precision with two cards that are unlike: one reads faster, the other computes faster.
+fn optimal_on_unlike_cards(extra: &[&str]) -> Value {
+    let env = TestEnv::new();
+    env.write("machine.json", RATES);
+    let (tree, file) = (tree("qwen2.5-3b-instruct.json"), env.path("machine.json"));
+    let mut args = vec![
+        "plan",
+        "--module-tree",
+        &tree,
+        "--max-memory",
+        TWO_GPUS,
+        "--dtype",
+        "float16",
+    ];
+    args.extend([
+        "--strategy",
+        "optimal",
+        "--format",
+        "json",
+        "--rates",
+        file.to_str().unwrap(),
+    ]);
+    args.extend(extra);
+    let ran = env.run(&args);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn optimal_minimises_the_time_that_was_asked_for() {
+    let fast_tokens = optimal_on_unlike_cards(&[]);
+    assert_eq!(fast_tokens["device_map"]["model.layers.0"], 1);
+    assert_eq!(fast_tokens["rates"], "stated");
+    let fast_start = optimal_on_unlike_cards(&["--objective", "ttft"]);
+    assert_eq!(fast_start["device_map"]["model.layers.0"], 0);
+    let seconds = |answer: &Value, step: &str| answer["prediction"][step]["time_s"].as_f64().unwrap();
+    assert!(seconds(&fast_tokens, "tpot") < seconds(&fast_start, "tpot"));
+    assert!(seconds(&fast_tokens, "ttft") > seconds(&fast_start, "ttft"));
+}
+
+#[test]
+fn an_objective_or_a_rates_file_that_is_none_is_refused() {
+    let tree = tree("qwen2.5-3b-instruct.json");
+    let common = ["--module-tree", &tree, "--max-memory", TWO_GPUS];
+    let with = |extra: &[&str]| plan(&[&common[..], extra].concat());
+    let ran = with(&["--objective", "fast"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("neither tpot nor ttft"), "{ran:?}");
+    let ran = with(&["--rates", "/nonexistent/machine.json"]);
+    assert_eq!(ran.code, Some(96), "{ran:?}");
+    let env = TestEnv::new();
+    env.write("machine.json", &RATES.replace("1e12", "-1"));
+    let ran = with(&["--rates", env.path("machine.json").to_str().unwrap()]);
+    assert_eq!(ran.code, Some(96), "{ran:?}");
+    assert!(ran.stderr.contains("is not a positive number"), "{ran:?}");
+}
+
+#[test]
+fn inputs_on_another_device_are_warned_about() {
+    let tree = tree("qwen2.5-3b-instruct.json");
+    let warned = |device: &str| {
+        let answer = json(&[
+            "--module-tree",
+            &tree,
+            "--max-memory",
+            TWO_GPUS,
+            "--input-device",
+            device,
+        ]);
+        let warnings = answer["warnings"].as_array().unwrap().clone();
+        warnings
+            .iter()
+            .any(|text| text.as_str().unwrap().contains("create inputs on cuda:0"))
+    };
+    assert!(warned("cpu"));
+    assert!(!warned("cuda:0"));
+}

@@ -150,6 +150,15 @@ impl<D> Advice<D> {
             }
         }
     }
+
+    /// True for what the search for the fastest placement has weighed already: it spread because that is faster.
+    #[must_use]
+    pub fn is_weighed_by_optimal(&self) -> bool {
+        matches!(
+            self,
+            Self::OneWouldDo { .. } | Self::HeadApart { .. } | Self::Uneven { .. }
+        )
+    }
 }
 
 /// What a machine says about one of its devices.

@@ -20,9 +20,12 @@ pub fn markdown() -> String {
 }
 
 /// The tables in reading order, by the name of their type.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("ModelTable", "`[model]`"),
     ("LogicalDeviceTable", "`[devices]`: an entry"),
+    ("RatesTable", "`[rates]`"),
+    ("DeviceRatesTable", "`[rates.device]`: an entry"),
+    ("LinkRatesTable", "`[[rates.link]]`"),
     ("PromptTable", "`[[prompt]]`"),
     ("GenerationTable", "`[generation]`"),
     ("PlacementTable", "`[placement.NAME]`"),
@@ -62,6 +65,18 @@ mod tests {
         let text = markdown();
         for (_, title) in SECTIONS {
             assert!(text.contains(title), "{title}");
+        }
+        let schema = json_schema();
+        // Entries of tables people name themselves, and tables that are explained where they are used.
+        let elsewhere = |name: &str| name.starts_with("TableOf") || name == "Message";
+        let tables = schema["$defs"].as_object().unwrap();
+        for name in tables
+            .iter()
+            .filter(|(_, table)| table["properties"].is_object())
+            .map(|(name, _)| name)
+        {
+            let is_listed = SECTIONS.iter().any(|(listed, _)| listed == name);
+            assert!(is_listed || elsewhere(name), "{name} is in no section");
         }
         assert!(!text.contains("` |  |"), "a key without a doc comment:\n{text}");
     }

@@ -6,8 +6,8 @@ use std::collections::btree_map::Entry;
 use candle_core::{Device, Tensor};
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::Offload;
-use placebench_engine::Context;
 use placebench_engine::faults::ModuleEffect;
+use placebench_engine::{Context, StepClock};
 
 use super::activations::{Activations, StepShape};
 use super::attention::causal_mask;
@@ -38,35 +38,6 @@ pub struct StepCounters {
     pub transfer_bytes: u64,
     /// Bytes of weights copied in for offloaded modules.
     pub streamed_bytes: u64,
-}
-
-/// Divides the time of a step among its stages and hops. A lap ends where the device that worked has been waited for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepClock {
-    last_s: f64,
-    laps_s: Vec<f64>,
-}
-
-impl StepClock {
-    fn start(context: &Context) -> Self {
-        Self {
-            last_s: context.now_s(),
-            laps_s: Vec::new(),
-        }
-    }
-
-    /// A stage or a hop is over.
-    fn lap(&mut self, context: &Context) {
-        let now_s = context.now_s();
-        self.laps_s.push(now_s - self.last_s);
-        self.last_s = now_s;
-    }
-
-    /// The last stage is over: seconds of stages and hops in turn.
-    pub(crate) fn finish(mut self, context: &Context) -> Vec<f64> {
-        self.lap(context);
-        self.laps_s
-    }
 }
 
 /// What a step reports to and accounts with.

@@ -315,3 +315,22 @@ fn optimal_refuses_what_does_not_fit_and_names_the_deficit() {
     let error = optimal(Some(&[("cpu", 10)]), None).unwrap_err();
     assert!(error.to_string().contains("are missing in all"), "{error}");
 }
+
+#[test]
+fn what_optimal_has_weighed_is_not_advised_against() {
+    let mut rates = Rates {
+        devices: vec![(device("sim:0"), fast(1e6)), (device("sim:1"), fast(1e12))],
+        ..Rates::default()
+    };
+    rates.default_link.latency_s = 0.0;
+    let budgets = [("sim:0", 9000), ("sim:1", 2500)];
+    let resolved = optimal(Some(&budgets), Some(&rates)).unwrap();
+    let advised = |resolved: &Resolved| {
+        let mut warnings = resolved.planned.warnings.iter();
+        warnings.any(|text| text.contains("alone would do"))
+    };
+    assert!(devices_of(&resolved).contains(&"sim:1"), "{:?}", resolved.modules);
+    assert!(!advised(&resolved), "{:?}", resolved.planned.warnings);
+    let auto = run(DeviceMapRequest::Strategy(StrategyName::Auto), Some(&budgets), &budgets).unwrap();
+    assert!(advised(&auto), "{:?}", auto.planned.warnings);
+}

@@ -30,8 +30,12 @@ pub(super) fn about(
         hardware: demand.hardware,
         uneven_ratio: UNEVEN_RATIO,
     });
-    let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
-    if request.device_map.is_planned() {
+    let is_optimal = matches!(request.device_map, DeviceMapRequest::Optimal(_));
+    let said = advice
+        .iter()
+        .filter(|advice| !(is_optimal && advice.is_weighed_by_optimal()));
+    let mut warnings: Vec<String> = said.map(ToString::to_string).collect();
+    if !is_optimal && request.device_map.is_planned() {
         warnings.extend(larger_than_the_device(request, machine));
     }
     warnings
@@ -60,11 +64,8 @@ pub(super) fn usable(request: &PlacementRequest, machine: &Machine) -> Vec<(Devi
     devices.collect()
 }
 
-/// Budgets that promise the planner more than a device has.
+/// Budgets that promise the planner more than a device has; `optimal` keeps to what there is.
 fn larger_than_the_device(request: &PlacementRequest, machine: &Machine) -> Vec<String> {
-    if let DeviceMapRequest::Optimal(_) = request.device_map {
-        return Vec::new();
-    }
     let asked = request.max_memory.iter().flatten();
     asked
         .filter_map(|(device, budget)| {
