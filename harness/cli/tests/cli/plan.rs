@@ -294,3 +294,30 @@ fn inputs_on_another_device_are_warned_about() {
     assert!(warned("cpu"));
     assert!(!warned("cuda:0"));
 }
+
+#[test]
+fn without_budgets_this_machine_is_planned_for() {
+    let tree = tree("qwen2.5-3b-instruct.json");
+    for strategy in ["auto", "optimal"] {
+        let ran = plan(&[
+            "--module-tree",
+            &tree,
+            "--dtype",
+            "float16",
+            "--strategy",
+            strategy,
+            "--format",
+            "json",
+        ]);
+        if cfg!(feature = "candle") {
+            let told = "planned for what is free on this machine now";
+            // `optimal` refuses where this machine has less free memory than the model needs.
+            let is_refused = ran.code == Some(96) && ran.stderr.contains("are missing in all");
+            let is_told = ran.code == Some(0) && ran.stdout.contains(told);
+            assert!(is_told || (is_refused && strategy == "optimal"), "{ran:?}");
+        } else {
+            assert_eq!(ran.code, Some(2), "{ran:?}");
+            assert!(ran.stderr.contains("--max-memory"), "{ran:?}");
+        }
+    }
+}
