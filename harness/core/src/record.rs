@@ -226,6 +226,50 @@ pub struct PhaseSpan {
     pub end_s: Option<f64>,
 }
 
+/// What the driver said about a GPU while an attempt ran. It counts every process on the card, and is sampled: a short
+/// peak may be missed. Absent figures were not told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuTelemetry {
+    /// Its number in the driver's management library: by bus, whatever CUDA calls it.
+    pub index: u32,
+    /// `GPU-…`, which stays with the hardware.
+    pub uuid: String,
+    /// Its model.
+    pub name: String,
+    /// Where it is plugged in.
+    pub bus_id: String,
+    /// The driver's version.
+    pub driver: Option<String>,
+    /// Its memory.
+    pub memory_bytes: Option<Bytes>,
+    /// How often it was looked at.
+    pub samples: u32,
+    /// Memory in use when the attempt began.
+    pub memory_before_bytes: Option<Bytes>,
+    /// Most that was in use.
+    pub memory_peak_bytes: Option<Bytes>,
+    /// Memory in use when the process had gone.
+    pub memory_after_bytes: Option<Bytes>,
+    /// Share of the time in which a kernel ran.
+    pub utilisation_mean_percent: Option<f64>,
+    /// The same, at most.
+    pub utilisation_max_percent: Option<u32>,
+    /// Power.
+    pub power_mean_w: Option<f64>,
+    /// The same, at most.
+    pub power_max_w: Option<f64>,
+    /// Clock of its processors, at least.
+    pub sm_clock_min_mhz: Option<u32>,
+    /// The same, at most.
+    pub sm_clock_max_mhz: Option<u32>,
+    /// The highest clock there is.
+    pub sm_clock_limit_mhz: Option<u32>,
+    /// Temperature, at most.
+    pub temperature_max_c: Option<u32>,
+    /// Why it was slowed down, if it was: the figures are doubtful then.
+    pub throttle_reasons: Vec<String>,
+}
+
 /// A line of `attempts.jsonl`: one child process, whatever became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -256,6 +300,9 @@ pub struct Attempt {
     pub places: Vec<(String, DeviceId)>,
     /// Memory per device and kind.
     pub memory: Vec<MemoryFigure>,
+    /// The GPUs of the machine meanwhile, where the case may use one and the driver tells.
+    #[serde(default)]
+    pub gpus: Vec<GpuTelemetry>,
     /// Largest resident set of the worker.
     pub peak_rss_bytes: Option<Bytes>,
     /// The measured generations.

@@ -15,6 +15,7 @@ mod event_log;
 mod files;
 #[cfg(test)]
 mod fixture;
+pub mod gpu;
 mod ladder;
 mod lines;
 mod memory;

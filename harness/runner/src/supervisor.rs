@@ -22,6 +22,7 @@ use crate::breadcrumb::BreadcrumbPage;
 use crate::cancel::Cancel;
 use crate::environment;
 use crate::event_log::EventLog;
+use crate::gpu::GpuWatch;
 use crate::outcome;
 use crate::pipes::Listeners;
 use crate::supervision::Supervision;
@@ -135,12 +136,21 @@ pub fn run_attempt(
             return Ok(attempt_without_process(case, attempt_number, started_at, outcome));
         }
     };
+    let gpus = GpuWatch::start(request);
     let mut leash = Leash::new(child, group);
     let listeners = leash.listen().map_err(cannot_make("the listening threads"))?;
     observer(Observation::Spawned { pid: group.id() });
     let supervision = Supervision::new(command.stop, case.timeout, request, group, spawned, listeners);
     let attempt = supervision.run(&page, cancel, log, observer)?;
-    Ok(attempt.into_record(case, attempt_number, started_at))
+    let mut attempt = attempt.into_record(case, attempt_number, started_at);
+    match gpus.map(GpuWatch::stop) {
+        Some(Some(gpus)) => attempt.gpus = gpus,
+        Some(None) => attempt
+            .stderr_tail
+            .push_str("[placebench] NVIDIA's driver did not answer after the attempt\n"),
+        None => {}
+    }
+    Ok(attempt)
 }
 
 /// The record of an attempt for which no process was started.
@@ -159,6 +169,7 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         realised: None,
         places: Vec::new(),
         memory: Vec::new(),
+        gpus: Vec::new(),
         peak_rss_bytes: None,
         generations: Vec::new(),
         partial_tokens: Vec::new(),

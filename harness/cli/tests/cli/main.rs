@@ -7,6 +7,7 @@ mod boundaries;
 mod documentation;
 mod env;
 mod generate;
+mod gpu_telemetry;
 mod interruption;
 mod outcomes;
 mod plan;

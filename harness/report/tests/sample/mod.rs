@@ -233,6 +233,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         realised: None,
         places: Vec::new(),
         memory: Vec::new(),
+        gpus: Vec::new(),
         peak_rss_bytes: Some(Bytes(48 << 20)),
         generations: Vec::new(),
         partial_tokens: Vec::new(),

@@ -1,0 +1,9 @@
+//! What NVIDIA's driver says about its GPUs: who they are, and how they do while an attempt runs.
+//!
+//! The management library (NVML) is looked for when it is asked, so the same program runs where there is none.
+
+mod nvml;
+mod watch;
+
+pub use nvml::{Driver, DriverError, GpuFacts, LIBRARY_ENV};
+pub(crate) use watch::GpuWatch;
