@@ -5,6 +5,7 @@ mod commands;
 mod diagnostics;
 mod engines;
 mod error;
+mod json_args;
 mod plan;
 mod progress;
 mod rates;

@@ -8,7 +8,7 @@ use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
-use placebench_core::planner::{Dialect, Objective, parse_size};
+use placebench_core::planner::{Dialect, Objective};
 use placebench_core::protocol::{
     Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, ModelSource, PROTOCOL_VERSION, Prompt,
     WorkerEvent, WorkerRequest,
@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::args::{Format, GenerateArgs};
 use crate::engines;
 use crate::error::CliError;
+use crate::json_args::{entries, size};
 use crate::terminal::{out, printable};
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
@@ -201,9 +202,7 @@ fn parse_device_id(text: &str) -> Result<DeviceId, CliError> {
 
 fn parse_device_map(text: &str) -> Result<DeviceMapRequest, CliError> {
     if text.trim_start().starts_with('{') {
-        let map: serde_json::Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| usage(format!("--device-map is not a JSON object: {error}")))?;
-        let entries = map
+        let entries = entries("--device-map", text)?
             .into_iter()
             .map(|(module, device)| Ok((module, parse_device_id(&plain(&device))?)))
             .collect::<Result<Vec<_>, CliError>>()?;
@@ -219,20 +218,10 @@ fn parse_device_map(text: &str) -> Result<DeviceMapRequest, CliError> {
 }
 
 fn parse_budgets(text: &str) -> Result<Vec<(DeviceId, Bytes)>, CliError> {
-    let map: serde_json::Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| usage(format!("--max-memory is not a JSON object: {error}")))?;
-    map.into_iter()
-        .map(|(device, size)| Ok((parse_device_id(&device)?, parse_bytes(&size)?)))
+    entries("--max-memory", text)?
+        .into_iter()
+        .map(|(device, bytes)| Ok((parse_device_id(&device)?, size("--max-memory", &device, &bytes)?)))
         .collect()
-}
-
-fn parse_bytes(size: &Value) -> Result<Bytes, CliError> {
-    match size.as_u64() {
-        Some(bytes) => Ok(Bytes(bytes)),
-        None => parse_size(&plain(size))
-            .map(|bytes| Bytes(bytes.whole_bytes()))
-            .map_err(|error| usage(error.to_string())),
-    }
 }
 
 /// A string without its quotes, any other value as JSON.
@@ -243,11 +232,15 @@ fn plain(value: &Value) -> String {
 fn parse_device(text: &str) -> Result<LogicalDevice, CliError> {
     let malformed = || usage(format!("--device `{text}`: write NAME=PHYSICAL or NAME=PHYSICAL,SIZE"));
     let (name, rest) = text.split_once('=').ok_or_else(malformed)?;
-    let (on, size) = rest.split_once(',').map_or((rest, None), |(on, size)| (on, Some(size)));
+    let (on, bytes) = rest
+        .split_once(',')
+        .map_or((rest, None), |(on, bytes)| (on, Some(bytes)));
     Ok(LogicalDevice {
         id: parse_device_id(name)?,
         on: parse_device_id(on)?,
-        memory_bytes: size.map(|size| parse_bytes(&Value::from(size))).transpose()?,
+        memory_bytes: bytes
+            .map(|bytes| size("--device", name, &Value::from(bytes)))
+            .transpose()?,
     })
 }
 

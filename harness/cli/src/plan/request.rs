@@ -1,12 +1,13 @@
 //! What is asked of a planner on the command line.
 
 use placebench_core::device::DeviceId;
-use placebench_core::planner::{DeviceIdentity, Dialect, Flow, MemoryLimit, Objective, Rates, parse_size};
+use placebench_core::planner::{DeviceIdentity, Dialect, Flow, MemoryLimit, Objective, Rates};
 use placebench_core::units::Bytes;
 use serde_json::Value;
 
 use crate::engines;
 use crate::error::CliError;
+use crate::json_args::{self, entries};
 use placebench_core::exit_code::ExitCode;
 
 /// Budgets by device, as text or number, in the order of the request.
@@ -100,45 +101,27 @@ pub(crate) enum Placing {
 
 /// Reads `{"0": "10GiB", "sim:1": 1000, "cpu": "30GiB"}`.
 pub(crate) fn budgets(text: &str) -> Result<Budgets, CliError> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| usage(format!("--max-memory is not JSON: {error}")))?;
-    let Value::Object(map) = value else {
-        return Err(usage("--max-memory is not a JSON object of device to size".to_owned()));
-    };
     let mut budgets = Budgets::default();
-    for (name, size) in &map {
+    for (name, size) in &entries("--max-memory", text)? {
         let device = device(name)?;
         budgets.numbered |= name.bytes().all(|byte| byte.is_ascii_digit());
         if budgets.bytes.iter().any(|(known, _)| *known == device) {
             return Err(usage(format!("--max-memory names {device} twice")));
         }
+        let bytes = json_args::size("--max-memory", device.as_str(), size)?;
         let limit = match size {
             Value::String(text) => {
-                if text.ends_with('b') && parse_size(text).is_ok() {
+                if text.ends_with('b') {
                     budgets.notes.push(format!(
                         "`{text}` means bits, as Accelerate reads it: write a capital B for bytes"
                     ));
                 }
                 MemoryLimit::Text(text.clone())
             }
-            Value::Number(number) => match number.as_u64() {
-                Some(bytes) => MemoryLimit::from(bytes),
-                None => {
-                    return Err(usage(format!(
-                        "--max-memory: {number} for {device} is no number of bytes"
-                    )));
-                }
-            },
-            other => return Err(usage(format!("--max-memory: {other} for {device} is no size"))),
-        };
-        let bytes = match size {
-            Value::String(text) => parse_size(text)
-                .map_err(|error| usage(format!("--max-memory, {device}: {error}")))?
-                .whole_bytes(),
-            other => other.as_u64().unwrap_or(0),
+            _ => MemoryLimit::from(bytes.0),
         };
         budgets.limits.push((device.clone(), limit));
-        budgets.bytes.push((device, Bytes(bytes)));
+        budgets.bytes.push((device, bytes));
     }
     Ok(budgets)
 }
@@ -157,9 +140,8 @@ pub(crate) fn placing(text: &str) -> Result<Placing, CliError> {
         return Ok(Placing::Strategy(strategy));
     }
     if text.trim_start().starts_with('{') {
-        let map: serde_json::Map<String, Value> =
-            serde_json::from_str(text).map_err(|error| usage(format!("--device-map is not a JSON object: {error}")))?;
-        let entries = map.iter().map(|(module, name)| {
+        let written = entries("--device-map", text)?;
+        let entries = written.iter().map(|(module, name)| {
             let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
             Ok((module.clone(), device(&name)?))
         });

@@ -321,3 +321,43 @@ fn without_budgets_this_machine_is_planned_for() {
         }
     }
 }
+
+#[test]
+fn budgets_that_make_no_sense_are_named() {
+    let tree = tree("qwen2.5-3b-instruct.json");
+    let cases = [
+        (r#"{"0": "10GiB", "0": "20GiB"}"#, "--max-memory names `0` twice"),
+        (
+            r#"{"0": "10GiB", "cuda:0": "20GiB"}"#,
+            "--max-memory names cuda:0 twice",
+        ),
+        (r#"{"0": "-1GB"}"#, "`-1GB` is negative"),
+        (r#"{"0": 1.5}"#, "1.5 for cuda:0 is no number of bytes"),
+        (
+            r#"{"0": "99999999999999GB"}"#,
+            "`99999999999999GB` is too large for a size",
+        ),
+        (r#"{"0": "10 bananas"}"#, "`10 bananas` is no size"),
+        (r#"{"gpu": "1GB"}"#, "`gpu` is no device name"),
+        ("[1]", "--max-memory is not a JSON object"),
+    ];
+    for (budgets, message) in cases {
+        let ran = plan(&["--module-tree", &tree, "--max-memory", budgets]);
+        assert_eq!(ran.code, Some(2), "{budgets}: {ran:?}");
+        assert!(ran.stderr.contains(message), "{budgets}: {}", ran.stderr);
+    }
+    let map = r#"{"": "cuda:0", "model.norm": "cuda:1", "model.norm": "cuda:0"}"#;
+    let ran = plan(&["--module-tree", &tree, "--device-map", map]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.stderr.contains("names `model.norm` twice"), "{}", ran.stderr);
+    let bits = json(&[
+        "--module-tree",
+        &tree,
+        "--max-memory",
+        r#"{"0": "80gb"}"#,
+        "--dtype",
+        "float16",
+    ]);
+    let warnings = bits["warnings"].to_string();
+    assert!(warnings.contains("`80gb` means bits"), "{warnings}");
+}

@@ -37,7 +37,10 @@ impl<'de> Deserialize<'de> for Size {
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
                 let bytes = crate::planner::parse_size(text).map_err(|error| E::custom(error.to_string()))?;
-                Ok(Size(Bytes(bytes.whole_bytes())))
+                match bytes.whole_bytes() {
+                    u64::MAX => Err(E::custom(format!("`{text}` is too large for a size"))),
+                    bytes => Ok(Size(Bytes(bytes))),
+                }
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Size, E> {
