@@ -51,7 +51,7 @@ pub enum RenderError {
     Font(#[from] ab_glyph::InvalidFont),
 }
 
-/// All files of a run's report: `results.csv`, `junit.xml`, `report.html` and three pictures for each prompt.
+/// All files of a run's report: `results.csv`, `junit.xml`, `report.html` and the pictures of each prompt.
 ///
 /// # Errors
 /// When a writer or painter fails; nothing in a record by itself is an error.
@@ -75,14 +75,16 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
     Ok(artifacts)
 }
 
-/// The pictures of a report: placement, latency and memory of each prompt, its placements side by side.
+/// The pictures of a report: placement, latency and memory of each prompt, its placements side by side, and where stages
+/// were measured or predicted, their times.
 ///
 /// # Errors
 /// When the painter or the encoder fails.
 pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
     let mut artifacts = Vec::new();
     for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
-        for chart in plot::Chart::ALL {
+        let wanted = |chart: &plot::Chart| *chart != plot::Chart::Steps || chart.has_data(prompt);
+        for chart in plot::Chart::ALL.into_iter().filter(wanted) {
             artifacts.push(Artifact {
                 path: format!("plots/{}-{}.png", prompt.slug, chart.name()),
                 bytes: plot::raster::png(&chart.titled(view, prompt, plot::PNG_WIDTH)?)?,

@@ -2,17 +2,19 @@
 //!
 //! Seconds, bytes and tokens per second; an empty cell is a figure that was not measured. Where `timing_valid` is
 //! `false` the text was wrong: the five columns that would be read as speeds are empty then, and the raw stamps are in
-//! `attempts.jsonl`. Columns are only ever added at the end.
+//! `attempts.jsonl`. What the plan predicted is in the last two columns, empty where no rates were stated; it is no
+//! measurement, so that a wrong text does not empty it. Columns are only ever added at the end.
 
 use placebench_core::device::DeviceBytes;
 use placebench_core::record::{CaseSpec, CaseVerdict, Finding, RunRecord};
 
 use crate::RenderError;
 use crate::view::case::deciding_attempt;
+use crate::view::forecast::shared;
 use crate::view::words::{Lines, visible};
 
 /// The columns, in order.
-pub const COLUMNS: [&str; 32] = [
+pub const COLUMNS: [&str; 34] = [
     "case",
     "scenario",
     "prompt",
@@ -45,6 +47,8 @@ pub const COLUMNS: [&str; 32] = [
     "findings",
     "expected_findings",
     "sentence",
+    "predicted_ttft_s",
+    "predicted_tpot_s",
 ];
 
 /// The whole table.
@@ -64,7 +68,7 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
         .map_err(|error| csv::Error::from(error.into_error()).into())
 }
 
-fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 32] {
+fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 34] {
     let verdict = record.verdict_of(&spec.case);
     let attempt = deciding_attempt(record, spec, verdict);
     let outcome = attempt.map(|attempt| &attempt.outcome);
@@ -72,6 +76,7 @@ fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 32] {
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
     let valid = verdict.is_none_or(|verdict| verdict.text.timing_is_valid());
     let speed = |value: Option<f64>| float(value.filter(|_| valid));
+    let predicted = shared(record, spec).and_then(|forecast| forecast.prediction.as_ref());
     let timed = metrics.ttft_s.is_some() || metrics.e2e_s.is_some();
     [
         cell(&spec.case),
@@ -120,6 +125,8 @@ fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 32] {
             .map(|verdict| findings(&verdict.expected_findings))
             .unwrap_or_default(),
         verdict.map(sentence).unwrap_or_default(),
+        float(predicted.map(|prediction| prediction.ttft.time_s)),
+        float(predicted.map(|prediction| prediction.tpot.time_s)),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Pictures: three charts of a prompt, its placements side by side.
+//! Pictures: the charts of a prompt, its placements side by side.
 //!
 //! A chart is laid out once as a [`scene::Scene`]; [`raster`] paints it as PNG and [`svg`] writes it into a page.
 
@@ -11,8 +11,10 @@ pub mod raster;
 pub mod scene;
 mod strip;
 pub mod svg;
+mod timeline;
 
 use crate::RenderError;
+use crate::view::steps::StepView;
 use crate::view::timing::Timing;
 use crate::view::words::count;
 use crate::view::{PromptView, ReportView};
@@ -38,11 +40,13 @@ pub enum Chart {
     Latency,
     /// Memory of each device against its budget.
     Memory,
+    /// Time of stages and hops against their prediction.
+    Steps,
 }
 
 impl Chart {
     /// All charts, in reading order.
-    pub const ALL: [Self; 3] = [Self::Placement, Self::Latency, Self::Memory];
+    pub const ALL: [Self; 4] = [Self::Placement, Self::Latency, Self::Memory, Self::Steps];
 
     /// The last part of the file's name.
     #[must_use]
@@ -51,6 +55,7 @@ impl Chart {
             Self::Placement => "placement",
             Self::Latency => "latency",
             Self::Memory => "memory",
+            Self::Steps => "steps",
         }
     }
 
@@ -61,6 +66,7 @@ impl Chart {
             Self::Placement => &prompt.placement_title,
             Self::Latency => &prompt.latency_title,
             Self::Memory => &prompt.memory_title,
+            Self::Steps => &prompt.steps_title,
         }
     }
 
@@ -71,6 +77,7 @@ impl Chart {
             Self::Placement => !case.placed.stages.is_empty(),
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
+            Self::Steps => case.steps.iter().any(StepView::has_parts),
         })
     }
 
@@ -81,6 +88,9 @@ impl Chart {
             Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
             Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
             Self::Memory => "Memory of each device; the upright mark is its budget.",
+            Self::Steps => {
+                "Stages and hops of a step in order of execution, to scale: filled as measured, outlined as predicted."
+            }
         }
     }
 
@@ -137,6 +147,7 @@ impl Chart {
             Self::Placement => strip::draw(scene, view, shown, frame),
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),
+            Self::Steps => timeline::draw(scene, view, shown, frame),
         };
         let rest = prompt.cases.len() - shown.len();
         if rest == 0 {

@@ -7,9 +7,11 @@ use placebench_core::record::{
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
+use super::forecast::{self, ForecastView};
 use super::memory::{self, MemoryView};
 use super::modules::{self, PlacementView};
 use super::status;
+use super::steps::{self, StepView};
 use super::text::{self, OutputView};
 use super::timing::Timing;
 use super::words::{Lines, line, list, message, number, rate, visible};
@@ -105,6 +107,11 @@ pub struct CaseView {
     pub placed: PlacementView,
     /// Its memory.
     pub memory: Vec<MemoryView>,
+    /// The first token and a token after it, by stages and hops.
+    #[serde(skip)]
+    pub steps: [StepView; 2],
+    /// What was foreseen beside what was measured; absent where nothing was foreseen and stages were not measured.
+    pub forecast: Option<ForecastView>,
     /// Its output.
     pub output: OutputView,
     /// Phases with their durations.
@@ -162,6 +169,15 @@ pub fn view(
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
     let memory = memory::view(spec, metrics, placed, devices);
     let timing = timing(record, spec, text, &why);
+    let foreseen = forecast::shared(record, spec);
+    let steps = steps::view(&steps::Source {
+        attempts: &record.attempts_of(&spec.case).collect::<Vec<&Attempt>>(),
+        metrics,
+        prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
+        text,
+        why_missing: &why,
+        devices,
+    });
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
         Outcome::Skipped { hint, .. } => hint.as_deref(),
@@ -203,6 +219,8 @@ pub fn view(
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
         memory,
+        forecast: forecast::view(foreseen, metrics, &steps, devices),
+        steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.map(phases).unwrap_or_default(),
         faults: faults(spec),

@@ -5,9 +5,12 @@
 
 pub mod case;
 mod facts;
+pub mod forecast;
+mod forecast_words;
 pub mod memory;
 pub mod modules;
 pub mod status;
+pub mod steps;
 pub mod text;
 pub mod timing;
 pub mod titles;
@@ -93,6 +96,8 @@ pub struct PromptView {
     pub latency_title: String,
     /// What the memory figures show, in a sentence.
     pub memory_title: String,
+    /// What the times of stages show against their prediction, in a sentence.
+    pub steps_title: String,
     /// The placements, in the order of the scenario.
     pub cases: Vec<CaseView>,
 }
@@ -256,6 +261,7 @@ impl Builder<'_> {
             placement_title: titles::placement(&cases),
             latency_title: titles::latency(&cases, &reference),
             memory_title: titles::memory(&cases),
+            steps_title: forecast_words::title(&cases),
             reference,
             cases,
         }
@@ -304,6 +310,7 @@ fn devices(record: &RunRecord) -> Vec<String> {
                 .flat_map(|planned| planned.device_map.iter().map(|(_, device)| device)),
         );
         all.extend(attempt.memory.iter().map(|figure| &figure.device));
+        all.extend(attempt.places.iter().map(|(_, device)| device));
     }
     for metrics in record.verdict.cases.iter().map(|verdict| &verdict.metrics) {
         let figures = [

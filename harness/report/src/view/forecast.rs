@@ -1,0 +1,400 @@
+//! A plan's forecast beside what was measured: seconds per device and hop, bytes per device and kind.
+//!
+//! Predicted figures come from the plan that all attempts of a case share, measured ones from the judge. Where no time
+//! was predicted, what was measured stage by stage is shown alone.
+
+use placebench_core::device::DeviceId;
+use placebench_core::judge::TimeTerm;
+use placebench_core::planner::{Forecast, Objective, Prediction, StepTime};
+use placebench_core::protocol::MemoryKind;
+use placebench_core::record::{CaseMetrics, CaseSpec, RunRecord};
+use placebench_core::units::Bytes;
+use serde::Serialize;
+
+use super::forecast_words;
+use super::steps::{Part, Segment, StepView, stage_part};
+use super::words::{count, fine_seconds, line};
+
+/// What a part of a step is predicted to consist of, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TermParts {
+    /// Weights, KV cache, arithmetic and fixed costs of a device.
+    Device([String; 4]),
+    /// Latency and bytes of a hop.
+    Hop(String),
+    /// Nothing is predicted, or only the whole.
+    None,
+}
+
+/// A part of a step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TermView {
+    /// `sim:0`, `hop sim:0 → sim:1`, `the rest`, `whole step`.
+    pub name: String,
+    /// The modules around a hop, or how many stages a device has; empty for the others.
+    pub detail: String,
+    /// The device's position among those of the run, where it is one.
+    pub colour: Option<usize>,
+    /// It is the sum of the others.
+    pub is_total: bool,
+    /// What the prediction consists of.
+    pub parts: TermParts,
+    /// Predicted seconds; absent for the rest, for which nothing is.
+    #[serde(skip)]
+    pub predicted_s: Option<f64>,
+    /// Measured seconds; absent where they were not measured or are no speed.
+    #[serde(skip)]
+    pub measured_s: Option<f64>,
+    /// The prediction in words; `–` where there is none.
+    pub predicted: String,
+    /// The measurement in words; `–` where there is none.
+    pub measured: String,
+    /// Measured over predicted, or where nothing was predicted the share of the step; `–` for neither.
+    pub ratio: String,
+}
+
+/// A step with its parts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepTable {
+    /// Which step.
+    #[serde(skip)]
+    pub step: Objective,
+    /// The same, in words.
+    pub name: &'static str,
+    /// Devices, hops, the rest and the whole.
+    pub terms: Vec<TermView>,
+}
+
+/// Memory of a device: one kind of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemoryTermView {
+    /// The device.
+    pub device: String,
+    /// Its position among the devices of the run.
+    pub colour: usize,
+    /// `weights`, `KV cache` or `peak`.
+    pub kind: &'static str,
+    /// The highest peak of all attempts, or what else is counted.
+    #[serde(skip)]
+    pub is_peak: bool,
+    /// What was planned.
+    #[serde(skip)]
+    pub planned_bytes: Bytes,
+    /// What was measured.
+    #[serde(skip)]
+    pub measured_bytes: Option<Bytes>,
+    /// The plan in words.
+    pub planned: String,
+    /// The measurement in words; `–` where there is none.
+    pub measured: String,
+    /// `+1.00 MiB (+12 %)`, `none`, `–`.
+    pub difference: String,
+}
+
+/// What was foreseen of a case, beside what was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ForecastView {
+    /// The finding.
+    pub sentence: String,
+    /// The finding is that the text is wrong, so that there is no speed.
+    pub is_invalid: bool,
+    /// The placement was chosen for this predicted time; empty where it was not chosen by prediction.
+    pub chosen_for: &'static str,
+    /// Times were predicted.
+    pub has_prediction: bool,
+    /// Memory was foreseen, but no time: nobody said how fast the devices are.
+    pub needs_rates: bool,
+    /// The first token and a token after it; empty where neither was predicted nor measured by stages.
+    pub steps: Vec<StepTable>,
+    /// Memory, three kinds a device.
+    pub memory: Vec<MemoryTermView>,
+}
+
+/// The forecast of a case that all its attempts share; `None` where there is none, or they differ.
+#[must_use]
+pub fn shared<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Forecast> {
+    let mut forecasts = record
+        .attempts_of(&spec.case)
+        .filter_map(|attempt| attempt.planned.as_ref()?.forecast.as_deref());
+    let first = forecasts.next()?;
+    forecasts.all(|other| other == first).then_some(first)
+}
+
+/// Prediction and measurement; `None` where nothing was foreseen and nothing measured by stages.
+#[must_use]
+pub(super) fn view(
+    forecast: Option<&Forecast>,
+    metrics: &CaseMetrics,
+    steps: &[StepView],
+    devices: &[String],
+) -> Option<ForecastView> {
+    let prediction = forecast.and_then(|forecast| forecast.prediction.as_ref());
+    let tables: Vec<StepTable> = steps
+        .iter()
+        .filter(|step| step.has_parts())
+        .map(|step| table(step, prediction, metrics, devices))
+        .collect();
+    if forecast.is_none() && tables.is_empty() {
+        return None;
+    }
+    let memory = forecast
+        .map(|forecast| memory(forecast, metrics, devices))
+        .unwrap_or_default();
+    Some(ForecastView {
+        sentence: forecast_words::sentence(steps, &tables, &memory),
+        is_invalid: steps
+            .iter()
+            .any(|step| matches!(step.figure, super::Figure::Invalid(_))),
+        chosen_for: forecast
+            .and_then(|forecast| forecast.objective)
+            .map(forecast_words::objective)
+            .unwrap_or_default(),
+        has_prediction: prediction.is_some(),
+        needs_rates: forecast.is_some() && prediction.is_none(),
+        steps: tables,
+        memory,
+    })
+}
+
+fn table(
+    step: &StepView,
+    prediction: Option<&Prediction<DeviceId>>,
+    metrics: &CaseMetrics,
+    devices: &[String],
+) -> StepTable {
+    let predicted = prediction.map(|prediction| match step.step {
+        Objective::Ttft => &prediction.ttft,
+        Objective::Tpot => &prediction.tpot,
+    });
+    let mut terms = match predicted {
+        Some(predicted) => predicted_terms(step, predicted, metrics, devices),
+        None => measured_terms(step),
+    };
+    terms.push(TermView {
+        is_total: true,
+        ..term("whole step".into(), step.predicted_s, step.measured_s)
+    });
+    for term in &mut terms {
+        term.ratio = match (term.predicted_s, term.measured_s, step.measured_s) {
+            (Some(predicted), Some(measured), _) if predicted > 0.0 => ratio_cell(measured / predicted),
+            (None, Some(measured), Some(whole)) if predicted.is_none() && whole > 0.0 => {
+                format!("{:.0} %", measured / whole * 100.0)
+            }
+            _ => "–".into(),
+        };
+    }
+    StepTable {
+        step: step.step,
+        name: forecast_words::step(step.step),
+        terms,
+    }
+}
+
+/// Two decimals, so that the points of a column stand below each other.
+fn ratio_cell(ratio: f64) -> String {
+    let decimals = if ratio.abs() >= 100.0 { 0 } else { 2 };
+    format!("{ratio:.decimals$}")
+}
+
+fn term(name: String, predicted_s: Option<f64>, measured_s: Option<f64>) -> TermView {
+    let words = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), fine_seconds);
+    TermView {
+        name,
+        detail: String::new(),
+        colour: None,
+        is_total: false,
+        parts: TermParts::None,
+        predicted: words(predicted_s),
+        measured: words(measured_s),
+        predicted_s,
+        measured_s,
+        ratio: String::new(),
+    }
+}
+
+/// Devices, hops and the rest as predicted, with the judge's figure for each.
+fn predicted_terms(
+    step: &StepView,
+    predicted: &StepTime<DeviceId>,
+    metrics: &CaseMetrics,
+    devices: &[String],
+) -> Vec<TermView> {
+    let measured = |wanted: &TimeTerm| {
+        let mut terms = metrics.time_forecast.iter();
+        let found = terms.find(|entry| entry.step == step.step && entry.term == *wanted);
+        found
+            .filter(|_| step.measured_s.is_some())
+            .map(|entry| entry.measured_s)
+            .filter(|seconds| seconds.is_finite())
+    };
+    let mut terms = Vec::new();
+    for device in predicted.per_device() {
+        let stages = predicted.stages.iter().filter(|stage| stage.device == device.device);
+        let own = TimeTerm::Device {
+            device: device.device.clone(),
+        };
+        let parts = [device.weights_s, device.kv_s, device.compute_s, device.overhead_s];
+        terms.push(TermView {
+            detail: stages_words(stages.count()),
+            colour: colour(&stage_part(&device.device, devices)),
+            parts: TermParts::Device(parts.map(fine_seconds)),
+            ..term(line(device.device.as_str()), Some(device.time_s), measured(&own))
+        });
+    }
+    for hop in &predicted.hops {
+        let own = TimeTerm::Hop {
+            after: hop.after.clone(),
+            before: hop.before.clone(),
+            from: hop.from.clone(),
+            to: hop.to.clone(),
+        };
+        let name = format!("hop {} → {}", line(hop.from.as_str()), line(hop.to.as_str()));
+        terms.push(TermView {
+            detail: format!("{} → {}", line(&hop.after), line(&hop.before)),
+            parts: TermParts::Hop(format!(
+                "latency {}, bytes {}",
+                fine_seconds(hop.latency_s),
+                fine_seconds(hop.transfer_s)
+            )),
+            ..term(name, Some(hop.time_s), measured(&own))
+        });
+    }
+    terms.push(TermView {
+        detail: forecast_words::REST.into(),
+        ..term("the rest".into(), None, measured(&TimeTerm::Other))
+    });
+    terms
+}
+
+/// Devices, hops and the rest as measured, where nothing was predicted.
+fn measured_terms(step: &StepView) -> Vec<TermView> {
+    let mut terms: Vec<TermView> = Vec::new();
+    let mut hops = Vec::new();
+    let mut rest = None;
+    for Segment { part, seconds } in &step.measured {
+        match part {
+            Part::Stage { device, .. } => {
+                let known = terms.iter().position(|term| term.name == *device);
+                let so_far = known.and_then(|index| terms[index].measured_s).unwrap_or(0.0);
+                let stages = step.measured.iter().filter(|other| other.part == *part).count();
+                let sum = TermView {
+                    detail: stages_words(stages),
+                    colour: colour(part),
+                    ..term(device.clone(), None, Some(so_far + seconds))
+                };
+                match known {
+                    Some(index) => terms[index] = sum,
+                    None => terms.push(sum),
+                }
+            }
+            Part::Hop {
+                from,
+                to,
+                after,
+                before,
+            } => hops.push(TermView {
+                detail: format!("{after} → {before}"),
+                ..term(format!("hop {from} → {to}"), None, Some(*seconds))
+            }),
+            Part::Rest => {
+                rest = Some(TermView {
+                    detail: forecast_words::REST.into(),
+                    ..term("the rest".into(), None, Some(*seconds))
+                });
+            }
+        }
+    }
+    terms.extend(hops);
+    terms.extend(rest);
+    terms
+}
+
+fn colour(part: &Part) -> Option<usize> {
+    match part {
+        Part::Stage { colour, .. } => Some(*colour),
+        Part::Hop { .. } | Part::Rest => None,
+    }
+}
+
+fn stages_words(stages: usize) -> String {
+    if stages > 1 {
+        count(stages, "stage", "stages")
+    } else {
+        String::new()
+    }
+}
+
+fn memory(forecast: &Forecast, metrics: &CaseMetrics, devices: &[String]) -> Vec<MemoryTermView> {
+    let mut terms = Vec::new();
+    for planned in &forecast.footprint.devices {
+        let kinds = [
+            (MemoryKind::Weights, "weights", planned.weights_bytes),
+            (MemoryKind::KvCache, "KV cache", planned.kv_cache_bytes),
+            (MemoryKind::Peak, "peak", planned.total_bytes),
+        ];
+        for (kind, name, planned_bytes) in kinds {
+            let mut measured = metrics.memory_forecast.iter();
+            let measured = measured.find(|entry| entry.device == planned.device && entry.kind == kind);
+            let measured_bytes = measured.map(|entry| entry.measured_bytes);
+            terms.push(MemoryTermView {
+                device: line(planned.device.as_str()),
+                colour: colour(&stage_part(&planned.device, devices)).unwrap_or(0),
+                kind: name,
+                is_peak: kind == MemoryKind::Peak,
+                planned_bytes,
+                measured_bytes,
+                planned: planned_bytes.to_string(),
+                measured: measured_bytes.map_or_else(|| "–".into(), |bytes| bytes.to_string()),
+                difference: measured_bytes.map_or_else(|| "–".into(), |bytes| difference(planned_bytes, bytes)),
+            });
+        }
+    }
+    terms
+}
+
+/// `+12.0 KiB (+3 %)`; without percent where nothing was planned.
+fn difference(planned: Bytes, measured: Bytes) -> String {
+    if planned == measured {
+        return "none".into();
+    }
+    let sign = if measured > planned { '+' } else { '−' };
+    let apart = Bytes(measured.0.abs_diff(planned.0));
+    if planned.0 == 0 {
+        return format!("{sign}{apart}");
+    }
+    let percent = apart.as_f64() / planned.as_f64() * 100.0;
+    let percent = if percent < 0.5 {
+        "below 1".into()
+    } else {
+        format!("{sign}{percent:.0}")
+    };
+    format!("{sign}{apart} ({percent} %)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_have_a_sign() {
+        let shown = [
+            (0, 0),
+            (1024, 2048),
+            (2048, 1024),
+            (0, 1024),
+            (1 << 20, (1 << 20) + 1024),
+        ]
+        .map(|(planned, measured)| difference(Bytes(planned), Bytes(measured)));
+        assert_eq!(
+            shown,
+            [
+                "none",
+                "+1.00 KiB (+100 %)",
+                "−1.00 KiB (−50 %)",
+                "+1.00 KiB",
+                "+1.00 KiB (below 1 %)"
+            ]
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! Sentences that state how far a forecast was from what was measured.
+
+use placebench_core::planner::Objective;
+
+use super::Figure;
+use super::case::CaseView;
+use super::forecast::{MemoryTermView, StepTable};
+use super::steps::{Part, StepView};
+use super::words::{ratio, relation};
+
+/// How far a figure may be from its prediction to count as predicted.
+const CLOSE: f64 = 0.05;
+
+/// What the rest of a step is.
+pub(super) const REST: &str = "choosing and reporting the token";
+
+/// The step as a heading.
+pub(super) fn step(step: Objective) -> &'static str {
+    match step {
+        Objective::Ttft => "First token",
+        Objective::Tpot => "Each token after it",
+    }
+}
+
+/// What a placement was chosen for.
+pub(super) fn objective(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Ttft => "time to the first token",
+        Objective::Tpot => "time per token",
+    }
+}
+
+fn subject(step: Objective) -> &'static str {
+    match step {
+        Objective::Ttft => "the first token",
+        Objective::Tpot => "each token",
+    }
+}
+
+/// What was found of a case: time per token first, then the first token, then memory.
+pub(super) fn sentence(steps: &[StepView], tables: &[StepTable], memory: &[MemoryTermView]) -> String {
+    let mut sentences = Vec::new();
+    // A long text is mostly tokens after the first.
+    for step in steps.iter().rev() {
+        let table = tables.iter().find(|table| table.step == step.step);
+        sentences.extend(compared(step, table));
+    }
+    if sentences.is_empty() {
+        sentences.extend(not_compared(steps));
+    }
+    if sentences.is_empty() {
+        sentences.extend(steps.iter().rev().find_map(largest_part));
+    }
+    sentences.extend(peak(memory));
+    let sentences: Vec<String> = sentences.iter().map(|sentence| capitalised(sentence)).collect();
+    if sentences.is_empty() {
+        return "Nothing was measured.".into();
+    }
+    format!("{}.", sentences.join(". "))
+}
+
+fn compared(step: &StepView, table: Option<&StepTable>) -> Option<String> {
+    let (predicted, measured) = step.compared()?;
+    let subject = subject(step.step);
+    let times = measured / predicted;
+    if (times - 1.0).abs() <= CLOSE {
+        return Some(format!("{subject} took as long as predicted"));
+    }
+    let culprit = match table.and_then(|table| culprit(table, measured - predicted)) {
+        Some(part) => format!("; {part} accounts for most of the difference"),
+        None => String::new(),
+    };
+    Some(format!(
+        "{subject} took {} times the predicted time{culprit}",
+        ratio(times)
+    ))
+}
+
+/// The part that explains more than half of a difference.
+fn culprit(table: &StepTable, difference_s: f64) -> Option<String> {
+    let parts = table.terms.iter().filter(|term| !term.is_total);
+    let apart = parts.filter_map(|term| {
+        Some((
+            term,
+            (term.measured_s? - term.predicted_s.unwrap_or(0.0)) / difference_s,
+        ))
+    });
+    let (term, share) = apart.max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let name = match (term.name.strip_prefix("hop "), term.predicted_s) {
+        (Some(_), _) => format!("the hop {}", term.detail),
+        (None, None) => term.detail.clone(),
+        (None, Some(_)) => term.name.clone(),
+    };
+    (share > 0.5).then_some(name)
+}
+
+/// A prediction that nothing can be held against, and why.
+fn not_compared(steps: &[StepView]) -> Option<String> {
+    let predicted: Vec<String> = steps
+        .iter()
+        .rev()
+        .filter_map(|step| {
+            let seconds = step.predicted_s?;
+            Some(format!("{} {}", super::words::fine_seconds(seconds), unit(step.step)))
+        })
+        .collect();
+    let why = steps.iter().find_map(|step| match &step.figure {
+        Figure::Invalid(why) | Figure::Missing(why) => Some(why.as_str()),
+        Figure::Measured(_) => None,
+    })?;
+    (!predicted.is_empty()).then(|| format!("predicted {}; {why}", predicted.join(" and ")))
+}
+
+fn unit(step: Objective) -> &'static str {
+    match step {
+        Objective::Ttft => "to the first token",
+        Objective::Tpot => "per token",
+    }
+}
+
+/// Where most of the time goes, where nothing was predicted.
+fn largest_part(step: &StepView) -> Option<String> {
+    let whole = step.measured_s.filter(|seconds| *seconds > 0.0)?;
+    let hops = step.hop_share()?;
+    let mut devices: Vec<(&str, f64)> = Vec::new();
+    for segment in &step.measured {
+        if let Part::Stage { device, .. } = &segment.part {
+            match devices.iter_mut().find(|(known, _)| known == device) {
+                Some((_, seconds)) => *seconds += segment.seconds,
+                None => devices.push((device, segment.seconds)),
+            }
+        }
+    }
+    let (device, seconds) = devices.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let share = percent(seconds / whole);
+    let time = match step.step {
+        Objective::Ttft => "the time to the first token",
+        Objective::Tpot => "a token's time",
+    };
+    let hops = if hops > 0.0 {
+        format!(", {} on hops", percent(hops))
+    } else {
+        String::new()
+    };
+    Some(format!("{share} of {time} is spent on {device}{hops}"))
+}
+
+/// The device whose peak is furthest from the plan.
+fn peak(memory: &[MemoryTermView]) -> Option<String> {
+    let apart = |term: &MemoryTermView| {
+        let (planned, measured) = (term.planned_bytes.as_f64(), term.measured_bytes?.as_f64());
+        Some(if planned > 0.0 {
+            (measured / planned - 1.0).abs()
+        } else if measured > 0.0 {
+            f64::INFINITY
+        } else {
+            0.0
+        })
+    };
+    let peaks = memory.iter().filter(|term| term.is_peak);
+    let (term, apart) = peaks
+        .filter_map(|term| Some((term, apart(term)?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    if apart <= CLOSE {
+        return Some("peak memory is as planned".into());
+    }
+    let measured = term.measured_bytes?.as_f64();
+    let words = relation(measured, term.planned_bytes.as_f64())
+        .map(|words| match words.strip_suffix(" times") {
+            Some(times) => format!("{times} times the plan"),
+            None => format!("{words} the plan"),
+        })
+        .unwrap_or_else(|| format!("{}, planned was {}", term.measured, term.planned));
+    Some(format!("peak memory of {} is {words}", term.device))
+}
+
+/// What a picture of several placements shows.
+#[must_use]
+pub(super) fn title(cases: &[CaseView]) -> String {
+    let mut of: Option<(Objective, Vec<(&str, f64)>)> = None;
+    for step in [Objective::Tpot, Objective::Ttft] {
+        let ratios: Vec<(&str, f64)> = steps(cases, step)
+            .filter_map(|(name, step)| {
+                step.compared()
+                    .map(|(predicted, measured)| (name, measured / predicted))
+            })
+            .collect();
+        if !ratios.is_empty() {
+            of = Some((step, ratios));
+            break;
+        }
+    }
+    if let Some((step, ratios)) = of {
+        return capitalised(&ratios_words(step, &ratios));
+    }
+    let hops = steps(cases, Objective::Tpot)
+        .filter_map(|(name, step)| Some((name, step.hop_share()?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    match hops {
+        Some((name, share)) if share > 0.0 && cases.len() > 1 => {
+            format!("Hops take at most {} of a token's time ({name})", percent(share))
+        }
+        Some((_, share)) if share > 0.0 => format!("Hops take {} of a token's time", percent(share)),
+        Some(_) => "No hop takes any of a token's time".into(),
+        None if cases.iter().flat_map(|case| &case.steps).any(StepView::has_parts) => {
+            "Times were predicted, but none was measured".into()
+        }
+        None => "No stage was timed".into(),
+    }
+}
+
+fn steps(cases: &[CaseView], step: Objective) -> impl Iterator<Item = (&str, &StepView)> {
+    cases.iter().flat_map(move |case| {
+        let steps = case.steps.iter().filter(move |view| view.step == step);
+        steps.map(|view| (case.placement.as_str(), view))
+    })
+}
+
+fn ratios_words(step: Objective, ratios: &[(&str, f64)]) -> String {
+    let subject = subject(step);
+    let least = ratios.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    let most = ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    let (Some((slightest, least)), Some((greatest, most))) = (least, most) else {
+        return String::new();
+    };
+    if (least - 1.0).abs() <= CLOSE && (most - 1.0).abs() <= CLOSE {
+        return format!("{subject} took as long as predicted");
+    }
+    if ratio(*least) == ratio(*most) {
+        return format!("{subject} took {} times the predicted time", ratio(*most));
+    }
+    format!(
+        "{subject} took from {} ({slightest}) to {} ({greatest}) times the predicted time",
+        ratio(*least),
+        ratio(*most)
+    )
+}
+
+fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.005 {
+        "less than 1 %".into()
+    } else {
+        format!("{:.0} %", share * 100.0)
+    }
+}
+
+fn capitalised(words: &str) -> String {
+    let mut characters = words.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}

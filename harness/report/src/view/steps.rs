@@ -1,0 +1,236 @@
+//! The time of a step by stage and hop, in order of execution: as predicted and as measured.
+
+use placebench_core::device::DeviceId;
+use placebench_core::judge::median;
+use placebench_core::planner::{Objective, Prediction, StepTime, stages};
+use placebench_core::protocol::Generation;
+use placebench_core::record::{Attempt, CaseMetrics, TextVerdict};
+
+use super::words::line;
+use super::{Figure, status};
+
+/// What takes a part of a step's time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Consecutive modules on one device.
+    Stage {
+        /// The device.
+        device: String,
+        /// Its position among the devices of the run.
+        colour: usize,
+    },
+    /// The hidden state changes its device.
+    Hop {
+        /// Where it comes from.
+        from: String,
+        /// Where it goes.
+        to: String,
+        /// Last module before it.
+        after: String,
+        /// First module behind it.
+        before: String,
+    },
+    /// What is neither: choosing the token, reporting it, and all of a step that was only measured as a whole.
+    Rest,
+}
+
+/// A part with its time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// What takes the time.
+    pub part: Part,
+    /// How long.
+    pub seconds: f64,
+}
+
+/// One step: the prefill, or a token after it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepView {
+    /// Which of the two.
+    pub step: Objective,
+    /// Stages and hops as predicted; empty where nothing was.
+    pub predicted: Vec<Segment>,
+    /// Their sum.
+    pub predicted_s: Option<f64>,
+    /// Stages, hops and the rest as measured; one rest where only the whole step was.
+    pub measured: Vec<Segment>,
+    /// The whole step, the median; absent where it was not measured or is no speed.
+    pub measured_s: Option<f64>,
+    /// The whole step in words, or why it is absent.
+    pub figure: Figure,
+}
+
+impl StepView {
+    /// True where stages were measured one by one.
+    #[must_use]
+    pub fn has_stages(&self) -> bool {
+        self.measured
+            .iter()
+            .any(|segment| matches!(segment.part, Part::Stage { .. }))
+    }
+
+    /// True where there is more to show than the time of the whole step.
+    #[must_use]
+    pub fn has_parts(&self) -> bool {
+        self.has_stages() || !self.predicted.is_empty()
+    }
+
+    /// Predicted and measured seconds, where both are known and can be divided.
+    #[must_use]
+    pub fn compared(&self) -> Option<(f64, f64)> {
+        Some((self.predicted_s.filter(|seconds| *seconds > 0.0)?, self.measured_s?))
+    }
+
+    /// The part of the measured time that goes into hops; absent where stages were not measured.
+    #[must_use]
+    pub fn hop_share(&self) -> Option<f64> {
+        let whole = self.measured_s.filter(|seconds| self.has_stages() && *seconds > 0.0)?;
+        let hops = self.measured.iter().filter(|segment| is_hop(&segment.part));
+        Some(hops.map(|segment| segment.seconds).sum::<f64>() / whole)
+    }
+}
+
+fn is_hop(part: &Part) -> bool {
+    matches!(part, Part::Hop { .. })
+}
+
+/// What the steps of a case are made from.
+pub(super) struct Source<'a> {
+    pub(super) attempts: &'a [&'a Attempt],
+    pub(super) metrics: &'a CaseMetrics,
+    pub(super) prediction: Option<&'a Prediction<DeviceId>>,
+    pub(super) text: TextVerdict,
+    pub(super) why_missing: &'a str,
+    pub(super) devices: &'a [String],
+}
+
+/// The first token and a token after it.
+pub(super) fn view(source: &Source<'_>) -> [StepView; 2] {
+    let predicted = |choose: fn(&Prediction<DeviceId>) -> &StepTime<DeviceId>| source.prediction.map(choose);
+    [
+        one(source, Objective::Ttft, predicted(|prediction| &prediction.ttft)),
+        one(source, Objective::Tpot, predicted(|prediction| &prediction.tpot)),
+    ]
+}
+
+fn one(source: &Source<'_>, step: Objective, predicted: Option<&StepTime<DeviceId>>) -> StepView {
+    let median_s = match step {
+        Objective::Ttft => source.metrics.ttft_s,
+        Objective::Tpot => source.metrics.tpot_s,
+    };
+    let median_s = median_s.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+    let (measured_s, figure) = match median_s {
+        Some(_) if !source.text.timing_is_valid() => (None, Figure::Invalid(status::invalid(source.text))),
+        Some(seconds) => (Some(seconds), Figure::Measured(super::words::fine_seconds(seconds))),
+        None => (None, Figure::Missing(source.why_missing.to_owned())),
+    };
+    StepView {
+        step,
+        predicted: predicted
+            .map(|step| segments_of(step, source.devices))
+            .unwrap_or_default(),
+        predicted_s: predicted.map(|step| step.time_s).filter(|seconds| seconds.is_finite()),
+        measured: measured_s
+            .map(|whole| measured(source, step, whole))
+            .unwrap_or_default(),
+        measured_s,
+        figure,
+    }
+}
+
+/// A stage of a device with its colour.
+pub(super) fn stage_part(device: &DeviceId, devices: &[String]) -> Part {
+    let device = line(device.as_str());
+    Part::Stage {
+        colour: devices.iter().position(|known| *known == device).unwrap_or(0),
+        device,
+    }
+}
+
+fn hop_part(from: &DeviceId, to: &DeviceId, after: Option<&String>, before: Option<&String>) -> Part {
+    let path = |path: Option<&String>| path.map(|path| line(path)).unwrap_or_default();
+    Part::Hop {
+        from: line(from.as_str()),
+        to: line(to.as_str()),
+        after: path(after),
+        before: path(before),
+    }
+}
+
+fn segments_of(step: &StepTime<DeviceId>, devices: &[String]) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    for (index, stage) in step.stages.iter().enumerate() {
+        segments.push(Segment {
+            part: stage_part(&stage.device, devices),
+            seconds: stage.time_s,
+        });
+        if let Some(hop) = step.hops.get(index) {
+            segments.push(Segment {
+                part: hop_part(&hop.from, &hop.to, Some(&hop.after), Some(&hop.before)),
+                seconds: hop.time_s,
+            });
+        }
+    }
+    segments
+}
+
+/// Medians of stages and hops, and what the whole step took besides.
+fn measured(source: &Source<'_>, step: Objective, whole_s: f64) -> Vec<Segment> {
+    let mut segments = parts_of(source, step).unwrap_or_default();
+    let sum: f64 = segments.iter().map(|segment| segment.seconds).sum();
+    segments.push(Segment {
+        part: Part::Rest,
+        seconds: (whole_s - sum).max(0.0),
+    });
+    segments
+}
+
+/// `None` where an engine does not measure stages, or attempts ran different ones.
+fn parts_of(source: &Source<'_>, step: Objective) -> Option<Vec<Segment>> {
+    let mut measured = source.attempts.iter().filter(|attempt| !attempt.generations.is_empty());
+    let places = &measured.next()?.places;
+    if measured.any(|attempt| attempt.places != *places) {
+        return None;
+    }
+    let ran = stages(places);
+    let width = (2 * ran.len()).checked_sub(1)?;
+    let generations = source.attempts.iter().flat_map(|attempt| &attempt.generations);
+    let spans: Vec<Vec<f64>> = generations
+        .filter_map(|generation| spans(generation, step, width))
+        .collect();
+    let column = |index: usize| {
+        let seconds: Vec<f64> = spans.iter().filter_map(|spans| spans.get(index).copied()).collect();
+        median(&seconds).map(|seconds| seconds.max(0.0))
+    };
+    let mut segments = Vec::with_capacity(width);
+    for (index, stage) in ran.iter().enumerate() {
+        segments.push(Segment {
+            part: stage_part(&stage.device, source.devices),
+            seconds: column(2 * index)?,
+        });
+        if let Some(next) = ran.get(index + 1) {
+            segments.push(Segment {
+                part: hop_part(&stage.device, &next.device, stage.modules.last(), next.modules.first()),
+                seconds: column(2 * index + 1)?,
+            });
+        }
+    }
+    Some(segments)
+}
+
+/// Seconds of each stage and hop in the prefill, or their means over the tokens after the first.
+fn spans(generation: &Generation, step: Objective, width: usize) -> Option<Vec<f64>> {
+    let (first, decode) = generation.stage_times_s.split_first()?;
+    if generation.stage_times_s.iter().any(|step| step.len() != width) {
+        return None;
+    }
+    match step {
+        Objective::Ttft => Some(first.clone()),
+        Objective::Tpot if decode.is_empty() => None,
+        Objective::Tpot => {
+            let mean =
+                |column: usize| decode.iter().filter_map(|step| step.get(column)).sum::<f64>() / decode.len() as f64;
+            Some((0..width).map(mean).collect())
+        }
+    }
+}
