@@ -6,6 +6,7 @@ use console::Style;
 use placebench_core::exit_code::ExitCode;
 use placebench_core::record::{CaseStatus, CaseVerdict, RunRecord};
 use placebench_core::units::human_seconds;
+use placebench_report::view::modules::request_words;
 
 use crate::progress::status_word;
 use crate::terminal::{self, out, printable};
@@ -74,8 +75,8 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
 
 fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
     out("");
-    let place = record.info.cases.iter().find(|case| case.case == judged.case);
-    let place = place
+    let spec = record.info.cases.iter().find(|case| case.case == judged.case);
+    let place = spec
         .map(|case| format!("  ({}:{})", printable(&case.file), case.line))
         .unwrap_or_default();
     out(&format!(
@@ -83,6 +84,10 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
         status_word(judged.status),
         printable(&judged.case)
     ));
+    if let Some(spec) = spec {
+        let request = request_words(&spec.request);
+        out(&format!("         requested: {}", one_line(&printable(&request))));
+    }
     for finding in &judged.findings {
         out(&format!(
             "         {}: {}",

@@ -383,6 +383,8 @@ fn odd_records() -> Vec<(&'static str, RunRecord)> {
     release.info.tool.profile = "release".into();
     release.verdict.complete = false;
     vec![
+        ("forecast", sample::forecast::sample()),
+        ("broken forecast", sample::forecast::broken_numbers()),
         ("empty", sample::empty()),
         ("full", full),
         ("without attempts", without_attempts),

@@ -89,7 +89,7 @@ impl Chart {
             Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
             Self::Memory => "Memory of each device; the upright mark is its budget.",
             Self::Steps => {
-                "Stages and hops of a step in order of execution, to scale: filled as measured, outlined as predicted."
+                "Stages and hops in order, to scale: filled as measured, outlined as predicted, where rates are known."
             }
         }
     }

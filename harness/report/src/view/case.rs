@@ -219,7 +219,7 @@ pub fn view(
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
         memory,
-        forecast: forecast::view(foreseen, metrics, &steps, devices),
+        forecast: forecast::view(record, spec, metrics, &steps, devices),
         steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.map(phases).unwrap_or_default(),

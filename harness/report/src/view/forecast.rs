@@ -111,38 +111,56 @@ pub struct ForecastView {
     pub memory: Vec<MemoryTermView>,
 }
 
+/// Whether the attempts of a case share what was foreseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plans {
+    /// They do, or nothing was foreseen.
+    Agree,
+    /// Attempts were planned differently, as where a planner asks how much memory is free.
+    Differ,
+}
+
+fn forecasts<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Forecast> {
+    record
+        .attempts_of(&spec.case)
+        .filter_map(|attempt| attempt.planned.as_ref()?.forecast.as_deref())
+}
+
 /// The forecast of a case that all its attempts share; `None` where there is none, or they differ.
 #[must_use]
 pub fn shared<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Forecast> {
-    let mut forecasts = record
-        .attempts_of(&spec.case)
-        .filter_map(|attempt| attempt.planned.as_ref()?.forecast.as_deref());
-    let first = forecasts.next()?;
-    forecasts.all(|other| other == first).then_some(first)
+    let first = forecasts(record, spec).next()?;
+    forecasts(record, spec).all(|other| other == first).then_some(first)
 }
 
 /// Prediction and measurement; `None` where nothing was foreseen and nothing measured by stages.
 #[must_use]
 pub(super) fn view(
-    forecast: Option<&Forecast>,
+    record: &RunRecord,
+    spec: &CaseSpec,
     metrics: &CaseMetrics,
     steps: &[StepView],
     devices: &[String],
 ) -> Option<ForecastView> {
+    let forecast = shared(record, spec);
+    let plans = match forecasts(record, spec).next() {
+        Some(_) if forecast.is_none() => Plans::Differ,
+        _ => Plans::Agree,
+    };
     let prediction = forecast.and_then(|forecast| forecast.prediction.as_ref());
     let tables: Vec<StepTable> = steps
         .iter()
         .filter(|step| step.has_parts())
         .map(|step| table(step, prediction, metrics, devices))
         .collect();
-    if forecast.is_none() && tables.is_empty() {
+    if forecast.is_none() && tables.is_empty() && plans == Plans::Agree {
         return None;
     }
     let memory = forecast
         .map(|forecast| memory(forecast, metrics, devices))
         .unwrap_or_default();
     Some(ForecastView {
-        sentence: forecast_words::sentence(steps, &tables, &memory),
+        sentence: forecast_words::sentence(plans, steps, &tables, &memory),
         is_invalid: steps
             .iter()
             .any(|step| matches!(step.figure, super::Figure::Invalid(_))),
@@ -364,7 +382,7 @@ fn difference(planned: Bytes, measured: Bytes) -> String {
         return format!("{sign}{apart}");
     }
     let percent = apart.as_f64() / planned.as_f64() * 100.0;
-    let percent = if percent < 0.5 {
+    let percent = if percent < 0.95 {
         "below 1".into()
     } else {
         format!("{sign}{percent:.0}")

@@ -4,12 +4,15 @@ use placebench_core::planner::Objective;
 
 use super::Figure;
 use super::case::CaseView;
-use super::forecast::{MemoryTermView, StepTable};
+use super::forecast::{MemoryTermView, Plans, StepTable};
 use super::steps::{Part, StepView};
 use super::words::{ratio, relation};
 
 /// How far a figure may be from its prediction to count as predicted.
 const CLOSE: f64 = 0.05;
+
+/// A share that would be rounded to 0 %.
+const BELOW_ONE_PERCENT: f64 = 0.005;
 
 /// What the rest of a step is.
 pub(super) const REST: &str = "choosing and reporting the token";
@@ -38,17 +41,32 @@ fn subject(step: Objective) -> &'static str {
 }
 
 /// What was found of a case: time per token first, then the first token, then memory.
-pub(super) fn sentence(steps: &[StepView], tables: &[StepTable], memory: &[MemoryTermView]) -> String {
+pub(super) fn sentence(plans: Plans, steps: &[StepView], tables: &[StepTable], memory: &[MemoryTermView]) -> String {
     let mut sentences = Vec::new();
-    // A long text is mostly tokens after the first.
-    for step in steps.iter().rev() {
+    if plans == Plans::Differ {
+        sentences.push("attempts were planned differently, so that no prediction fits all of them".to_owned());
+    }
+    let of = |step: &StepView| {
         let table = tables.iter().find(|table| table.step == step.step);
-        sentences.extend(compared(step, table));
+        Some((step.step, compared(step, table)?))
+    };
+    let found: Vec<(Objective, String)> = steps.iter().filter_map(of).collect();
+    match found.as_slice() {
+        [(_, first), (_, later)] if first == later => {
+            sentences.push(format!("the first token and each after it {later}"))
+        }
+        // A long text is mostly tokens after the first.
+        _ => sentences.extend(
+            found
+                .iter()
+                .rev()
+                .map(|(step, words)| format!("{} {words}", subject(*step))),
+        ),
     }
     if sentences.is_empty() {
         sentences.extend(not_compared(steps));
     }
-    if sentences.is_empty() {
+    if sentences.is_empty() || plans == Plans::Differ {
         sentences.extend(steps.iter().rev().find_map(largest_part));
     }
     sentences.extend(peak(memory));
@@ -59,26 +77,38 @@ pub(super) fn sentence(steps: &[StepView], tables: &[StepTable], memory: &[Memor
     format!("{}.", sentences.join(". "))
 }
 
+/// How long a step took against its prediction, and what made the difference.
 fn compared(step: &StepView, table: Option<&StepTable>) -> Option<String> {
     let (predicted, measured) = step.compared()?;
-    let subject = subject(step.step);
     let times = measured / predicted;
-    if (times - 1.0).abs() <= CLOSE {
-        return Some(format!("{subject} took as long as predicted"));
-    }
-    let culprit = match table.and_then(|table| culprit(table, measured - predicted)) {
-        Some(part) => format!("; {part} accounts for most of the difference"),
-        None => String::new(),
+    let is_close = (times - 1.0).abs() <= CLOSE;
+    let took = if is_close {
+        "took as long as predicted".to_owned()
+    } else {
+        format!("took {} times the predicted time", ratio(times))
     };
-    Some(format!(
-        "{subject} took {} times the predicted time{culprit}",
-        ratio(times)
-    ))
+    let mut parts = table
+        .iter()
+        .flat_map(|table| &table.terms)
+        .filter(|term| !term.is_total);
+    let why = if parts.any(|term| term.measured_s.is_some()) {
+        let culprit = table.and_then(|table| culprit(table, measured - predicted));
+        culprit
+            .filter(|_| !is_close)
+            .map(|part| format!("; {part} accounts for most of the difference"))
+    } else if step.has_stages() {
+        Some("; stages cannot be compared, others ran than were predicted".into())
+    } else {
+        Some("; stages were not measured one by one".into())
+    };
+    Some(took + &why.unwrap_or_default())
 }
 
-/// The part that explains more than half of a difference.
+/// The part that explains more than half of a difference; a device that is alone explains nothing by being named.
 fn culprit(table: &StepTable, difference_s: f64) -> Option<String> {
     let parts = table.terms.iter().filter(|term| !term.is_total);
+    let predicted = parts.clone().filter(|term| term.predicted_s.is_some()).count();
+    let parts = parts.filter(|term| predicted > 1 || term.predicted_s.is_none());
     let apart = parts.filter_map(|term| {
         Some((
             term,
@@ -105,7 +135,9 @@ fn not_compared(steps: &[StepView]) -> Option<String> {
         })
         .collect();
     let why = steps.iter().find_map(|step| match &step.figure {
-        Figure::Invalid(why) | Figure::Missing(why) => Some(why.as_str()),
+        Figure::Invalid(why) => Some(format!("the measured times are {why}")),
+        Figure::Missing(why) if why.starts_with("not measured") => Some(why.clone()),
+        Figure::Missing(why) => Some(format!("not measured: {why}")),
         Figure::Measured(_) => None,
     })?;
     (!predicted.is_empty()).then(|| format!("predicted {}; {why}", predicted.join(" and ")))
@@ -197,6 +229,9 @@ pub(super) fn title(cases: &[CaseView]) -> String {
         .filter_map(|(name, step)| Some((name, step.hop_share()?)))
         .max_by(|a, b| a.1.total_cmp(&b.1));
     match hops {
+        Some((_, share)) if share > 0.0 && share < BELOW_ONE_PERCENT => {
+            "Hops take less than 1 % of a token's time".into()
+        }
         Some((name, share)) if share > 0.0 && cases.len() > 1 => {
             format!("Hops take at most {} of a token's time ({name})", percent(share))
         }
@@ -237,7 +272,7 @@ fn ratios_words(step: Objective, ratios: &[(&str, f64)]) -> String {
 }
 
 fn percent(share: f64) -> String {
-    if share > 0.0 && share < 0.005 {
+    if share > 0.0 && share < BELOW_ONE_PERCENT {
         "less than 1 %".into()
     } else {
         format!("{:.0} %", share * 100.0)

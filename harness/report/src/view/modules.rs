@@ -231,8 +231,9 @@ fn stages<'a>(
         .collect()
 }
 
-/// `auto, at most 2.00 MiB on sim:0`.
-fn request_words(request: &PlacementRequest) -> String {
+/// What was asked, in words: `strategy auto, at most 2.00 MiB on sim:0`, `optimal for tpot`.
+#[must_use]
+pub fn request_words(request: &PlacementRequest) -> String {
     let mut words = match &request.device_map {
         DeviceMapRequest::Strategy(name) => format!("strategy {}", name.as_str()),
         DeviceMapRequest::Optimal(objective) => format!("optimal for {}", objective.as_str()),

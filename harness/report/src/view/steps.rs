@@ -174,15 +174,13 @@ fn segments_of(step: &StepTime<DeviceId>, devices: &[String]) -> Vec<Segment> {
     segments
 }
 
-/// Medians of stages and hops, and what the whole step took besides.
+/// Medians of stages and hops, and of what each generation took besides; medians need not add up to the whole step's.
 fn measured(source: &Source<'_>, step: Objective, whole_s: f64) -> Vec<Segment> {
-    let mut segments = parts_of(source, step).unwrap_or_default();
-    let sum: f64 = segments.iter().map(|segment| segment.seconds).sum();
-    segments.push(Segment {
+    let whole = || Segment {
         part: Part::Rest,
-        seconds: (whole_s - sum).max(0.0),
-    });
-    segments
+        seconds: whole_s,
+    };
+    parts_of(source, step).unwrap_or_else(|| vec![whole()])
 }
 
 /// `None` where an engine does not measure stages, or attempts ran different ones.
@@ -196,7 +194,11 @@ fn parts_of(source: &Source<'_>, step: Objective) -> Option<Vec<Segment>> {
     let width = (2 * ran.len()).checked_sub(1)?;
     let generations = source.attempts.iter().flat_map(|attempt| &attempt.generations);
     let spans: Vec<Vec<f64>> = generations
-        .filter_map(|generation| spans(generation, step, width))
+        .filter_map(|generation| {
+            let mut spans = spans(generation, step, width)?;
+            spans.push(whole(generation, step)? - spans.iter().sum::<f64>());
+            Some(spans)
+        })
         .collect();
     let column = |index: usize| {
         let seconds: Vec<f64> = spans.iter().filter_map(|spans| spans.get(index).copied()).collect();
@@ -215,7 +217,21 @@ fn parts_of(source: &Source<'_>, step: Objective) -> Option<Vec<Segment>> {
             });
         }
     }
+    segments.push(Segment {
+        part: Part::Rest,
+        seconds: column(width)?,
+    });
     Some(segments)
+}
+
+/// Time to the first token, or per token after it.
+fn whole(generation: &Generation, step: Objective) -> Option<f64> {
+    let stamps = &generation.token_stamps_s;
+    let (first, last) = (stamps.first()?, stamps.last()?);
+    match step {
+        Objective::Ttft => Some(*first),
+        Objective::Tpot => (stamps.len() > 1).then(|| (last - first) / (stamps.len() - 1) as f64),
+    }
 }
 
 /// Seconds of each stage and hop in the prefill, or their means over the tokens after the first.

@@ -8,6 +8,8 @@
     reason = "test code that several binaries share; each uses its own part"
 )]
 
+pub(crate) mod forecast;
+
 use placebench_core::device::{DeviceBytes, DeviceId, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::fault::{Fault, FaultKind, FaultPoint};
