@@ -179,7 +179,8 @@ impl Frame {
 /// A name at the left and words at the right of a line; returns nothing, takes one line.
 fn label(scene: &mut Scene, frame: Frame, baseline: f64, name: &str, words: (&str, Style)) {
     let value = scene_text_room(frame.width, words.1.width(words.0));
-    let written = scene.text((frame.right(), baseline), words.0, words.1.end(), value);
+    // A browser's own font may be wider than the one that is measured with.
+    let written = scene.text((frame.right(), baseline), words.0, words.1.end(), value) * 1.1;
     scene.text((frame.x, baseline), name, Style::LABEL, frame.width - written - 16.0);
 }
 

@@ -6,13 +6,12 @@
 use placebench_core::device::DeviceId;
 use placebench_core::judge::TimeTerm;
 use placebench_core::planner::{Forecast, Objective, Prediction, StepTime};
-use placebench_core::protocol::MemoryKind;
 use placebench_core::record::{CaseMetrics, CaseSpec, RunRecord};
-use placebench_core::units::Bytes;
 use serde::Serialize;
 
+use super::forecast_memory::{self, MemoryTermView};
 use super::forecast_words;
-use super::steps::{Part, Segment, StepView, stage_part};
+use super::steps::{Part, Segment, StepView, colour_of};
 use super::words::{count, fine_seconds, line};
 
 /// What a part of a step is predicted to consist of, in words.
@@ -64,32 +63,6 @@ pub struct StepTable {
     pub name: &'static str,
     /// Devices, hops, the rest and the whole.
     pub terms: Vec<TermView>,
-}
-
-/// Memory of a device: one kind of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MemoryTermView {
-    /// The device.
-    pub device: String,
-    /// Its position among the devices of the run.
-    pub colour: usize,
-    /// `weights`, `KV cache` or `peak`.
-    pub kind: &'static str,
-    /// The highest peak of all attempts, or what else is counted.
-    #[serde(skip)]
-    pub is_peak: bool,
-    /// What was planned.
-    #[serde(skip)]
-    pub planned_bytes: Bytes,
-    /// What was measured.
-    #[serde(skip)]
-    pub measured_bytes: Option<Bytes>,
-    /// The plan in words.
-    pub planned: String,
-    /// The measurement in words; `–` where there is none.
-    pub measured: String,
-    /// `+1.00 MiB (+12 %)`, `none`, `–`.
-    pub difference: String,
 }
 
 /// What was foreseen of a case, beside what was measured.
@@ -157,7 +130,7 @@ pub(super) fn view(
         return None;
     }
     let memory = forecast
-        .map(|forecast| memory(forecast, metrics, devices))
+        .map(|forecast| forecast_memory::view(forecast, metrics, devices))
         .unwrap_or_default();
     Some(ForecastView {
         sentence: forecast_words::sentence(plans, steps, &tables, &memory),
@@ -255,7 +228,7 @@ fn predicted_terms(
         let parts = [device.weights_s, device.kv_s, device.compute_s, device.overhead_s];
         terms.push(TermView {
             detail: stages_words(stages.count()),
-            colour: colour(&stage_part(&device.device, devices)),
+            colour: Some(colour_of(&device.device, devices)),
             parts: TermParts::Device(parts.map(fine_seconds)),
             ..term(line(device.device.as_str()), Some(device.time_s), measured(&own))
         });
@@ -292,13 +265,13 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
     let mut rest = None;
     for Segment { part, seconds } in &step.measured {
         match part {
-            Part::Stage { device, .. } => {
+            Part::Stage { device, colour } => {
                 let known = terms.iter().position(|term| term.name == *device);
                 let so_far = known.and_then(|index| terms[index].measured_s).unwrap_or(0.0);
                 let stages = step.measured.iter().filter(|other| other.part == *part).count();
                 let sum = TermView {
                     detail: stages_words(stages),
-                    colour: colour(part),
+                    colour: Some(*colour),
                     ..term(device.clone(), None, Some(so_far + seconds))
                 };
                 match known {
@@ -328,91 +301,10 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
     terms
 }
 
-fn colour(part: &Part) -> Option<usize> {
-    match part {
-        Part::Stage { colour, .. } => Some(*colour),
-        Part::Hop { .. } | Part::Rest => None,
-    }
-}
-
 fn stages_words(stages: usize) -> String {
     if stages > 1 {
         count(stages, "stage", "stages")
     } else {
         String::new()
-    }
-}
-
-fn memory(forecast: &Forecast, metrics: &CaseMetrics, devices: &[String]) -> Vec<MemoryTermView> {
-    let mut terms = Vec::new();
-    for planned in &forecast.footprint.devices {
-        let kinds = [
-            (MemoryKind::Weights, "weights", planned.weights_bytes),
-            (MemoryKind::KvCache, "KV cache", planned.kv_cache_bytes),
-            (MemoryKind::Peak, "peak", planned.total_bytes),
-        ];
-        for (kind, name, planned_bytes) in kinds {
-            let mut measured = metrics.memory_forecast.iter();
-            let measured = measured.find(|entry| entry.device == planned.device && entry.kind == kind);
-            let measured_bytes = measured.map(|entry| entry.measured_bytes);
-            terms.push(MemoryTermView {
-                device: line(planned.device.as_str()),
-                colour: colour(&stage_part(&planned.device, devices)).unwrap_or(0),
-                kind: name,
-                is_peak: kind == MemoryKind::Peak,
-                planned_bytes,
-                measured_bytes,
-                planned: planned_bytes.to_string(),
-                measured: measured_bytes.map_or_else(|| "–".into(), |bytes| bytes.to_string()),
-                difference: measured_bytes.map_or_else(|| "–".into(), |bytes| difference(planned_bytes, bytes)),
-            });
-        }
-    }
-    terms
-}
-
-/// `+12.0 KiB (+3 %)`; without percent where nothing was planned.
-fn difference(planned: Bytes, measured: Bytes) -> String {
-    if planned == measured {
-        return "none".into();
-    }
-    let sign = if measured > planned { '+' } else { '−' };
-    let apart = Bytes(measured.0.abs_diff(planned.0));
-    if planned.0 == 0 {
-        return format!("{sign}{apart}");
-    }
-    let percent = apart.as_f64() / planned.as_f64() * 100.0;
-    let percent = if percent < 0.95 {
-        "below 1".into()
-    } else {
-        format!("{sign}{percent:.0}")
-    };
-    format!("{sign}{apart} ({percent} %)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_have_a_sign() {
-        let shown = [
-            (0, 0),
-            (1024, 2048),
-            (2048, 1024),
-            (0, 1024),
-            (1 << 20, (1 << 20) + 1024),
-        ]
-        .map(|(planned, measured)| difference(Bytes(planned), Bytes(measured)));
-        assert_eq!(
-            shown,
-            [
-                "none",
-                "+1.00 KiB (+100 %)",
-                "−1.00 KiB (−50 %)",
-                "+1.00 KiB",
-                "+1.00 KiB (below 1 %)"
-            ]
-        );
     }
 }

@@ -4,7 +4,8 @@ use placebench_core::planner::Objective;
 
 use super::Figure;
 use super::case::CaseView;
-use super::forecast::{MemoryTermView, Plans, StepTable};
+use super::forecast::{Plans, StepTable};
+use super::forecast_memory::MemoryTermView;
 use super::steps::{Part, StepView};
 use super::words::{ratio, relation};
 
@@ -53,7 +54,7 @@ pub(super) fn sentence(plans: Plans, steps: &[StepView], tables: &[StepTable], m
     let found: Vec<(Objective, String)> = steps.iter().filter_map(of).collect();
     match found.as_slice() {
         [(_, first), (_, later)] if first == later => {
-            sentences.push(format!("the first token and each after it {later}"))
+            sentences.push(format!("the first token and each after it {later}"));
         }
         // A long text is mostly tokens after the first.
         _ => sentences.extend(

@@ -6,6 +6,7 @@
 pub mod case;
 mod facts;
 pub mod forecast;
+pub mod forecast_memory;
 mod forecast_words;
 pub mod memory;
 pub mod modules;

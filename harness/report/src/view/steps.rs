@@ -138,12 +138,16 @@ fn one(source: &Source<'_>, step: Objective, predicted: Option<&StepTime<DeviceI
     }
 }
 
-/// A stage of a device with its colour.
-pub(super) fn stage_part(device: &DeviceId, devices: &[String]) -> Part {
-    let device = line(device.as_str());
+/// The position of a device among those of the run.
+pub(super) fn colour_of(device: &DeviceId, devices: &[String]) -> usize {
+    let name = line(device.as_str());
+    devices.iter().position(|known| *known == name).unwrap_or(0)
+}
+
+fn stage_part(device: &DeviceId, devices: &[String]) -> Part {
     Part::Stage {
-        colour: devices.iter().position(|known| *known == device).unwrap_or(0),
-        device,
+        device: line(device.as_str()),
+        colour: colour_of(device, devices),
     }
 }
 
