@@ -76,6 +76,10 @@ fn titles_state_how_good_the_predictions_were() {
         "Each token took 1.4 times the predicted time"
     );
     assert_eq!(title(&|name| name == "zigzag"), "Each token took as long as predicted");
+    assert_eq!(
+        title(&|name| ["fastest", "no rates"].contains(&name)),
+        "Each token of fastest took 1.4 times the predicted time"
+    );
     assert_eq!(title(&|name| name == "no rates"), "Hops take 7 % of a token's time");
     assert_eq!(
         title(&|name| name == "hung"),
@@ -189,6 +193,11 @@ fn what_is_not_known_is_not_compared() {
     };
     assert_eq!(measured("hung"), [false; 5]);
     assert_eq!(measured("whole only"), [false, false, false, false, true]);
+    let scene = Chart::Steps.bare(&view, prompt(&view), 920.0);
+    assert!(scene.marks.iter().any(|mark| mark.says("stages not measured")));
+    let timed = ReportView::new(&only(|name| name != "whole only"));
+    let scene = Chart::Steps.bare(&timed, prompt(&timed), 920.0);
+    assert!(!scene.marks.iter().any(|mark| mark.says("stages not measured")));
     assert_eq!(measured("other stages"), [false, false, false, false, true]);
     assert_eq!(
         case(&view, "other stages").steps[1].measured.len(),

@@ -61,6 +61,11 @@ fn a_stalled_hop_is_named_with_phase_token_and_devices() {
         "the place in the file is named: {}",
         ran.stdout
     );
+    assert!(
+        ran.stdout.contains("requested: a map of "),
+        "what was asked is said: {}",
+        ran.stdout
+    );
     let attempt = env
         .attempts()
         .into_iter()
@@ -82,13 +87,27 @@ fn a_stalled_hop_is_named_with_phase_token_and_devices() {
 }
 
 #[test]
+fn a_failed_optimal_placement_says_what_it_was_optimal_for() {
+    let env = TestEnv::new();
+    env.scenario(
+        "s",
+        "[placement.fastest]\ndevice_map = \"optimal\"\n[expect]\ncontains = [\"no model says this\"]\n",
+    );
+    let (ran, _) = env.run_suite();
+    assert_eq!(ran.code, Some(100), "{ran:?}");
+    assert!(ran.stdout.contains("requested: optimal for tpot"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_stall_where_it_is_expected_passes_and_elsewhere_fails() {
     let fault = "kind = \"stall\"\nat = { module = \"model.layers.5\" }";
     let expects = |at: &str| {
         format!("{SHORT}[placement.split.expect]\noutcome = \"stalled\"\nphase = \"prefill\"\nat = \"{at}\"\n")
     };
     let env = with_fault(fault, &expects("model.layers.5"));
-    assert_eq!(env.run_suite().0.code, Some(0));
+    let ran = env.run_suite().0;
+    assert_eq!(ran.code, Some(0));
+    assert!(!ran.stdout.contains("requested:"), "nothing failed: {}", ran.stdout);
     let env = with_fault(fault, &expects("model.layers.6"));
     let (ran, verdict) = env.run_suite();
     assert_eq!(ran.code, Some(100));

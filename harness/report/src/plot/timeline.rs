@@ -55,6 +55,9 @@ fn names(view: &ReportView, cases: &[CaseView]) -> Vec<(Paint, String)> {
     if used(&|part| matches!(part, Part::Rest)) {
         names.push((Paint::Rest, "the rest".into()));
     }
+    if used(&|part| *part == Part::Whole) {
+        names.push((Paint::Grid, "stages not measured".into()));
+    }
     names
 }
 
@@ -138,6 +141,7 @@ fn bar(scene: &mut Scene, segments: &[Segment], axis: &Axis, frame: Frame, shape
             Part::Stage { colour, .. } => Paint::Device(*colour),
             Part::Hop { .. } => Paint::Ink,
             Part::Rest => Paint::Rest,
+            Part::Whole => Paint::Grid,
         };
         match shape {
             Shape::Filled => {

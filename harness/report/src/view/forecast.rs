@@ -288,6 +288,7 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
                 detail: format!("{after} → {before}"),
                 ..term(format!("hop {from} → {to}"), None, Some(*seconds))
             }),
+            Part::Whole => {}
             Part::Rest => {
                 rest = Some(TermView {
                     detail: forecast_words::REST.into(),

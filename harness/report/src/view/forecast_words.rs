@@ -224,7 +224,11 @@ pub(super) fn title(cases: &[CaseView]) -> String {
         }
     }
     if let Some((step, ratios)) = of {
-        return capitalised(&ratios_words(step, &ratios));
+        let subject = match ratios.as_slice() {
+            [(name, _)] if cases.len() > 1 => format!("{} of {name}", subject(step)),
+            _ => subject(step).to_owned(),
+        };
+        return capitalised(&ratios_words(&subject, &ratios));
     }
     let hops = steps(cases, Objective::Tpot)
         .filter_map(|(name, step)| Some((name, step.hop_share()?)))
@@ -252,8 +256,7 @@ fn steps(cases: &[CaseView], step: Objective) -> impl Iterator<Item = (&str, &St
     })
 }
 
-fn ratios_words(step: Objective, ratios: &[(&str, f64)]) -> String {
-    let subject = subject(step);
+fn ratios_words(subject: &str, ratios: &[(&str, f64)]) -> String {
     let least = ratios.iter().min_by(|a, b| a.1.total_cmp(&b.1));
     let most = ratios.iter().max_by(|a, b| a.1.total_cmp(&b.1));
     let (Some((slightest, least)), Some((greatest, most))) = (least, most) else {

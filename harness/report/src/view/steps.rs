@@ -30,8 +30,10 @@ pub enum Part {
         /// First module behind it.
         before: String,
     },
-    /// What is neither: choosing the token, reporting it, and all of a step that was only measured as a whole.
+    /// What is neither: choosing the token, reporting it.
     Rest,
+    /// All of a step whose stages were not measured.
+    Whole,
 }
 
 /// A part with its time.
@@ -52,7 +54,7 @@ pub struct StepView {
     pub predicted: Vec<Segment>,
     /// Their sum.
     pub predicted_s: Option<f64>,
-    /// Stages, hops and the rest as measured; one rest where only the whole step was.
+    /// Stages, hops and the rest as measured, or the whole step.
     pub measured: Vec<Segment>,
     /// The whole step, the median; absent where it was not measured or is no speed.
     pub measured_s: Option<f64>,
@@ -181,7 +183,7 @@ fn segments_of(step: &StepTime<DeviceId>, devices: &[String]) -> Vec<Segment> {
 /// Medians of stages and hops, and of what each generation took besides; medians need not add up to the whole step's.
 fn measured(source: &Source<'_>, step: Objective, whole_s: f64) -> Vec<Segment> {
     let whole = || Segment {
-        part: Part::Rest,
+        part: Part::Whole,
         seconds: whole_s,
     };
     parts_of(source, step).unwrap_or_else(|| vec![whole()])
