@@ -70,7 +70,7 @@ pub struct StepTable {
 pub struct ForecastView {
     /// The finding.
     pub sentence: String,
-    /// The finding is that the text is wrong, so that there is no speed.
+    /// A time was predicted, but the text is wrong, so that there is no speed to hold against it.
     pub is_invalid: bool,
     /// The placement was chosen for this predicted time; empty where it was not chosen by prediction.
     pub chosen_for: &'static str,
@@ -134,9 +134,10 @@ pub(super) fn view(
         .unwrap_or_default();
     Some(ForecastView {
         sentence: forecast_words::sentence(plans, steps, &tables, &memory),
-        is_invalid: steps
-            .iter()
-            .any(|step| matches!(step.figure, super::Figure::Invalid(_))),
+        is_invalid: prediction.is_some()
+            && steps
+                .iter()
+                .any(|step| matches!(step.figure, super::Figure::Invalid(_))),
         chosen_for: forecast
             .and_then(|forecast| forecast.objective)
             .map(forecast_words::objective)
