@@ -12,10 +12,10 @@ mod strategy;
 mod tests;
 mod warnings;
 
-use placebench_core::device::{DeviceBytes, DeviceId};
+use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::FailureClass;
-use placebench_core::placement::{DeviceMapRequest, PlacementRequest};
+use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest};
 use placebench_core::planner::{
     Decoder, DecoderError, DeviceIdentity, Forecast, ModelShape, NotPlaced, OptimalError, PlacedDecoder, Rates,
     Workload, along, forecast,
@@ -207,10 +207,18 @@ pub fn resolve(
                 })
                 .collect(),
             warnings,
-            forecast: Some(Box::new(forecast)),
+            forecast: (!runs_elsewhere(request, &placed)).then(|| Box::new(forecast)),
         },
         modules: placed,
     })
+}
+
+/// True where a module runs on another device than its weights are on. Nothing is foretold then: neither the time to
+/// fetch weights at each use nor the caches beside them are part of a prediction.
+fn runs_elsewhere(request: &PlacementRequest, placed: &[(String, DeviceId)]) -> bool {
+    let is_on = |kind: DeviceKind| placed.iter().any(|(_, device)| device.kind() == kind);
+    let has_accelerator = placed.iter().any(|(_, device)| device.is_accelerator());
+    is_on(DeviceKind::Disk) || (request.offload == Offload::Stream && has_accelerator && is_on(DeviceKind::Cpu))
 }
 
 fn foreseen(

@@ -1,6 +1,6 @@
 use placebench_core::device::DeviceId;
 use placebench_core::module_tree::{ModuleTree, TensorKind};
-use placebench_core::placement::{DeviceMapRequest, PlacementRequest, StrategyName};
+use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName};
 use placebench_core::planner::{DeviceRates, Mlp, ModelShape, Objective, Rates, Workload};
 use placebench_core::units::Bytes;
 
@@ -333,4 +333,22 @@ fn what_optimal_has_weighed_is_not_advised_against() {
     assert!(!advised(&resolved), "{:?}", resolved.planned.warnings);
     let auto = run(DeviceMapRequest::Strategy(StrategyName::Auto), Some(&budgets), &budgets).unwrap();
     assert!(advised(&auto), "{:?}", auto.planned.warnings);
+}
+
+#[test]
+fn nothing_is_foretold_of_modules_that_run_where_their_weights_are_not() {
+    let foretold = |last: &str, offload: Offload| {
+        let map = manual(&[("model", "sim:0"), ("lm_head", "sim:0"), ("model.layers.3", last)]);
+        let request = PlacementRequest {
+            offload,
+            ..request(map, None)
+        };
+        let machine = machine(&[("sim:0", 9000), ("cpu", 9000)]);
+        let resolved = resolve(&request, &machine, &tied_tree(), &modules(), &demand(None)).unwrap();
+        resolved.planned.forecast.is_some()
+    };
+    assert!(foretold("cpu", Offload::Execute));
+    assert!(!foretold("cpu", Offload::Stream));
+    assert!(!foretold("disk", Offload::Execute));
+    assert!(foretold("sim:0", Offload::Stream));
 }
