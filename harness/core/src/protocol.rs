@@ -336,6 +336,15 @@ pub enum EventKind {
         /// The phase.
         phase: Phase,
     },
+    /// A file of the model is being downloaded: at its begin and end, and several times a second between.
+    Fetching {
+        /// Its name in the repository.
+        file: String,
+        /// Bytes that are here.
+        done_bytes: Bytes,
+        /// Bytes it has.
+        total_bytes: Bytes,
+    },
     /// The devices that are there.
     Devices {
         /// Each with its budget.

@@ -196,7 +196,7 @@ pub struct PlacementTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutTable {
-    /// From the start of the process to the end of loading; 60s if absent.
+    /// From the start of the process (or the last byte of a download) to the end of loading; 60s if absent.
     pub load: Option<Period>,
     /// From the start of a generation to its first token; 30s if absent.
     pub first_token: Option<Period>,

@@ -32,7 +32,7 @@ impl Tokenizer {
     /// When there is one that is broken or of a kind that is not read.
     pub fn open(checkpoint: &Checkpoint) -> Result<Option<Self>, TokenizerError> {
         match checkpoint.format {
-            CheckpointFormat::Safetensors => Self::from_dir(&checkpoint.path),
+            CheckpointFormat::Safetensors | CheckpointFormat::Dummy { .. } => Self::from_dir(&checkpoint.path),
             CheckpointFormat::Gguf => Self::from_gguf(&checkpoint.metadata),
         }
     }

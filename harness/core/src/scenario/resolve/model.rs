@@ -72,8 +72,11 @@ fn source(table: &Spanned<ModelTable>, origin: &Origin, problems: &mut Vec<Probl
             hub_keys(model, "config", problems);
             if !dummy(model) {
                 problems.push(
-                    Problem::at(config.span(), "config needs load_format = \"dummy\": it names no weights")
-                        .hint("for real weights set path = \"…\" or repo = \"owner/name\" instead"),
+                    Problem::at(
+                        config.span(),
+                        "config needs load_format = \"dummy\": it names no weights",
+                    )
+                    .hint("for real weights set path = \"…\" or repo = \"owner/name\" instead"),
                 );
             }
             if model.fetch.is_some() {
@@ -115,8 +118,11 @@ fn weightless(model: &ModelTable, problems: &mut Vec<Problem>) {
     let file = model.file.as_ref().filter(|_| model.repo.is_some());
     for key in [gguf, file].into_iter().flatten() {
         problems.push(
-            Problem::at(key.span(), "load_format = \"dummy\" takes its shapes from a config.json")
-                .hint("name the folder of one, a repository without file, or a config"),
+            Problem::at(
+                key.span(),
+                "load_format = \"dummy\" takes its shapes from a config.json",
+            )
+            .hint("name the folder of one, a repository without file, or a config"),
         );
     }
 }
