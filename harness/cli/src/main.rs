@@ -5,6 +5,8 @@ mod commands;
 mod diagnostics;
 mod engines;
 mod error;
+mod fetch_bar;
+mod model_source;
 mod plan;
 mod progress;
 mod snapshots;
