@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 /// Does this placement generate the right text, at what cost, and is it still so today?
 #[derive(Debug, Parser)]
@@ -190,7 +190,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     pub(crate) input_ids: Vec<u32>,
     /// Most tokens to generate
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_new_tokens: u32,
     /// Go on after an end token
     #[arg(long)]
@@ -202,12 +202,13 @@ pub(crate) struct GenerateArgs {
 
 /// The model of `generate`: exactly one of `--model`, `--repo` and `--config`.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["model", "repo", "config"])))]
 pub(crate) struct SourceArgs {
     /// A folder with config.json and safetensors, or a .gguf file
-    #[arg(long, value_name = "PATH", required_unless_present_any = ["repo", "config"], conflicts_with_all = ["repo", "config"])]
+    #[arg(long, value_name = "PATH")]
     pub(crate) model: Option<PathBuf>,
     /// A repository of the Hugging Face hub; it is fetched into the shared cache
-    #[arg(long, value_name = "OWNER/NAME", conflicts_with = "config")]
+    #[arg(long, value_name = "OWNER/NAME")]
     pub(crate) repo: Option<String>,
     /// With --repo: commit, tag or branch
     #[arg(long, default_value = "main", value_name = "REVISION", requires = "repo")]

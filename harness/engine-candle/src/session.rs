@@ -286,6 +286,18 @@ fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), E
     let names = module_names(&found.checkpoint.config);
     let mut resolved = plan::resolve(&request.placement, &machine, &tree, &names)?;
     resolved.planned.warnings.extend(note);
+    let rows = found.checkpoint.config.vocab_size;
+    if let Some(tokens) = found
+        .tokenizer
+        .as_ref()
+        .map(Tokenizer::size)
+        .filter(|tokens| *tokens > rows)
+    {
+        resolved.planned.warnings.push(format!(
+            "the tokenizer has {tokens} tokens and the embedding {rows} rows: prompts that need one of the others will be \
+             refused"
+        ));
+    }
     let on_disk = resolved
         .modules
         .iter()

@@ -167,7 +167,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         },
         prompt: prompt(args)?,
         generation: GenerationSpec {
-            max_new_tokens: args.max_new_tokens.max(1),
+            max_new_tokens: args.max_new_tokens,
             sampling: None,
             ignore_eos: args.ignore_eos,
             stop: Vec::new(),

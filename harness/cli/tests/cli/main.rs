@@ -8,8 +8,12 @@ mod documentation;
 mod env;
 mod generate;
 mod interruption;
+#[cfg(feature = "candle")]
+mod model_sources;
 mod outcomes;
 mod plan;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
+#[cfg(feature = "candle")]
+mod unfit_models;

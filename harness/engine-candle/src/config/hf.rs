@@ -181,7 +181,10 @@ fn refuse_unknown_features(json: &Object, family: Family) -> Result<(), ConfigEr
     }
     if let Some(config) = json.get("quantization_config") {
         let method = config.get("quant_method").and_then(Value::as_str).unwrap_or("unnamed");
-        return Err(json.feature(format!("a checkpoint quantised with `{}`", shown(method))));
+        return Err(json.feature(format!(
+            "a checkpoint quantised with `{}` (those that are: safetensors in f32, f16 or bf16, and GGUF files)",
+            shown(method)
+        )));
     }
     refuse_sliding_window(json, family)
 }
