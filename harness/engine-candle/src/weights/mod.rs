@@ -2,6 +2,7 @@
 
 mod dummy;
 mod gguf;
+mod mapped;
 mod names;
 mod safetensors;
 
@@ -46,8 +47,8 @@ pub fn open(checkpoint: &Checkpoint, compute: Compute) -> Result<Box<dyn WeightS
     // Only GGUF files have quantised weights.
     let dtype = compute.activations();
     Ok(match checkpoint.format {
-        CheckpointFormat::Gguf => Box::new(GgufWeights::open(&checkpoint.path, compute)?),
-        CheckpointFormat::Safetensors => Box::new(SafetensorsWeights::open(&checkpoint.files, dtype)?),
+        CheckpointFormat::Gguf => Box::new(GgufWeights::open(checkpoint, compute)?),
+        CheckpointFormat::Safetensors => Box::new(SafetensorsWeights::open(checkpoint, dtype)?),
         CheckpointFormat::Dummy { seed } => Box::new(DummyWeights::new(seed, dtype)),
     })
 }
