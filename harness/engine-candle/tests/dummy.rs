@@ -78,15 +78,17 @@ fn the_yardstick_engine_makes_the_same_text_of_the_same_seed() {
     }
 }
 
-/// Deep and wide enough for a bad scale to show: the smallest of these numbers overflow f16 where activations double from
-/// layer to layer, and end in one token where positions grow alike.
+/// Deep enough for a bad scale to show: f16 overflows where activations grow from layer to layer, and where positions grow
+/// alike most steps choose the token of the step before.
 #[test]
 fn deep_models_stay_finite_and_say_something_in_every_element_type() {
     let edits = [
         ("num_hidden_layers", serde_json::json!(32)),
         ("hidden_size", serde_json::json!(256)),
-        ("intermediate_size", serde_json::json!(1024)),
-        ("max_position_embeddings", serde_json::json!(128)),
+        ("intermediate_size", serde_json::json!(512)),
+        ("num_attention_heads", serde_json::json!(4)),
+        ("head_dim", serde_json::json!(64)),
+        ("vocab_size", serde_json::json!(4096)),
     ];
     let (_folder, config) = config("llama-gqa", &edits);
     for (dtype, bytes) in [(Dtype::F32, 4), (Dtype::F16, 2), (Dtype::Bf16, 2)] {
@@ -94,13 +96,12 @@ fn deep_models_stay_finite_and_say_something_in_every_element_type() {
             let mut asked = dummy(&config, seed, single("sim:0"));
             asked.dtype = Some(dtype);
             let (generation, session, _) = run(&asked).unwrap();
-            assert_eq!(
-                garbage(&generation, false),
-                None,
-                "{dtype:?} {seed}: {:?}",
-                generation.output_ids
-            );
-            assert!(generation.top5.iter().flatten().all(|entry| entry.logit.abs() < 20.0));
+            let mut different = generation.output_ids.clone();
+            different.sort_unstable();
+            different.dedup();
+            assert!(different.len() > 18, "{dtype:?} {seed}: {:?}", generation.output_ids);
+            let logits = generation.top5.iter().flatten().map(|entry| entry.logit.abs());
+            assert!(logits.fold(0.0, f32::max) < 20.0);
             let parameters: u64 = session
                 .decoder()
                 .config()
