@@ -41,7 +41,7 @@ pub enum ModelSource {
     /// `load_format = "dummy"`: the shapes of a configuration, filled with seeded random weights. No weights are read.
     Dummy {
         /// Where the configuration is: a `config.json` under any name, the folder of one, or a repository of the hub.
-        config: Box<ModelSource>,
+        config: Box<Self>,
         /// Seed of the weights.
         seed: u64,
     },

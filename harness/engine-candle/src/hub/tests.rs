@@ -141,7 +141,7 @@ fn a_broken_download_goes_on_where_it_stopped_and_says_how_far_it_is() {
     let (hub, _folder, online) = online(vec![large("tiny.gguf", &weights())], vec![cut]);
     let mut heard = Vec::new();
     let path = fetch(&online, model("main", GGUF), &mut |transfer| {
-        heard.push(transfer.clone())
+        heard.push(transfer.clone());
     })
     .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), weights());
