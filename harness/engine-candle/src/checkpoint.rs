@@ -2,7 +2,7 @@
 //!
 //! [`open`] takes a folder (`config.json` with safetensors) or a GGUF file and answers with a [`Checkpoint`] only when
 //! every tensor the configuration asks for is there, in the right shape and within its file. What is wrong is said with
-//! names and bytes here, so that no later stage meets a truncated file. [`dummy`] takes a configuration alone.
+//! names and bytes here, so that no later stage meets a truncated file. [`dummy()`] takes a configuration alone.
 
 mod dummy;
 mod error;

@@ -18,13 +18,14 @@ use self::download::download;
 pub use self::error::HubError;
 pub use self::progress::Transfer;
 
-/// Files besides the weights that are fetched where the repository has them.
+/// Files besides the weights that are fetched where the repository has them. The configuration comes last: where it is
+/// in the cache, a fetch was not interrupted before it.
 const SMALL_FILES: [&str; 5] = [
-    "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "config.json",
 ];
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";

@@ -300,8 +300,8 @@ impl Fetcher<'_> {
     /// Removes a file and its content from the cache. What cannot be removed is found out by whoever reads it.
     fn forget(&self, name: &str) {
         let link = self.snapshot.join(name);
-        if let Ok(content) = std::fs::canonicalize(&link)
-            && content.starts_with(std::fs::canonicalize(&self.blobs).unwrap_or_default())
+        if let (Ok(content), Ok(blobs)) = (std::fs::canonicalize(&link), std::fs::canonicalize(&self.blobs))
+            && content.starts_with(blobs)
         {
             drop(std::fs::remove_file(content));
         }
