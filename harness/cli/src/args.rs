@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
 /// Does this placement generate the right text, at what cost, and is it still so today?
 #[derive(Debug, Parser)]
@@ -169,9 +169,8 @@ pub(crate) struct PlanArgs {
 /// `generate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct GenerateArgs {
-    /// A folder with config.json and safetensors, or a .gguf file
-    #[arg(long, value_name = "PATH")]
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
     /// Engine that executes
     #[arg(long, default_value = "candle")]
     pub(crate) engine: String,
@@ -206,7 +205,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     pub(crate) input_ids: Vec<u32>,
     /// Most tokens to generate
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_new_tokens: u32,
     /// Go on after an end token
     #[arg(long)]
@@ -214,6 +213,42 @@ pub(crate) struct GenerateArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+/// The model of `generate`: exactly one of `--model`, `--repo` and `--config`.
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["model", "repo", "config"])))]
+pub(crate) struct SourceArgs {
+    /// A folder with config.json and safetensors, or a .gguf file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: Option<PathBuf>,
+    /// A repository of the Hugging Face hub; it is fetched into the shared cache
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repo: Option<String>,
+    /// With --repo: commit, tag or branch
+    #[arg(long, default_value = "main", value_name = "REVISION", requires = "repo")]
+    pub(crate) revision: String,
+    /// With --repo: a single file, such as "*q4_k_m.gguf"
+    #[arg(long, value_name = "NAME", requires = "repo")]
+    pub(crate) file: Option<String>,
+    /// A config.json alone, with --load-format dummy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// auto: the model's weights; dummy: random ones in the shapes of its config.json
+    #[arg(long, value_enum, default_value_t = LoadFormat::Auto)]
+    pub(crate) load_format: LoadFormat,
+    /// With --load-format dummy: seed of the weights; 0 if absent
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// Where the numbers of the weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LoadFormat {
+    /// The model's weights
+    Auto,
+    /// Random weights
+    Dummy,
 }
 
 /// `report`.

@@ -93,10 +93,10 @@ impl<'a> Progress<'a> {
     fn on_worker(&self, case: &CaseSpec, event: &WorkerEvent) {
         if self.format == MessageFormat::Ndjson {
             self.stream(&json!({ "type": "worker", "case": case.case, "event": event }));
-        } else if let EventKind::Phase { phase } = &event.kind {
+        } else if let Some(doing) = doing(&event.kind) {
             let attempt = self.attempts.iter().filter(|attempt| attempt.case == case.case).count();
             self.bar
-                .set_message(self.running(case, u32::try_from(attempt).unwrap_or(0), phase.as_str()));
+                .set_message(self.running(case, u32::try_from(attempt).unwrap_or(0), &doing));
         }
     }
 
@@ -165,6 +165,19 @@ impl<'a> Progress<'a> {
         if self.format == MessageFormat::Ndjson {
             terminal::out(&line.to_string());
         }
+    }
+}
+
+/// What a worker is doing now, where the event says it.
+fn doing(event: &EventKind) -> Option<String> {
+    match event {
+        EventKind::Phase { phase } => Some(phase.as_str().to_owned()),
+        EventKind::Fetching {
+            file,
+            done_bytes,
+            total_bytes,
+        } => Some(format!("fetching {}: {done_bytes} of {total_bytes}", printable(file))),
+        _ => None,
     }
 }
 

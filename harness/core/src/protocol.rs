@@ -39,16 +39,48 @@ pub enum ModelSource {
         /// A single file (`*.gguf`); absent means the safetensors checkpoint.
         file: Option<String>,
     },
+    /// `load_format = "dummy"`: the shapes of a configuration, filled with seeded random weights. No weights are read.
+    Dummy {
+        /// Where the configuration is: a `config.json` under any name, the folder of one, or a repository of the hub.
+        config: Box<Self>,
+        /// Seed of the weights.
+        seed: u64,
+    },
 }
 
 impl ModelSource {
-    /// How the model is called in reports: the last part of the path, or the repository.
+    /// How the model is called in reports: the last part of the path, or the repository; `(dummy)` follows where the
+    /// weights are random.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
-            Self::Path(path) => path.trim_end_matches('/').rsplit('/').next().unwrap_or(path).to_owned(),
+            Self::Path(path) => last_part(path).to_owned(),
             Self::Hub { repo, .. } => repo.clone(),
+            Self::Dummy { config, .. } => {
+                let label = config.label();
+                format!("{} (dummy)", label.strip_suffix(".json").unwrap_or(&label))
+            }
         }
+    }
+
+    /// The file or folder it is read from, where that is on this machine.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Hub { .. } => None,
+            Self::Dummy { config, .. } => config.path(),
+        }
+    }
+}
+
+/// The last part of a path; of `…/name/config.json`, which every model has, the part before it.
+fn last_part(path: &str) -> &str {
+    let mut parts = path.trim_end_matches('/').rsplit('/');
+    match (parts.next(), parts.next()) {
+        (Some("config.json"), Some(folder)) if !folder.is_empty() => folder,
+        (Some(last), _) => last,
+        (None, _) => path,
     }
 }
 
@@ -316,6 +348,15 @@ pub enum EventKind {
         /// The phase.
         phase: Phase,
     },
+    /// A file of the model is being downloaded: at its begin and end, and several times a second between.
+    Fetching {
+        /// Its name in the repository.
+        file: String,
+        /// Bytes that are here.
+        done_bytes: Bytes,
+        /// Bytes it has.
+        total_bytes: Bytes,
+    },
     /// The devices that are there.
     Devices {
         /// Each with its budget.
@@ -422,7 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn a_dummy_model_says_so_in_the_record_and_others_read_as_before() {
+        let dummy = ModelSource::Dummy {
+            config: Box::new(ModelSource::Path("/a/qwen2.5-3b.json".into())),
+            seed: 7,
+        };
+        let text = serde_json::to_string(&dummy).unwrap();
+        insta::assert_snapshot!(text, @r#"{"dummy":{"config":{"path":"/a/qwen2.5-3b.json"},"seed":7}}"#);
+        assert_eq!(serde_json::from_str::<ModelSource>(&text).unwrap(), dummy);
+        let old = r#"{"hub":{"repo":"a/b","revision":"main","file":null}}"#;
+        assert_eq!(serde_json::from_str::<ModelSource>(old).unwrap().label(), "a/b");
+    }
+
+    #[test]
     fn models_have_short_labels() {
         assert_eq!(ModelSource::Path("/a/models/tiny/".into()).label(), "tiny");
+        let dummy = |path: &str| ModelSource::Dummy {
+            config: Box::new(ModelSource::Path(path.into())),
+            seed: 0,
+        };
+        assert_eq!(dummy("/a/configs/qwen2.5-3b.json").label(), "qwen2.5-3b (dummy)");
+        assert_eq!(dummy("/a/models/tiny/config.json").label(), "tiny (dummy)");
+        assert_eq!(dummy("/a/models/tiny").label(), "tiny (dummy)");
+        assert_eq!(dummy("config.json").label(), "config (dummy)");
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use placebench_core::device::DeviceId;
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::planner::Objective;
+use placebench_core::protocol::ModelSource;
 use placebench_core::scenario::expand::expand;
 use placebench_core::scenario::file::DefaultsFile;
 use placebench_core::scenario::parse::{parse, parse_defaults};
@@ -76,6 +77,37 @@ fn an_empty_file_is_told_what_it_needs() {
 fn a_model_has_one_source() {
     insta::assert_snapshot!(shown("invalid/hub.toml"));
     insta::assert_snapshot!(shown("invalid/hub-names.toml"));
+}
+
+#[test]
+fn random_weights_have_no_files() {
+    insta::assert_snapshot!(shown("invalid/dummy-real.toml"));
+    insta::assert_snapshot!(shown("invalid/dummy-weights.toml"));
+}
+
+#[test]
+fn dummy_takes_its_shapes_from_any_source() {
+    let dummy = |source: ModelSource, seed| ModelSource::Dummy {
+        config: Box::new(source),
+        seed,
+    };
+    let model = |text: &str| read(text, &DefaultsFile::default()).unwrap().model;
+    let config = ModelSource::Path("/scenarios/configs/qwen2.5-3b.json".into());
+    assert_eq!(model(&data("valid/dummy.toml")), dummy(config, 7));
+    let least = data("valid/least.toml").replace("path = \"m\"", "path = \"m\"\nload_format = \"dummy\"");
+    assert_eq!(model(&least), dummy(ModelSource::Path("/scenarios/suite/m".into()), 0));
+    let hub = ModelSource::Hub {
+        repo: "a/b".into(),
+        revision: "main".into(),
+        file: None,
+    };
+    let from_hub = least.replace("path = \"m\"", "repo = \"a/b\"");
+    assert_eq!(model(&from_hub), dummy(hub.clone(), 0));
+    assert_eq!(
+        model(&from_hub.replace("dummy", "auto")),
+        hub,
+        "auto is what it is without the key"
+    );
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! [`open`] takes a folder (`config.json` with safetensors) or a GGUF file and answers with a [`Checkpoint`] only when
 //! every tensor the configuration asks for is there, in the right shape and within its file. What is wrong is said with
-//! names and bytes here, so that no later stage meets a truncated file.
+//! names and bytes here, so that no later stage meets a truncated file. [`dummy()`] takes a configuration alone.
 
+mod dummy;
 mod error;
 mod gguf;
 mod safetensors;
@@ -21,6 +22,7 @@ use placebench_core::units::Bytes;
 use crate::config::{ModelConfig, Parameter};
 use crate::shown::shown;
 
+pub use dummy::dummy;
 pub use error::{Misshapen, ModelFilesError};
 pub(crate) use safetensors::shards;
 
@@ -31,6 +33,11 @@ pub enum CheckpointFormat {
     Safetensors,
     /// One GGUF file.
     Gguf,
+    /// A configuration without weights; random ones are made for it.
+    Dummy {
+        /// Their seed.
+        seed: u64,
+    },
 }
 
 /// Element type or block format of a stored tensor.
@@ -77,16 +84,16 @@ pub struct StoredTensor {
     pub dtype: StoredDtype,
     /// Its size in the file.
     pub bytes: Bytes,
-    /// Position of the first byte in the file.
+    /// Position of the first byte in the file; 0 for weights that are made.
     pub offset: u64,
-    /// Position of the file in [`Checkpoint::files`].
+    /// Position of the file in [`Checkpoint::files`]; 0 for weights that are made.
     pub file: usize,
 }
 
 /// A model's files, checked.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// The folder or file.
+    /// The folder, or the GGUF file.
     pub path: PathBuf,
     /// How weights are stored.
     pub format: CheckpointFormat,

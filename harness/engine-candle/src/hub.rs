@@ -4,24 +4,28 @@
 //! list, so that nothing is asked for that is not there.
 
 mod cache;
+mod checksum;
+mod download;
 mod error;
+mod progress;
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
+use hf_hub::Cache;
 
 use self::cache::{cached, is_commit};
+use self::download::download;
 pub use self::error::HubError;
-use crate::checkpoint::shards;
+pub use self::progress::Transfer;
 
-/// Files besides the weights that are fetched where the repository has them.
+/// Files besides the weights that are fetched where the repository has them. The configuration comes last: where it is
+/// in the cache, a fetch was not interrupted before it.
 const SMALL_FILES: [&str; 5] = [
-    "config.json",
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "chat_template.jinja",
+    "config.json",
 ];
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -78,98 +82,39 @@ pub struct HubModel<'a> {
     pub repo: &'a str,
     /// Commit, tag or branch.
     pub revision: &'a str,
-    /// A single file, in which `*` stands for anything; absent: the safetensors checkpoint.
-    pub file: Option<&'a str>,
+    /// What of it.
+    pub files: HubFiles<'a>,
 }
 
-/// Makes a model available locally; returns its folder, or the single file that was asked for.
+/// What is wanted of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HubFiles<'a> {
+    /// The safetensors checkpoint: weights, configuration and tokenizer.
+    Checkpoint,
+    /// Configuration and tokenizer alone.
+    Config,
+    /// A single file, in whose name `*` stands for anything but `/`.
+    One(&'a str),
+}
+
+/// Makes a model available locally; returns its folder, or the single file that was asked for. `on_progress` hears how far
+/// each file is that has to be downloaded.
 ///
 /// # Errors
-/// When it is neither in the cache nor to be had from the hub.
-pub fn fetch(settings: &HubSettings, model: HubModel<'_>) -> Result<PathBuf, HubError> {
+/// When it is neither in the cache nor to be had from the hub, does not fit on the disk, or arrives damaged.
+pub fn fetch(
+    settings: &HubSettings,
+    model: HubModel<'_>,
+    on_progress: &mut dyn FnMut(&Transfer),
+) -> Result<PathBuf, HubError> {
     check_names(model)?;
     let local = cached(&settings.cache, model)?;
     match local {
         // A branch may have moved on; a commit cannot.
         Some(path) if settings.offline || is_commit(model.revision) => Ok(path),
         None if settings.offline => Err(HubError::offline(model, &settings.cache)),
-        _ => download(settings, model),
+        _ => download(settings, model, on_progress),
     }
-}
-
-fn download(settings: &HubSettings, model: HubModel<'_>) -> Result<PathBuf, HubError> {
-    let api = api(settings).map_err(|error| HubError::from_api(model, "", error))?;
-    let repository = |revision: &str| {
-        let repo = Repo::with_revision(model.repo.to_owned(), RepoType::Model, revision.to_owned());
-        api.repo(repo)
-    };
-    let info = repository(model.revision)
-        .info()
-        .map_err(|error| HubError::from_api(model, "the list of files", error))?;
-    if !is_commit(&info.sha) {
-        return Err(HubError::invalid(model, "the hub names no commit for it"));
-    }
-    let names: Vec<String> = info.siblings.into_iter().map(|sibling| sibling.rfilename).collect();
-    // From here on everything is taken from one commit, whatever happens to the branch meanwhile.
-    let pinned = repository(&info.sha);
-    let get = |name: &str| pinned_file(&pinned, model, name);
-    let Some(pattern) = model.file else {
-        return download_checkpoint(&names, model, get);
-    };
-    let file = one_match(&names, pattern, model)?;
-    get(file)
-}
-
-fn download_checkpoint(
-    names: &[String],
-    model: HubModel<'_>,
-    get: impl Fn(&str) -> Result<PathBuf, HubError>,
-) -> Result<PathBuf, HubError> {
-    let has = |name: &str| names.iter().any(|known| known == name);
-    if !has("config.json") {
-        return Err(HubError::invalid(model, "it has no config.json"));
-    }
-    let mut folder = None;
-    for name in SMALL_FILES.into_iter().filter(|name| has(name)) {
-        folder = get(name)?.parent().map(Path::to_owned);
-    }
-    if has(SINGLE) {
-        get(SINGLE)?;
-    } else if has(INDEX) {
-        let index = get(INDEX)?;
-        for shard in shards(&index).map_err(|error| HubError::invalid(model, &error.sentence()))? {
-            get(&shard)?;
-        }
-    } else {
-        return Err(HubError::invalid(
-            model,
-            "it has no safetensors weights; name a GGUF file with `file` if it has one",
-        ));
-    }
-    folder.ok_or_else(|| HubError::invalid(model, "its files are not in one folder"))
-}
-
-fn pinned_file(repository: &ApiRepo, model: HubModel<'_>, name: &str) -> Result<PathBuf, HubError> {
-    // The name comes from the hub and becomes a path.
-    if !is_plain_path(name) {
-        return Err(HubError::invalid(model, "a file name leads out of its folder"));
-    }
-    repository
-        .get(name)
-        .map_err(|error| HubError::from_api(model, name, error))
-}
-
-fn api(settings: &HubSettings) -> Result<Api, hf_hub::api::sync::ApiError> {
-    const RETRIES: usize = 3;
-    let mut builder = ApiBuilder::from_cache(Cache::new(settings.cache.clone()))
-        .with_token(settings.token.clone())
-        .with_progress(false)
-        .with_retries(RETRIES)
-        .with_user_agent(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    if let Some(endpoint) = &settings.endpoint {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
-    }
-    builder.build()
 }
 
 /// The one file of a list that a pattern means.
@@ -216,8 +161,10 @@ fn check_names(model: HubModel<'_>) -> Result<(), HubError> {
     if !plain(model.revision) {
         return Err(HubError::invalid(model, "the revision is no commit, tag or branch"));
     }
-    match model.file {
-        Some(file) if !is_plain_path(file) => Err(HubError::invalid(model, "the file leads out of the repository")),
+    match model.files {
+        HubFiles::One(file) if !is_plain_path(file) => {
+            Err(HubError::invalid(model, "the file leads out of the repository"))
+        }
         _ => Ok(()),
     }
 }

@@ -76,7 +76,7 @@ impl ReferenceSession {
             input_ids,
             devices,
             ..
-        } = find(request).map_err(|error| error.into_failure(context))?;
+        } = find(request, context).map_err(|error| error.into_failure(context))?;
         context.emit(EventKind::Devices {
             devices: devices.facts(),
         });

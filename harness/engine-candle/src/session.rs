@@ -14,12 +14,12 @@ use placebench_core::units::Bytes;
 use placebench_engine::plan::{self, Demand, Machine, Resolved};
 use placebench_engine::{Context, Session};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, CheckpointFormat};
 use crate::device::{Devices, Gpu, Ledger, Slot, available_memory, gpus};
 use crate::dtype::{self, Hardware};
 use crate::error::EngineError;
 use crate::generate::{Task, generate};
-use crate::hub::{HubModel, HubSettings};
+use crate::hub::{HubFiles, HubModel, HubSettings, Transfer};
 use crate::logits::check_sampling;
 use crate::model::decoder::{Layout, places};
 use crate::model::{Decoder, Home, Sequence, module_names};
@@ -56,7 +56,7 @@ impl CandleSession {
     /// When the model, the placement or the machine does not allow it.
     pub fn open(request: &WorkerRequest, context: &mut Context) -> Result<Self, WorkerFailure> {
         context.phase(Phase::Resolve);
-        let found = find(request).map_err(|error| error.into_failure(context))?;
+        let found = find(request, context).map_err(|error| error.into_failure(context))?;
         context.emit(EventKind::Devices {
             devices: found.devices.facts(),
         });
@@ -169,9 +169,12 @@ impl Session for CandleSession {
 }
 
 /// Finds files, prompt and devices: what every engine of this crate begins with.
-pub(crate) fn find(request: &WorkerRequest) -> Result<Found, EngineError> {
+pub(crate) fn find(request: &WorkerRequest, context: &mut Context) -> Result<Found, EngineError> {
     check_request(request)?;
-    let checkpoint = checkpoint::open(&model_path(&request.model)?)?;
+    let checkpoint = match &request.model {
+        ModelSource::Dummy { config, seed } => checkpoint::dummy(&model_path(config, Wanted::Config, context)?, *seed)?,
+        model => checkpoint::open(&model_path(model, Wanted::Weights, context)?)?,
+    };
     let tokenizer = Tokenizer::open(&checkpoint)?;
     let input_ids = input_ids(tokenizer.as_ref(), &request.prompt, checkpoint.config.vocab_size)?;
     check_length(input_ids.len(), request, &checkpoint)?;
@@ -196,17 +199,34 @@ pub(crate) fn find(request: &WorkerRequest) -> Result<Found, EngineError> {
     })
 }
 
-fn model_path(model: &ModelSource) -> Result<PathBuf, EngineError> {
+/// What of a model is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Weights,
+    /// Its configuration and tokenizer.
+    Config,
+}
+
+fn model_path(model: &ModelSource, wanted: Wanted, context: &mut Context) -> Result<PathBuf, EngineError> {
     match model {
         ModelSource::Path(path) => Ok(PathBuf::from(path)),
         ModelSource::Hub { repo, revision, file } => {
-            let model = HubModel {
-                repo,
-                revision,
-                file: file.as_deref(),
+            let files = match (wanted, file) {
+                (Wanted::Config, _) => HubFiles::Config,
+                (Wanted::Weights, None) => HubFiles::Checkpoint,
+                (Wanted::Weights, Some(pattern)) => HubFiles::One(pattern),
             };
-            Ok(hub::fetch(&HubSettings::from_env()?, model)?)
+            let model = HubModel { repo, revision, files };
+            let mut tell = |transfer: &Transfer| {
+                context.emit(EventKind::Fetching {
+                    file: transfer.file.clone(),
+                    done_bytes: Bytes(transfer.done_bytes),
+                    total_bytes: Bytes(transfer.total_bytes),
+                });
+            };
+            Ok(hub::fetch(&HubSettings::from_env()?, model, &mut tell)?)
         }
+        ModelSource::Dummy { config, .. } => model_path(config, Wanted::Config, context),
     }
 }
 
@@ -274,6 +294,27 @@ fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), E
     };
     let mut resolved = plan::resolve(&request.placement, &machine, &tree, &names, &demand)?;
     resolved.planned.warnings.extend(note);
+    let rows = found.checkpoint.config.vocab_size;
+    if let Some(tokens) = found
+        .tokenizer
+        .as_ref()
+        .map(Tokenizer::size)
+        .filter(|tokens| *tokens > rows)
+    {
+        resolved.planned.warnings.push(format!(
+            "the tokenizer has {tokens} tokens and the embedding {rows} rows: prompts that need one of the others will be \
+             refused"
+        ));
+    }
+    let on_disk = resolved
+        .modules
+        .iter()
+        .any(|(_, device)| device.kind() == DeviceKind::Disk);
+    if on_disk && matches!(found.checkpoint.format, CheckpointFormat::Dummy { .. }) {
+        let warning = "dummy weights on disk are in no file: they are made anew at each use, which is not as fast or as \
+                       slow as a disk";
+        resolved.planned.warnings.push(warning.to_owned());
+    }
     Ok((compute, resolved))
 }
 

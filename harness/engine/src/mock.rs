@@ -91,13 +91,17 @@ impl Engine for MockEngine {
 
 /// A mock model is any folder with a `config.json` that says how many layers there are.
 fn read_layers(model: &ModelSource, context: &Context) -> Result<usize, WorkerFailure> {
-    let ModelSource::Path(path) = model else {
+    let Some(path) = model.path().map(Path::new) else {
         return Err(context.failure(
             FailureClass::Unsupported,
             "the mock engine downloads nothing: give it a path",
         ));
     };
-    let config = Path::new(path).join("config.json");
+    // A configuration alone may have any name; the weights of a mock are dummies anyway.
+    let config = match model {
+        ModelSource::Dummy { .. } if path.is_file() => path.to_owned(),
+        _ => path.join("config.json"),
+    };
     let text = std::fs::read_to_string(&config)
         .map_err(|error| context.failure(FailureClass::ModelMissing, format!("{}: {error}", config.display())))?;
     let layers = serde_json::from_str::<Value>(&text)

@@ -60,6 +60,7 @@ pub(crate) fn name(kind: &EventKind) -> &'static str {
     match kind {
         EventKind::Hello { .. } => "hello",
         EventKind::Phase { .. } => "phase",
+        EventKind::Fetching { .. } => "fetching",
         EventKind::Devices { .. } => "devices",
         EventKind::Planned(_) => "planned",
         EventKind::Places { .. } => "places",

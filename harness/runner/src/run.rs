@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use placebench_core::outcome::Outcome;
-use placebench_core::protocol::{ModelSource, PROTOCOL_VERSION, WorkerRequest};
+use placebench_core::protocol::{PROTOCOL_VERSION, WorkerRequest};
 use placebench_core::record::{Attempt, CaseSpec};
 
 use crate::cancel::Cancel;
@@ -216,7 +216,7 @@ pub fn skip_reason(case: &CaseSpec, cuda_devices: u32) -> Option<Outcome> {
     }
     match (&case.model, &case.model_fetch) {
         // A missing model that nobody says how to get is a mistake of the scenario, and the worker says so.
-        (ModelSource::Path(path), Some(fetch)) if !Path::new(path).exists() => Some(Outcome::Skipped {
+        (model, Some(fetch)) if model.path().is_some_and(|path| !Path::new(path).exists()) => Some(Outcome::Skipped {
             reason: format!("the model {} is not here", case.model.label()),
             hint: Some(fetch.clone()),
         }),
@@ -233,6 +233,8 @@ fn counted(count: u32, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use placebench_core::protocol::ModelSource;
+
     use super::*;
     use crate::fixture;
 

@@ -124,6 +124,8 @@ impl Transcript {
                 self.profile = Some(profile.clone());
             }
             EventKind::Phase { phase } => self.begin_phase(*phase, event.t_s),
+            // For people who watch; what was fetched is told by what comes next.
+            EventKind::Fetching { .. } => {}
             EventKind::Devices { devices } => self.devices.clone_from(devices),
             EventKind::Planned(planned) => self.planned = Some(planned.clone()),
             EventKind::Places { modules, hops } => {

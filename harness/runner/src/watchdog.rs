@@ -12,6 +12,8 @@ use placebench_core::record::Timeouts;
 /// What brought an attempt forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
+    /// More of the model has been downloaded.
+    Fetched,
     /// The weights are where they are.
     Loaded,
     /// A generation begins.
@@ -28,6 +30,7 @@ impl Progress {
     /// The progress an event stands for.
     pub(crate) fn of(event: &EventKind) -> Option<Self> {
         match event {
+            EventKind::Fetching { .. } => Some(Self::Fetched),
             EventKind::Loaded { .. } => Some(Self::Loaded),
             EventKind::Started { .. } => Some(Self::Started),
             EventKind::Token { .. } => Some(Self::Token),
@@ -74,6 +77,8 @@ impl Watchdog {
     /// Something got done at that time.
     pub(crate) fn progress(&mut self, progress: Progress, at: Duration) {
         let deadline = match progress {
+            // How long a download takes says nothing about loading: only a silent one is stuck.
+            Progress::Fetched => Deadline::Load,
             // What lies between loading and the first generation is waited for as long as a first token is.
             Progress::Loaded | Progress::Started => Deadline::FirstToken,
             Progress::Token | Progress::Finished | Progress::Ending => Deadline::Token,
@@ -166,6 +171,19 @@ mod tests {
         assert_eq!(dog.next_deadline(), Some(at(85)));
         dog.progress(Progress::Ending, at(80));
         assert_eq!(dog.next_deadline(), Some(at(90)));
+    }
+
+    #[test]
+    fn a_download_has_the_total_and_a_silent_one_the_load_deadline() {
+        let mut dog = Watchdog::new(LIMITS);
+        for second in (0..240).step_by(50) {
+            assert_eq!(dog.expired(at(second)), None, "at {second} s");
+            dog.progress(Progress::Fetched, at(second));
+        }
+        assert_eq!(deadline_at(&dog, 259), None);
+        assert_eq!(deadline_at(&dog, 260), Some(Deadline::Load));
+        dog.progress(Progress::Fetched, at(259));
+        assert_eq!(deadline_at(&dog, 300), Some(Deadline::Total));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `placebench generate`: one prompt, one placement, in this process.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
@@ -10,8 +9,8 @@ use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
 use placebench_core::planner::{Dialect, Objective};
 use placebench_core::protocol::{
-    Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, ModelSource, PROTOCOL_VERSION, Prompt,
-    WorkerEvent, WorkerRequest,
+    Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, PROTOCOL_VERSION, Prompt, WorkerEvent,
+    WorkerRequest,
 };
 use placebench_core::units::{Bytes, human_seconds};
 use placebench_engine::Context;
@@ -23,7 +22,9 @@ use serde_json::{Value, json};
 use crate::args::{Format, GenerateArgs};
 use crate::engines;
 use crate::error::CliError;
+use crate::fetch_bar::FetchBar;
 use crate::json_args::{entries, size};
+use crate::model_source::model_source;
 use crate::terminal::{out, printable};
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
@@ -139,7 +140,6 @@ fn usage(message: String) -> CliError {
 }
 
 fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
-    let model = std::path::absolute(&args.model).unwrap_or_else(|_| Path::to_path_buf(&args.model));
     let max_memory = args.max_memory.as_deref().map(parse_budgets).transpose()?;
     let device_map = parse_device_map(&args.device_map)?;
     let mut devices = args
@@ -152,7 +152,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         protocol: PROTOCOL_VERSION,
         case: "generate".to_owned(),
         engine: args.engine.clone(),
-        model: ModelSource::Path(model.to_string_lossy().into_owned()),
+        model: model_source(&args.source)?,
         dtype: args
             .dtype
             .as_deref()
@@ -169,7 +169,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         },
         prompt: prompt(args)?,
         generation: GenerationSpec {
-            max_new_tokens: args.max_new_tokens.max(1),
+            max_new_tokens: args.max_new_tokens,
             sampling: None,
             ignore_eos: args.ignore_eos,
             stop: Vec::new(),
@@ -265,11 +265,20 @@ fn declare_missing(devices: &mut Vec<LogicalDevice>, map: &DeviceMapRequest, bud
 
 /// Events written by an engine in this process.
 #[derive(Debug, Clone, Default)]
-struct Heard(Arc<Mutex<Vec<u8>>>);
+struct Heard {
+    written: Arc<Mutex<Vec<u8>>>,
+    bar: FetchBar,
+}
 
 impl Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0
+        // Events are written a line at a time. Those of tokens are not read here: that would be part of their time.
+        if is_fetching(bytes)
+            && let Ok(event) = serde_json::from_slice::<WorkerEvent>(bytes)
+        {
+            self.bar.on(&event.kind);
+        }
+        self.written
             .lock()
             .map_err(|_| std::io::Error::other("poisoned"))?
             .extend_from_slice(bytes);
@@ -281,9 +290,14 @@ impl Write for Heard {
     }
 }
 
+fn is_fetching(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"\"event\":\"fetching\"";
+    line.windows(NAME.len()).any(|part| part == NAME)
+}
+
 impl Heard {
     fn events(&self) -> Vec<WorkerEvent> {
-        let bytes = self.0.lock().map(|bytes| bytes.clone()).unwrap_or_default();
+        let bytes = self.written.lock().map(|bytes| bytes.clone()).unwrap_or_default();
         bytes
             .split(|byte| *byte == b'\n')
             .filter_map(|line| serde_json::from_slice(line).ok())

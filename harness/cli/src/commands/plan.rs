@@ -91,17 +91,21 @@ fn of_scenarios(args: &PlanArgs) -> Result<Vec<(String, Answer)>, CliError> {
         if plans.iter().any(|(known, _)| *known == title) {
             continue;
         }
-        let ModelSource::Path(path) = &case.model else {
+        let Some(path) = case.model.path().map(Path::new) else {
             terminal::warning(&format!(
                 "{title}: not planned, because its model is on the hub; plan its config.json with --config"
             ));
             continue;
         };
-        if case.model_fetch.is_some() && !Path::new(path).exists() {
+        if case.model_fetch.is_some() && !path.exists() {
             terminal::warning(&format!("{title}: not planned, because its model is not here"));
             continue;
         }
-        let tree = source::model(Path::new(path), case.dtype.map(Dtype::as_str))?;
+        let tree = match &case.model {
+            ModelSource::Dummy { .. } if path.is_dir() => source::config_file(&path.join("config.json"))?,
+            ModelSource::Dummy { .. } => source::config_file(path)?,
+            _ => source::model(path, case.dtype.map(Dtype::as_str))?,
+        };
         plans.push((title, answer(&tree, &asked_by(case, args)?, None)?));
     }
     Ok(plans)

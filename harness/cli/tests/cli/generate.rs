@@ -69,3 +69,29 @@ fn refusals_have_their_exit_codes() {
         Some(100)
     );
 }
+
+#[test]
+fn a_configuration_under_any_name_is_a_model_of_random_weights() {
+    let env = TestEnv::new();
+    env.write("suite/five.json", "{\"num_hidden_layers\": 5}");
+    let run = |more: &[&str]| {
+        let mut args = vec![
+            "generate",
+            "--engine",
+            "mock",
+            "--config",
+            "suite/five.json",
+            "--prompt",
+            "x",
+        ];
+        args.extend(more);
+        env.run(&args)
+    };
+    let ran = run(&["--load-format", "dummy", "--format", "json"]);
+    let made: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(made["realised_map"]["model.layers.4"], "cpu", "{made}");
+    assert!(made["realised_map"]["model.layers.5"].is_null(), "{made}");
+    let refused = run(&[]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("--load-format dummy"), "{refused:?}");
+}

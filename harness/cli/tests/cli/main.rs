@@ -9,8 +9,12 @@ mod env;
 mod generate;
 mod gpu_telemetry;
 mod interruption;
+#[cfg(feature = "candle")]
+mod model_sources;
 mod outcomes;
 mod plan;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
+#[cfg(feature = "candle")]
+mod unfit_models;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{DeviceMapValue, DeviceName, DevicesUsed, Named, Period, PlannerName, Size};
+use super::value::{DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size};
 use crate::fault::FaultKind;
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::{Offload, Transfer};
@@ -84,7 +84,7 @@ pub struct DefaultsFile {
     pub env: Option<Named<String>>,
 }
 
-/// Exactly one source of weights.
+/// Exactly one source: path, repo or config.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelTable {
@@ -100,6 +100,15 @@ pub struct ModelTable {
     /// With repo: a single file such as model.gguf.
     #[schemars(with = "Option<String>")]
     pub file: Option<Spanned<String>>,
+    /// With load_format = "dummy": a config.json alone, under any name, with a path like that of path. A tokenizer.json beside it is used.
+    #[schemars(with = "Option<String>")]
+    pub config: Option<Spanned<String>>,
+    /// auto (default): the weights of the source. dummy: random weights in the shapes of its config.json; weights are neither needed nor fetched.
+    #[schemars(with = "Option<LoadFormat>")]
+    pub load_format: Option<Spanned<LoadFormat>>,
+    /// With load_format = "dummy": seed of the weights; 0 if absent.
+    #[schemars(with = "Option<u64>")]
+    pub seed: Option<Spanned<u64>>,
     /// Element type to compute in: f32, f16 or bf16. Absent: as stored; GGUF stays quantised.
     pub dtype: Option<Dtype>,
     /// With path: a command that gets the model. Where the path is absent, cases are then skipped and the command is shown.
@@ -240,7 +249,7 @@ pub struct PlacementTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutTable {
-    /// From the start of the process to the end of loading; 60s if absent.
+    /// From the start of the process (or the last byte of a download) to the end of loading; 60s if absent.
     pub load: Option<Period>,
     /// From the start of a generation to its first token; 30s if absent.
     pub first_token: Option<Period>,

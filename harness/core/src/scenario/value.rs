@@ -259,6 +259,17 @@ impl From<PlannerName> for crate::planner::Dialect {
     }
 }
 
+/// Where the numbers of the weights come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadFormat {
+    /// From the model's files.
+    #[default]
+    Auto,
+    /// From a random number generator, in the shapes of the configuration.
+    Dummy,
+}
+
 /// A table of named things, in the order of the file, with the place of each name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Named<T>(pub Vec<(Spanned<String>, T)>);

@@ -2,7 +2,7 @@
 //!
 //! A key that is absent has the default of transformers' `LlamaConfig` or `Qwen2Config` (version 4.49).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use placebench_core::protocol::Dtype;
 use serde_json::{Map, Value};
@@ -50,12 +50,17 @@ impl ModelConfig {
     /// # Errors
     /// When a file cannot be read, is malformed, or asks for something the decoder does not compute.
     pub fn from_dir(folder: &Path) -> Result<Self, ConfigError> {
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path, source })
-        };
-        let config = read(CONFIG)?;
-        let generation = match read(GENERATION_CONFIG) {
+        Self::from_file(&folder.join(CONFIG))
+    }
+
+    /// Reads a `config.json` under any name and, where it exists, the `generation_config.json` beside it.
+    ///
+    /// # Errors
+    /// As [`Self::from_dir`].
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let read = |path: PathBuf| std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path, source });
+        let config = read(path.to_owned())?;
+        let generation = match read(path.with_file_name(GENERATION_CONFIG)) {
             Ok(text) => Some(text),
             Err(ConfigError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
@@ -176,7 +181,10 @@ fn refuse_unknown_features(json: &Object, family: Family) -> Result<(), ConfigEr
     }
     if let Some(config) = json.get("quantization_config") {
         let method = config.get("quant_method").and_then(Value::as_str).unwrap_or("unnamed");
-        return Err(json.feature(format!("a checkpoint quantised with `{}`", shown(method))));
+        return Err(json.feature(format!(
+            "a checkpoint quantised with `{}` (those that are: safetensors in f32, f16 or bf16, and GGUF files)",
+            shown(method)
+        )));
     }
     refuse_sliding_window(json, family)
 }

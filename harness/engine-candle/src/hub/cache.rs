@@ -2,19 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{HubError, HubModel, INDEX, SINGLE, one_match};
+use super::{HubError, HubFiles, HubModel, INDEX, SINGLE, one_match};
 use crate::checkpoint::shards;
 
 /// The folder or file of a model that is completely in the cache.
 pub(super) fn cached(cache: &Path, model: HubModel<'_>) -> Result<Option<PathBuf>, HubError> {
-    let repository = cache.join(format!("models--{}", model.repo.replace('/', "--")));
+    let repository = repository_folder(cache, model.repo);
     let Some(commit) = commit(&repository, model.revision) else {
         return Ok(None);
     };
     let snapshot = repository.join("snapshots").join(commit);
-    match model.file {
-        None => Ok(has_checkpoint(&snapshot).then_some(snapshot)),
-        Some(pattern) => {
+    match model.files {
+        HubFiles::Checkpoint => Ok(has_checkpoint(&snapshot).then_some(snapshot)),
+        HubFiles::Config => Ok(snapshot.join("config.json").exists().then_some(snapshot)),
+        HubFiles::One(pattern) => {
             let names = files(&snapshot);
             match one_match(&names, pattern, model) {
                 Ok(name) => Ok(Some(snapshot.join(name))),
@@ -24,6 +25,11 @@ pub(super) fn cached(cache: &Path, model: HubModel<'_>) -> Result<Option<PathBuf
             }
         }
     }
+}
+
+/// The folder of a repository in the cache.
+pub(super) fn repository_folder(cache: &Path, repo: &str) -> PathBuf {
+    cache.join(format!("models--{}", repo.replace('/', "--")))
 }
 
 /// The commit a revision stands for: itself, or what the last fetch of a branch or tag left behind.

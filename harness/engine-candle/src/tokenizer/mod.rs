@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokenizers::Tokenizer as Inner;
 
 use crate::checkpoint::{Checkpoint, CheckpointFormat};
+use crate::shown::shown;
 pub use chat_template::{ChatTemplate, TemplateError};
 
 /// A model's tokenizer.
@@ -32,7 +33,7 @@ impl Tokenizer {
     /// When there is one that is broken or of a kind that is not read.
     pub fn open(checkpoint: &Checkpoint) -> Result<Option<Self>, TokenizerError> {
         match checkpoint.format {
-            CheckpointFormat::Safetensors => Self::from_dir(&checkpoint.path),
+            CheckpointFormat::Safetensors | CheckpointFormat::Dummy { .. } => Self::from_dir(&checkpoint.path),
             CheckpointFormat::Gguf => Self::from_gguf(&checkpoint.metadata),
         }
     }
@@ -86,6 +87,12 @@ impl Tokenizer {
             doing: "decoding tokens",
             reason: error.to_string(),
         })
+    }
+
+    /// Tokens it can make, those added to its vocabulary included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.inner.get_vocab_size(true)
     }
 
     /// Starts a text that grows token by token.
@@ -166,12 +173,19 @@ pub fn input_ids(
     if ids.is_empty() {
         return Err(TokenizerError::EmptyPrompt);
     }
-    match ids
-        .iter()
-        .find(|id| usize::try_from(**id).map_or(true, |id| id >= vocab_size))
-    {
-        Some(id) => Err(TokenizerError::OutOfVocabulary { id: *id, vocab_size }),
-        None => Ok(ids),
+    let beyond = |id: &&u32| usize::try_from(**id).map_or(true, |id| id >= vocab_size);
+    match (ids.iter().find(beyond), tokenizer, prompt) {
+        (None, _, _) => Ok(ids),
+        (Some(id), Some(tokenizer), Prompt::Text(_) | Prompt::Messages(_)) => Err(TokenizerError::NotOfThisModel {
+            id: *id,
+            token: tokenizer
+                .inner
+                .id_to_token(*id)
+                .map_or_else(String::new, |token| shown(&token)),
+            tokens: tokenizer.size(),
+            vocab_size,
+        }),
+        (Some(id), _, _) => Err(TokenizerError::OutOfVocabulary { id: *id, vocab_size }),
     }
 }
 
@@ -194,6 +208,21 @@ pub enum TokenizerError {
     OutOfVocabulary {
         /// The token.
         id: u32,
+        /// Rows of the embedding.
+        vocab_size: usize,
+    },
+    /// The tokenizer makes a token that the embedding has no row for.
+    #[error(
+        "the tokenizer does not fit the model: it has {tokens} tokens, the embedding {vocab_size} rows, and the prompt \
+         needs token {id} (`{token}`); use the tokenizer the model was made with"
+    )]
+    NotOfThisModel {
+        /// The token.
+        id: u32,
+        /// Its text.
+        token: String,
+        /// Tokens of the tokenizer.
+        tokens: usize,
         /// Rows of the embedding.
         vocab_size: usize,
     },
@@ -245,6 +274,7 @@ impl TokenizerError {
             Self::EmptyPrompt | Self::OutOfVocabulary { .. } => FailureClass::RequestInvalid,
             Self::NoTokenizer
             | Self::NoTemplate
+            | Self::NotOfThisModel { .. }
             | Self::Read { .. }
             | Self::Malformed { .. }
             | Self::Kind { .. }

@@ -1,61 +1,59 @@
 //! Weights in a GGUF file: quantised as stored, or dequantised.
 
-use std::cell::RefCell;
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use candle_core::quantized::gguf_file::Content;
-use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Tensor};
 
-use super::{Compute, WeightSource, WeightsError, gguf_name};
+use super::mapped::WeightFiles;
+use super::{Compute, WeightSource, WeightsError};
+use crate::checkpoint::{Checkpoint, StoredDtype, StoredTensor};
 use crate::model::linear::Matrix;
 
 /// An open GGUF file.
 pub struct GgufWeights {
-    content: Content,
-    file: RefCell<BufReader<File>>,
+    file: WeightFiles,
     compute: Compute,
 }
 
 impl GgufWeights {
-    /// Opens a file and reads its header.
+    /// Opens the file of a checkpoint.
     ///
     /// # Errors
-    /// When it cannot be opened or its header cannot be read.
-    pub fn open(path: &Path, compute: Compute) -> Result<Self, WeightsError> {
-        let unreadable = |reason: String| WeightsError::Unreadable {
-            name: path.display().to_string(),
-            reason,
-        };
-        let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-        let mut file = BufReader::new(file);
-        let content = Content::read(&mut file).map_err(WeightsError::unreadable(&path.display().to_string()))?;
+    /// When it cannot be opened.
+    pub fn open(checkpoint: &Checkpoint, compute: Compute) -> Result<Self, WeightsError> {
         Ok(Self {
-            content,
-            file: RefCell::new(file),
+            file: WeightFiles::open(checkpoint)?,
             compute,
         })
     }
 
-    fn read(&self, name: &str, shape: &[usize], device: &Device) -> Result<QTensor, WeightsError> {
-        let missing = |name: &str| WeightsError::Missing { name: name.to_owned() };
-        let name = gguf_name(name).ok_or_else(|| missing(name))?;
-        let info = self.content.tensor_infos.get(&name).ok_or_else(|| missing(&name))?;
-        WeightsError::check_shape(&name, info.shape.dims(), shape)?;
-        let mut file = self.file.borrow_mut();
-        info.read(&mut *file, self.content.tensor_data_offset, device)
-            .map_err(WeightsError::unreadable(&name))
+    fn quantised(&self, stored: &StoredTensor, blocks: GgmlDType, device: &Device) -> Result<QTensor, WeightsError> {
+        self.file.read(stored, |bytes| {
+            // candle looks at the bytes as blocks, of which the most demanding begin with a 32-bit number.
+            if !bytes.as_ptr().cast::<u32>().is_aligned() {
+                candle_core::bail!("it begins at byte {}, which is no multiple of 4", stored.offset);
+            }
+            let storage = QStorage::from_data(Cow::Borrowed(bytes), device, blocks)?;
+            QTensor::new(storage, stored.shape.as_slice())
+        })
     }
 
     fn dense(&self, name: &str, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor, WeightsError> {
-        // Dequantised on the host: only there are all formats exact to the bit, and the device then never holds two copies.
-        let quantised = self.read(name, shape, &Device::Cpu)?;
-        quantised
-            .dequantize(&Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(dtype)?.to_device(device))
+        let stored = self.file.find(name, shape)?;
+        // Made on the host: only there are all formats exact to the bit, and the device then never holds two copies.
+        let made = match stored.dtype {
+            StoredDtype::Plain(plain) => self.file.read(stored, |bytes| {
+                Tensor::from_raw_buffer(bytes, plain, shape, &Device::Cpu)
+            })?,
+            StoredDtype::Packed(blocks) => self
+                .quantised(stored, blocks, &Device::Cpu)?
+                .dequantize(&Device::Cpu)
+                .map_err(WeightsError::unreadable(name))?,
+        };
+        made.to_dtype(dtype)
+            .and_then(|tensor| tensor.to_device(device))
             .map_err(WeightsError::unreadable(name))
     }
 }
@@ -63,15 +61,15 @@ impl GgufWeights {
 impl WeightSource for GgufWeights {
     fn matrix(&self, name: &str, (rows, columns): (usize, usize), device: &Device) -> Result<Matrix, WeightsError> {
         let shape = [rows, columns];
-        match self.compute {
-            Compute::Dense(dtype) => self.dense(name, &shape, dtype, device).map(Matrix::Dense),
-            Compute::Quantised => {
-                let tensor = self.read(name, &shape, device)?;
-                if matches!(tensor.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
-                    return self.dense(name, &shape, DType::F32, device).map(Matrix::Dense);
-                }
-                Ok(Matrix::Quantised(Arc::new(tensor)))
+        let stored = self.file.find(name, &shape)?;
+        match (self.compute, stored.dtype) {
+            (Compute::Dense(dtype), _) => self.dense(name, &shape, dtype, device).map(Matrix::Dense),
+            (Compute::Quantised, StoredDtype::Plain(_)) => {
+                self.dense(name, &shape, DType::F32, device).map(Matrix::Dense)
             }
+            (Compute::Quantised, StoredDtype::Packed(blocks)) => self
+                .quantised(stored, blocks, device)
+                .map(|tensor| Matrix::Quantised(Arc::new(tensor))),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Weights by their Hugging Face names, whatever file they are in, as tensors of the dtype that is computed in.
 
+mod dummy;
 mod gguf;
+mod mapped;
 mod names;
 mod safetensors;
 
@@ -12,6 +14,7 @@ use crate::checkpoint::{Checkpoint, CheckpointFormat};
 use crate::error::first_line;
 use crate::model::linear::Matrix;
 
+pub use dummy::DummyWeights;
 pub use gguf::GgufWeights;
 pub use names::gguf_name;
 pub use safetensors::SafetensorsWeights;
@@ -41,14 +44,12 @@ impl Compute {
 /// # Errors
 /// When its files cannot be opened.
 pub fn open(checkpoint: &Checkpoint, compute: Compute) -> Result<Box<dyn WeightSource>, WeightsError> {
-    Ok(match (checkpoint.format, compute) {
-        (CheckpointFormat::Gguf, _) => Box::new(GgufWeights::open(&checkpoint.path, compute)?),
-        (CheckpointFormat::Safetensors, Compute::Dense(dtype)) => {
-            Box::new(SafetensorsWeights::open(&checkpoint.files, dtype)?)
-        }
-        (CheckpointFormat::Safetensors, Compute::Quantised) => {
-            Box::new(SafetensorsWeights::open(&checkpoint.files, DType::F32)?)
-        }
+    // Only GGUF files have quantised weights.
+    let dtype = compute.activations();
+    Ok(match checkpoint.format {
+        CheckpointFormat::Gguf => Box::new(GgufWeights::open(checkpoint, compute)?),
+        CheckpointFormat::Safetensors => Box::new(SafetensorsWeights::open(checkpoint, dtype)?),
+        CheckpointFormat::Dummy { seed } => Box::new(DummyWeights::new(seed, dtype)),
     })
 }
 

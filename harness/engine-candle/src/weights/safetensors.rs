@@ -1,46 +1,44 @@
-//! Weights in safetensors files, read through a memory map.
+//! Weights in safetensors files.
 
-use std::path::PathBuf;
-
-use candle_core::safetensors::{Load, MmapedSafetensors};
 use candle_core::{DType, Device, Tensor};
 
+use super::mapped::WeightFiles;
 use super::{Compute, WeightSource, WeightsError};
+use crate::checkpoint::{Checkpoint, StoredDtype};
 use crate::model::linear::Matrix;
 
-/// The mapped files of a checkpoint.
+/// The files of a checkpoint.
 pub struct SafetensorsWeights {
-    files: MmapedSafetensors,
+    files: WeightFiles,
     dtype: DType,
 }
 
 impl SafetensorsWeights {
-    /// Maps the files; weights are converted to `dtype` as they are read.
+    /// Opens the files; weights are converted to `dtype` as they are read.
     ///
     /// # Errors
-    /// When a file cannot be mapped or its header cannot be read.
-    pub fn open(files: &[PathBuf], dtype: DType) -> Result<Self, WeightsError> {
-        #[expect(
-            unsafe_code,
-            reason = "the map is read-only, and a checkpoint that changes while it is measured is no checkpoint"
-        )]
-        let mapped = unsafe { MmapedSafetensors::multi(files) };
+    /// When a file cannot be opened.
+    pub fn open(checkpoint: &Checkpoint, dtype: DType) -> Result<Self, WeightsError> {
         Ok(Self {
-            files: mapped.map_err(WeightsError::unreadable("model.safetensors"))?,
+            files: WeightFiles::open(checkpoint)?,
             dtype,
         })
     }
 
     fn tensor(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, WeightsError> {
-        let view = self
-            .files
-            .get(name)
-            .map_err(|_| WeightsError::Missing { name: name.to_owned() })?;
-        WeightsError::check_shape(name, view.shape(), shape)?;
+        let stored = self.files.find(name, shape)?;
+        let StoredDtype::Plain(dtype) = stored.dtype else {
+            return Err(WeightsError::Unreadable {
+                name: name.to_owned(),
+                reason: format!("{} is no type of this format", stored.dtype.name()),
+            });
+        };
         // Converted on the host: the device then never holds two copies of a weight.
-        view.load(&Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(self.dtype)?.to_device(device))
-            .map_err(WeightsError::unreadable(name))
+        self.files.read(stored, |bytes| {
+            Tensor::from_raw_buffer(bytes, dtype, shape, &Device::Cpu)?
+                .to_dtype(self.dtype)?
+                .to_device(device)
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! From [`ScenarioFile`] to [`Scenario`]: everything a person can get wrong is checked here, all of it at once.
 
+mod model;
 mod placements;
 mod prompts;
 mod rates;
@@ -7,6 +8,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
+use self::model::resolve_model;
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
@@ -215,50 +217,6 @@ fn resolve_engine(file: &ScenarioFile, defaults: &DefaultsFile, problems: &mut V
     }
     let engine = file.engine.as_ref().or(defaults.engine.as_ref());
     engine.map_or_else(|| "candle".to_owned(), |engine| engine.get_ref().clone())
-}
-
-type ResolvedModel = (Option<ModelSource>, Option<String>, Option<Dtype>);
-
-fn resolve_model(file: &ScenarioFile, origin: &Origin, problems: &mut Vec<Problem>) -> ResolvedModel {
-    let Some(table) = &file.model else {
-        problems.push(
-            Problem::general("the scenario names no model")
-                .hint("add [model] with path = \"…\" or repo = \"owner/name\""),
-        );
-        return (None, None, None);
-    };
-    let model = table.get_ref();
-    let source = match (&model.path, &model.repo) {
-        (Some(path), None) => {
-            for key in [&model.revision, &model.file].into_iter().flatten() {
-                problems.push(Problem::at(key.span(), "this key goes with repo, not with path"));
-            }
-            rules::inside_suite(path, origin, problems)
-                .map(|path| ModelSource::Path(path.to_string_lossy().into_owned()))
-        }
-        (None, Some(repo)) => {
-            rules::hub_names(model, problems);
-            Some(ModelSource::Hub {
-                repo: repo.get_ref().clone(),
-                revision: model
-                    .revision
-                    .as_ref()
-                    .map_or_else(|| "main".to_owned(), |text| text.get_ref().clone()),
-                file: model.file.as_ref().map(|text| text.get_ref().clone()),
-            })
-        }
-        (Some(_), Some(repo)) => {
-            problems.push(Problem::at(repo.span(), "a model has exactly one source: path or repo"));
-            None
-        }
-        (None, None) => {
-            problems.push(
-                Problem::at(table.span(), "the model has no source").hint("set path = \"…\" or repo = \"owner/name\""),
-            );
-            None
-        }
-    };
-    (source, model.fetch.clone(), model.dtype)
 }
 
 fn resolve_devices(file: &ScenarioFile, problems: &mut Vec<Problem>) -> Vec<LogicalDevice> {

@@ -113,7 +113,11 @@ impl Walker<'_> {
             self.skip(u64::from(dimensions) * 8)?;
             let kind = self.u32()?;
             if !is_read(kind) {
-                return Err(self.unsupported(format!("the format {} of tensor `{}`", format_name(kind), shown(&name))));
+                return Err(self.unsupported(format!(
+                    "the format {} of tensor `{}` (those that are: {READ})",
+                    format_name(kind),
+                    shown(&name)
+                )));
             }
             self.skip(8)?;
             if !names.insert(name.clone()) {
@@ -209,6 +213,9 @@ fn fixed_size(kind: u32) -> Option<u64> {
         _ => None,
     }
 }
+
+/// The formats of [`is_read`], for messages.
+const READ: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K";
 
 /// The tensor formats candle computes with, by their number in ggml.h.
 fn is_read(kind: u32) -> bool {
