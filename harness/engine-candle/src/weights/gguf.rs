@@ -11,21 +11,23 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 
 use super::{Compute, WeightSource, WeightsError, gguf_name};
+use crate::config::Family;
 use crate::model::linear::Matrix;
 
 /// An open GGUF file.
 pub struct GgufWeights {
     content: Content,
     file: RefCell<BufReader<File>>,
+    family: &'static Family,
     compute: Compute,
 }
 
 impl GgufWeights {
-    /// Opens a file and reads its header.
+    /// Opens a file of a family and reads its header.
     ///
     /// # Errors
     /// When it cannot be opened or its header cannot be read.
-    pub fn open(path: &Path, compute: Compute) -> Result<Self, WeightsError> {
+    pub fn open(path: &Path, family: &'static Family, compute: Compute) -> Result<Self, WeightsError> {
         let unreadable = |reason: String| WeightsError::Unreadable {
             name: path.display().to_string(),
             reason,
@@ -36,13 +38,14 @@ impl GgufWeights {
         Ok(Self {
             content,
             file: RefCell::new(file),
+            family,
             compute,
         })
     }
 
     fn read(&self, name: &str, shape: &[usize], device: &Device) -> Result<QTensor, WeightsError> {
         let missing = |name: &str| WeightsError::Missing { name: name.to_owned() };
-        let name = gguf_name(name).ok_or_else(|| missing(name))?;
+        let name = gguf_name(self.family, name).ok_or_else(|| missing(name))?;
         let info = self.content.tensor_infos.get(&name).ok_or_else(|| missing(&name))?;
         WeightsError::check_shape(&name, info.shape.dims(), shape)?;
         let mut file = self.file.borrow_mut();

@@ -14,6 +14,7 @@ use crate::model::linear::Matrix;
 
 pub use gguf::GgufWeights;
 pub use names::gguf_name;
+pub(crate) use names::{ROPE_DIVISORS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT};
 pub use safetensors::SafetensorsWeights;
 
 /// What weights are computed in.
@@ -42,7 +43,7 @@ impl Compute {
 /// When its files cannot be opened.
 pub fn open(checkpoint: &Checkpoint, compute: Compute) -> Result<Box<dyn WeightSource>, WeightsError> {
     Ok(match (checkpoint.format, compute) {
-        (CheckpointFormat::Gguf, _) => Box::new(GgufWeights::open(&checkpoint.path, compute)?),
+        (CheckpointFormat::Gguf, _) => Box::new(GgufWeights::open(&checkpoint.path, checkpoint.config.family, compute)?),
         (CheckpointFormat::Safetensors, Compute::Dense(dtype)) => {
             Box::new(SafetensorsWeights::open(&checkpoint.files, dtype)?)
         }
