@@ -86,12 +86,15 @@ MODELS = {
             "original_max_position_embeddings": 32,
             "rope_type": "llama3",
         },
-        attention_bias=True,
-        mlp_bias=True,
     ),
     "llama-linear": llama(rope_scaling={"factor": 4.0, "rope_type": "linear"}),
     # Grows from 40 positions on: within the longest prompt, and while generating after the one before it.
-    "llama-dynamic": llama(rope_scaling={"factor": 4.0, "rope_type": "dynamic"}, max_position_embeddings=40),
+    "llama-dynamic": llama(
+        rope_scaling={"factor": 4.0, "rope_type": "dynamic"},
+        max_position_embeddings=40,
+        attention_bias=True,
+        mlp_bias=True,
+    ),
     "llama-yarn": llama(
         rope_scaling={"factor": 8.0, "original_max_position_embeddings": 32, "rope_type": "yarn", "beta_fast": 8.0}
     ),

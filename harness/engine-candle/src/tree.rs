@@ -138,4 +138,44 @@ mod tests {
             "../../core/tests/data/accelerate/models/llama-3.1-8b.json"
         ));
     }
+
+    #[test]
+    fn phi3_gemma2_and_mistral_are_the_trees_of_transformers() {
+        check(include_str!(
+            "../../core/tests/data/accelerate/models/phi-3-mini-4k-instruct.json"
+        ));
+        check(include_str!("../../core/tests/data/accelerate/models/gemma-2-2b.json"));
+        check(include_str!("../../core/tests/data/accelerate/models/mistral-7b-v0.3.json"));
+    }
+
+    /// Every parameter that a checkpoint is searched for is in the tree, in its order, and no other.
+    #[test]
+    fn trees_and_parameters_agree_for_every_family() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
+        let mut families = std::collections::BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_dir() {
+                continue;
+            }
+            let config = ModelConfig::from_dir(&path).unwrap();
+            families.insert(config.family.model_type);
+            let tree = from_config("tiny", &config, Dtype::F32).unwrap();
+            let listed: Vec<(String, Vec<u64>)> = config
+                .parameters()
+                .into_iter()
+                .map(|own| (own.name, own.shape.iter().map(|&size| size as u64).collect()))
+                .collect();
+            let grown: Vec<(String, Vec<u64>)> = tree
+                .tensors()
+                .iter()
+                .filter(|tensor| tensor.kind == TensorKind::Param)
+                .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
+                .collect();
+            assert_eq!(listed, grown, "{}", path.display());
+            let frequencies = tree.tensors().last().unwrap();
+            assert_eq!(frequencies.shape, [config.rotary_dim as u64 / 2], "{}", path.display());
+        }
+        assert_eq!(families.len(), crate::config::family::names().len(), "a tiny model for every family");
+    }
 }

@@ -8,6 +8,8 @@
 
 pub(crate) mod gguf_fixture;
 
+pub(crate) mod gguf_of_tiny;
+
 pub(crate) mod expected;
 
 pub(crate) mod request;
