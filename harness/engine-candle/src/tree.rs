@@ -145,7 +145,9 @@ mod tests {
             "../../core/tests/data/accelerate/models/phi-3-mini-4k-instruct.json"
         ));
         check(include_str!("../../core/tests/data/accelerate/models/gemma-2-2b.json"));
-        check(include_str!("../../core/tests/data/accelerate/models/mistral-7b-v0.3.json"));
+        check(include_str!(
+            "../../core/tests/data/accelerate/models/mistral-7b-v0.3.json"
+        ));
     }
 
     /// Every parameter that a checkpoint is searched for is in the tree, in its order, and no other.
@@ -176,6 +178,10 @@ mod tests {
             let frequencies = tree.tensors().last().unwrap();
             assert_eq!(frequencies.shape, [config.rotary_dim as u64 / 2], "{}", path.display());
         }
-        assert_eq!(families.len(), crate::config::family::names().len(), "a tiny model for every family");
+        assert_eq!(
+            families.len(),
+            crate::config::family::names().len(),
+            "a tiny model for every family"
+        );
     }
 }

@@ -33,7 +33,6 @@ fn check(model: &Path, name: &str, homes: &[usize], transfer: Transfer) -> f32 {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures of the documentation come from here")]
 fn one_device_computes_the_reference() {
     for name in MODELS {
         let model = tiny(name);
@@ -123,7 +122,9 @@ fn notices(name: &str, edit: impl Fn(&mut serde_json::Value)) -> (bool, bool) {
 fn a_wrong_window_is_noticed() {
     let null = serde_json::Value::Null;
     for window in [7.into(), 9.into(), null] {
-        let (prefill, decode) = notices("mistral-sliding-window", |config| config["sliding_window"] = window.clone());
+        let (prefill, decode) = notices("mistral-sliding-window", |config| {
+            config["sliding_window"] = window.clone();
+        });
         assert!(prefill && decode, "{window}: {prefill} {decode}");
         for name in ["qwen2-sliding-window", "gemma2"] {
             let (prefill, _) = notices(name, |config| config["sliding_window"] = window.clone());

@@ -157,7 +157,11 @@ fn facts(
         (Some(short), Some(long)) => Some((short, long)),
         (None, None) => None,
         (short, _) => {
-            let missing = if short.is_some() { ROPE_FACTORS_LONG } else { ROPE_FACTORS_SHORT };
+            let missing = if short.is_some() {
+                ROPE_FACTORS_LONG
+            } else {
+                ROPE_FACTORS_SHORT
+            };
             return Err(ModelFilesError::Tensors {
                 path: path.to_owned(),
                 missing: vec![missing.to_owned()],

@@ -42,14 +42,18 @@ impl ModelConfig {
     pub(super) fn set_rope(&mut self, rope: Rope, json: &Object) -> Result<(), ConfigError> {
         self.rope_theta = rope.theta;
         self.rope_scaling = rope.scaling;
-        let Some(factor) = rope.partial_factor else { return Ok(()) };
+        let Some(factor) = rope.partial_factor else {
+            return Ok(());
+        };
         if !self.family.partial_rotary {
             return Err(json.feature(format!(
                 "rotary positions on a part of the head (partial_rotary_factor = {factor})"
             )));
         }
         if !(0.0..1.0).contains(&factor) {
-            return Err(json.implausible(format!("partial_rotary_factor is {factor}, should be above 0 and at most 1")));
+            return Err(json.implausible(format!(
+                "partial_rotary_factor is {factor}, should be above 0 and at most 1"
+            )));
         }
         #[expect(
             clippy::cast_possible_truncation,

@@ -145,9 +145,9 @@ impl RopeScaling {
             Self::Dynamic { factor, .. } | Self::Yarn { factor, .. } if !(positive(*factor) && *factor >= 1.0) => {
                 Err(format!("rope scaling factor is {factor}, should be at least 1"))
             }
-            Self::Dynamic { .. } if rotary_dim <= 2 => {
-                Err(format!("dynamic rope scaling needs more than {rotary_dim} rotating elements"))
-            }
+            Self::Dynamic { .. } if rotary_dim <= 2 => Err(format!(
+                "dynamic rope scaling needs more than {rotary_dim} rotating elements"
+            )),
             Self::Dynamic {
                 original_max_position_embeddings,
                 ..
@@ -157,10 +157,12 @@ impl RopeScaling {
                 low_freq_factor,
                 high_freq_factor,
                 ..
-            } if !(positive(*factor) && positive(*low_freq_factor) && high_freq_factor > low_freq_factor) => Err(format!(
-                "rope scaling factors are {factor}, low {low_freq_factor}, high {high_freq_factor}; \
+            } if !(positive(*factor) && positive(*low_freq_factor) && high_freq_factor > low_freq_factor) => {
+                Err(format!(
+                    "rope scaling factors are {factor}, low {low_freq_factor}, high {high_freq_factor}; \
                  they should be positive and high above low"
-            )),
+                ))
+            }
             Self::Llama3 { .. } => Ok(()),
             Self::Yarn {
                 attention_factor,

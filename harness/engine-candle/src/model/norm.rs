@@ -88,7 +88,10 @@ mod tests {
                 assert_eq!(y.dtype(), dtype);
                 y.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap()[0][0]
             };
-            assert!((apply(&norm(NormWeight::OnePlus)) - 1.005).abs() < tolerance, "{dtype:?}");
+            assert!(
+                (apply(&norm(NormWeight::OnePlus)) - 1.005).abs() < tolerance,
+                "{dtype:?}"
+            );
             assert!((apply(&norm(NormWeight::Plain)) - 0.005).abs() < 1e-4, "{dtype:?}");
             assert_eq!(norm(NormWeight::OnePlus).bytes(), 4 * dtype.size_in_bytes() as u64);
         }

@@ -21,7 +21,7 @@ enum Further {
     /// Another table, for all positions of a sequence longer than this.
     Other { beyond: usize, table: Table },
     /// Frequencies that grow with every position: no table holds for two steps.
-    Growing { beyond: usize, config: ModelConfig },
+    Growing { beyond: usize, config: Box<ModelConfig> },
 }
 
 /// Cosines and sines, `[positions, rotary_dim / 2]`.
@@ -74,7 +74,7 @@ impl RotaryTables {
                 }),
             ) if positions > *beyond => Further::Growing {
                 beyond: *beyond,
-                config: config.clone(),
+                config: Box::new(config.clone()),
             },
             _ => Further::Same,
         };

@@ -138,7 +138,12 @@ impl Decoder {
                 })?;
                 let rotation = tables.at(start, step.rows).map_err(what())?;
                 let mask = masks
-                    .on(slot, (start, step.rows), self.config.window(layer), self.devices.handle(slot))
+                    .on(
+                        slot,
+                        (start, step.rows),
+                        self.config.window(layer),
+                        self.devices.handle(slot),
+                    )
                     .map_err(what())?;
                 block.forward(x, &rotation, mask, cache).map_err(what())
             })?;

@@ -43,7 +43,9 @@ impl Compute {
 /// When its files cannot be opened.
 pub fn open(checkpoint: &Checkpoint, compute: Compute) -> Result<Box<dyn WeightSource>, WeightsError> {
     Ok(match (checkpoint.format, compute) {
-        (CheckpointFormat::Gguf, _) => Box::new(GgufWeights::open(&checkpoint.path, checkpoint.config.family, compute)?),
+        (CheckpointFormat::Gguf, _) => {
+            Box::new(GgufWeights::open(&checkpoint.path, checkpoint.config.family, compute)?)
+        }
         (CheckpointFormat::Safetensors, Compute::Dense(dtype)) => {
             Box::new(SafetensorsWeights::open(&checkpoint.files, dtype)?)
         }

@@ -51,7 +51,11 @@ mod tests {
     fn names_are_translated() {
         let norm = "model.layers.0.post_attention_layernorm.weight";
         for (family, name, expected) in [
-            ("llama", "model.layers.11.self_attn.q_proj.bias", Some("blk.11.attn_q.bias")),
+            (
+                "llama",
+                "model.layers.11.self_attn.q_proj.bias",
+                Some("blk.11.attn_q.bias"),
+            ),
             ("llama", norm, Some("blk.0.ffn_norm.weight")),
             ("llama", "lm_head.weight", Some("output.weight")),
             ("llama", "model.layers.0.self_attn.rotary_emb.inv_freq", None),

@@ -1,6 +1,12 @@
 //! GGUF files of the tiny models, with the names, permutations and metadata that llama.cpp's converter gives them.
 //!
 //! The table of names is written out here once more, from the format's side: a wrong name in the loader is then noticed.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::panic,
+    reason = "the format keeps single precision, and a helper of a test fails the test"
+)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -54,7 +60,9 @@ impl Converter {
         let rotary = self.config["partial_rotary_factor"].as_f64().unwrap_or(1.0) * self.head_dim() as f64;
         let scaling = &self.config["rope_scaling"];
         let scale_of_scores = self.config["query_pre_attn_scalar"].as_f64();
-        let window = self.size("sliding_window").filter(|_| self.config["use_sliding_window"] != false);
+        let window = self
+            .size("sliding_window")
+            .filter(|_| self.config["use_sliding_window"] != false);
         let own = [
             ("block_count", self.size("num_hidden_layers").map(number)),
             ("context_length", self.size("max_position_embeddings").map(number)),
@@ -71,7 +79,10 @@ impl Converter {
                 scale_of_scores.map(|scalar| Value::F32(scalar.powf(-0.5) as f32)),
             ),
             ("attn_logit_softcapping", float(&self.config["attn_logit_softcapping"])),
-            ("final_logit_softcapping", float(&self.config["final_logit_softcapping"])),
+            (
+                "final_logit_softcapping",
+                float(&self.config["final_logit_softcapping"]),
+            ),
             ("rope.freq_base", float(&self.config["rope_theta"])),
             ("rope.dimension_count", Some(number(rotary as usize))),
             (
@@ -185,7 +196,11 @@ impl Converter {
     /// The divisors that the converter writes for Llama 3.1's scaling, by its own formula.
     fn llama3_divisors(&self) -> Vec<f32> {
         let scaling = |key: &str| self.config["rope_scaling"][key].as_f64().unwrap();
-        let (factor, low, high) = (scaling("factor"), scaling("low_freq_factor"), scaling("high_freq_factor"));
+        let (factor, low, high) = (
+            scaling("factor"),
+            scaling("low_freq_factor"),
+            scaling("high_freq_factor"),
+        );
         let original = scaling("original_max_position_embeddings");
         let (theta, dim) = (self.config["rope_theta"].as_f64().unwrap(), self.head_dim());
         let divisor = |pair: usize| {

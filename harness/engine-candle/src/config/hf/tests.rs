@@ -215,13 +215,22 @@ fn windows_are_on_the_layers_that_a_family_or_the_file_says() {
 fn what_gemma2_and_phi3_have_of_their_own_is_read() {
     let gemma2 = ModelConfig::from_json(r#"{"model_type": "gemma2"}"#, None).unwrap();
     assert_eq!((gemma2.num_layers, gemma2.num_kv_heads, gemma2.head_dim), (26, 4, 256));
-    assert_eq!((gemma2.block.attention_softcap, gemma2.final_softcap), (Some(50.0), Some(30.0)));
+    assert_eq!(
+        (gemma2.block.attention_softcap, gemma2.final_softcap),
+        (Some(50.0), Some(30.0))
+    );
     assert_eq!((gemma2.windows[0], gemma2.windows[1]), (Some(4096), None));
-    assert_eq!((gemma2.attention_scale, gemma2.embedding_scale), (1.0 / 16.0, Some(48.0)));
+    assert_eq!(
+        (gemma2.attention_scale, gemma2.embedding_scale),
+        (1.0 / 16.0, Some(48.0))
+    );
     assert_eq!(gemma2.block.norm_weight, NormWeight::OnePlus);
     assert!(gemma2.tie_word_embeddings);
     let off = with(GEMMA2, &[("attn_logit_softcapping", Value::Null)]);
-    assert_eq!(ModelConfig::from_json(&off, None).unwrap().block.attention_softcap, None);
+    assert_eq!(
+        ModelConfig::from_json(&off, None).unwrap().block.attention_softcap,
+        None
+    );
 
     let phi3 = ModelConfig::from_json(PHI3, None).unwrap();
     assert_eq!((phi3.head_dim, phi3.rotary_dim), (16, 12));
@@ -278,7 +287,10 @@ fn what_is_not_computed_is_refused_by_name() {
     let moe = with(LLAMA_V4, &[("model_type", "qwen2_moe".into())]);
     for (text, name) in [
         (with(MISTRAL, &[("model_type", "mixtral".into())]), "`mixtral`"),
-        (moe, "`qwen2_moe` is not one this engine computes (llama, qwen2, qwen3, mistral, phi3, gemma2)"),
+        (
+            moe,
+            "`qwen2_moe` is not one this engine computes (llama, qwen2, qwen3, mistral, phi3, gemma2)",
+        ),
         (
             with(
                 LLAMA_V4,
@@ -290,23 +302,35 @@ fn what_is_not_computed_is_refused_by_name() {
             with(LLAMA_V4, &[("hidden_act", "relu".into())]),
             "hidden_act = \"relu\"",
         ),
-        (with(GEMMA2, &[("hidden_activation", "relu".into())]), "hidden_activation = \"relu\""),
+        (
+            with(GEMMA2, &[("hidden_activation", "relu".into())]),
+            "hidden_activation = \"relu\"",
+        ),
         (with(LLAMA_V4, &[("num_local_experts", 8.into())]), "mixture of experts"),
         (
             with(
                 LLAMA_V4,
-                &[("rope_scaling", serde_json::json!({"rope_type": "longrope", "factor": 4.0}))],
+                &[(
+                    "rope_scaling",
+                    serde_json::json!({"rope_type": "longrope", "factor": 4.0}),
+                )],
             ),
             "`longrope` (for llama: default, linear, dynamic, yarn, llama3)",
         ),
         (
-            with(PHI3, &[("rope_scaling", serde_json::json!({"type": "linear", "factor": 4.0}))]),
+            with(
+                PHI3,
+                &[("rope_scaling", serde_json::json!({"type": "linear", "factor": 4.0}))],
+            ),
             "`linear` (for phi3: default, longrope, su, yarn)",
         ),
         (
             with(
                 LLAMA_V4,
-                &[("rope_scaling", serde_json::json!({"type": "yarn", "factor": 4.0, "mscale": 1.0}))],
+                &[(
+                    "rope_scaling",
+                    serde_json::json!({"type": "yarn", "factor": 4.0, "mscale": 1.0}),
+                )],
             ),
             "mscale",
         ),

@@ -50,11 +50,17 @@ pub(super) fn load(
     let builder = VarBuilder::from_tensors(tensors, dtype, device);
     let model: CandleResult<Box<dyn Whole>> = match config.family.model_type {
         "llama" => load_llama(&llama_config(config, positions), builder, dtype, device),
-        "qwen2" => qwen2::ModelForCausalLM::new(&qwen2_config(config, positions), builder).map(|model| Box::new(model) as _),
-        "qwen3" => qwen3::ModelForCausalLM::new(&qwen3_config(config, positions), builder).map(|model| Box::new(model) as _),
+        "qwen2" => {
+            qwen2::ModelForCausalLM::new(&qwen2_config(config, positions), builder).map(|model| Box::new(model) as _)
+        }
+        "qwen3" => {
+            qwen3::ModelForCausalLM::new(&qwen3_config(config, positions), builder).map(|model| Box::new(model) as _)
+        }
         "mistral" => mistral::Model::new(&mistral_config(config, positions), builder).map(|model| Box::new(model) as _),
         "phi3" => phi3::Model::new(&phi3_config(config, positions), builder).map(|model| Box::new(model) as _),
-        "gemma2" => gemma2::Model::new(false, &gemma2_config(config, positions), builder).map(|model| Box::new(model) as _),
+        "gemma2" => {
+            gemma2::Model::new(false, &gemma2_config(config, positions), builder).map(|model| Box::new(model) as _)
+        }
         _ => return Err(unknown(checkpoint)),
     };
     model.map_err(EngineError::candle("loading the whole model"))

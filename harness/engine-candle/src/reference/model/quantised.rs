@@ -18,8 +18,12 @@ pub(super) fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Box<dyn W
     let mut file = BufReader::new(File::open(&checkpoint.path).map_err(|error| failed(error.into()))?);
     let content = Content::read(&mut file).map_err(failed)?;
     let model: CandleResult<Box<dyn Whole>> = match checkpoint.config.family.model_type {
-        "llama" => quantized_llama::ModelWeights::from_gguf(content, &mut file, device).map(|model| Box::new(model) as _),
-        "qwen2" => quantized_qwen2::ModelWeights::from_gguf(content, &mut file, device).map(|model| Box::new(model) as _),
+        "llama" => {
+            quantized_llama::ModelWeights::from_gguf(content, &mut file, device).map(|model| Box::new(model) as _)
+        }
+        "qwen2" => {
+            quantized_qwen2::ModelWeights::from_gguf(content, &mut file, device).map(|model| Box::new(model) as _)
+        }
         _ => return Err(unknown(checkpoint)),
     };
     model.map_err(failed)
