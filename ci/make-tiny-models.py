@@ -35,6 +35,9 @@ SMALLEST_MARGIN = 0.003
 # A text of one token repeated says little.
 FEWEST_TOKENS = 4
 
+# Keys of transformers 5 that say what keys of transformers 4 said.
+KEPT = {"dtype", "layer_types", "rope_parameters", "transformers_version"}
+
 COMMON = {
     "attention_dropout": 0.0,
     "bos_token_id": 1,
@@ -173,11 +176,10 @@ def make(folder, name):
     else:
         sys.exit(f"{name}: no seed gives clear margins and several tokens")
     folder.mkdir(parents=True, exist_ok=True)
-    written = {**MODELS[name], "transformers_version": "4.49.0"}
-    write(folder / "config.json", json.dumps(written, indent=2, sort_keys=True))
+    write(folder / "config.json", json.dumps(MODELS[name], indent=2, sort_keys=True))
     model.config.architectures = MODELS[name]["architectures"]
     newer = model.config.to_dict()
-    # What the newer version adds for every model and no decoder looks at.
+    # Without what the newer version adds for every model and no decoder looks at.
     newer = {key: value for key, value in newer.items() if key in KEPT or key in MODELS[name]}
     write(folder / "config.transformers5.json", json.dumps(newer, indent=2, sort_keys=True))
     generation = {"_from_model_config": True, "bos_token_id": 1, "eos_token_id": EOS, "pad_token_id": 0}
@@ -203,9 +205,6 @@ def make(folder, name):
 
 def is_telling(case):
     return case["min_margin"] >= SMALLEST_MARGIN and len(set(case["greedy_ids"])) >= FEWEST_TOKENS
-
-
-KEPT = {"dtype", "layer_types", "rope_parameters", "transformers_version"}
 
 
 def check(folder, name):
@@ -243,7 +242,6 @@ def weights(config, seed):
 
 def build(config, state):
     config = dict(config)
-    config.pop("transformers_version", None)
     model_type = config.pop("model_type")
     config = transformers.AutoConfig.for_model(model_type, **copy.deepcopy(config))
     config._attn_implementation = "eager"

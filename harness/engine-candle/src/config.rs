@@ -97,11 +97,12 @@ impl ModelConfig {
     }
 }
 
+/// Far above any size of any model, far below what would overflow a product of two of them in 64 bits.
+const LARGEST: usize = 1 << 28;
+
 /// The checks of sizes both sources share: no zero, nothing that no model has, and heads that divide. What they pass may be
 /// multiplied and allocated for.
 fn check_sizes(config: &ModelConfig, file: &'static str) -> Result<(), ConfigError> {
-    // Far above any model, far below what would overflow a product of two of them in 64 bits.
-    const LARGEST: usize = 1 << 28;
     const MOST_LAYERS: usize = 1 << 12;
     let implausible = |problem: String| Err(ConfigError::Implausible { file, problem });
     for (name, value, most) in [
@@ -167,7 +168,7 @@ fn check(mut config: ModelConfig, file: &'static str) -> Result<ModelConfig, Con
         if let Err(problem) = scaling.check(config.rotary_dim) {
             return implausible(problem);
         }
-        config.max_position_embeddings = scaling.stretched(config.max_position_embeddings);
+        config.max_position_embeddings = scaling.stretched(config.max_position_embeddings).min(LARGEST);
     }
     Ok(config)
 }

@@ -1,4 +1,5 @@
 //! GGUF files of all families against what transformers computes from the same weights.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
 mod common;
 
@@ -6,6 +7,7 @@ use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use common::expected::cases;
 use common::{all_logits, decoder, gguf_of_tiny, greedy, module_count, tiny, two_way};
+use placebench_core::outcome::FailureClass;
 use placebench_core::placement::Transfer;
 use placebench_engine_candle::weights::Compute;
 use placebench_engine_candle::{checkpoint, tree};
@@ -83,4 +85,82 @@ fn trees_of_files_are_those_of_the_configuration() {
         assert_eq!(from_gguf.tensors(), from_folder.tensors(), "{name}");
         assert_eq!(from_gguf.tied(), from_folder.tied(), "{name}");
     }
+}
+
+/// What is wrong with a file whose bytes were changed.
+fn refusal(name: &str, edit: impl Fn(&mut Vec<u8>)) -> (FailureClass, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf_of_tiny::write(name, GgmlDType::F32, folder.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    edit(&mut bytes);
+    std::fs::write(&path, bytes).unwrap();
+    let error = checkpoint::open(&path).unwrap_err();
+    (error.class(), error.sentence())
+}
+
+/// Where in the file the name of a tensor or key begins.
+fn find(bytes: &[u8], name: &str) -> usize {
+    bytes
+        .windows(name.len())
+        .position(|window| window == name.as_bytes())
+        .unwrap()
+}
+
+#[test]
+fn a_quantisation_that_cannot_be_used_is_named() {
+    let (class, sentence) = refusal("qwen3", |bytes| {
+        let name = "blk.1.attn_q_norm.weight";
+        // Behind the name: the number of dimensions, one dimension, then the type; 20 is IQ4_NL.
+        let kind = find(bytes, name) + name.len() + 4 + 8;
+        bytes[kind] = 20;
+    });
+    assert_eq!(class, FailureClass::Unsupported);
+    assert!(
+        sentence.contains("the format IQ4_NL of tensor `blk.1.attn_q_norm.weight`"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn tensors_of_every_layout_are_missed_by_name() {
+    for (name, tensor, misspelt) in [
+        ("qwen3", "blk.1.attn_q_norm.weight", "blk.1.attn_q_nerm.weight"),
+        ("phi3", "blk.2.attn_qkv.weight", "blk.2.attn_qkw.weight"),
+        ("gemma2", "blk.0.post_ffw_norm.weight", "blk.0.post_ffw_nerm.weight"),
+        ("phi3-longrope", "rope_factors_long.weight", "rope_factors_lang.weight"),
+    ] {
+        let (class, sentence) = refusal(name, |bytes| {
+            let at = find(bytes, tensor);
+            bytes[at..at + misspelt.len()].copy_from_slice(misspelt.as_bytes());
+        });
+        assert_eq!(class, FailureClass::ModelInvalid, "{name}");
+        assert!(
+            sentence.contains(&format!("1 tensor is missing ({tensor})")),
+            "{sentence}"
+        );
+    }
+    let (_, sentence) = refusal("phi3", |bytes| {
+        let key = "phi3.feed_forward_length";
+        // Behind the key: its type, then the number.
+        let at = find(bytes, key) + key.len() + 4;
+        bytes[at] = 32;
+    });
+    assert!(
+        sentence.contains("blk.0.ffn_up.weight: expected [64, 32], found [96, 32]"),
+        "{sentence}"
+    );
+}
+
+/// Qwen2's metadata do not say which layers have the window.
+#[test]
+fn a_window_that_no_layer_can_be_given_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf_of_tiny::write("qwen2-sliding-window", GgmlDType::F32, folder.path());
+    let error = checkpoint::open(&path).unwrap_err();
+    assert_eq!(error.class(), FailureClass::Unsupported);
+    assert!(
+        error.sentence().contains("a sliding window of 8"),
+        "{}",
+        error.sentence()
+    );
 }

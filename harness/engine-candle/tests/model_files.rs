@@ -181,6 +181,30 @@ fn tensors_that_do_not_fit_the_configuration_are_all_named() {
 }
 
 #[test]
+fn fused_tensors_are_missed_and_measured_by_name() {
+    let folder = copy_of("phi3");
+    rewrite(&folder.path().join("config.json"), |text| {
+        text.replace("\"intermediate_size\": 48", "\"intermediate_size\": 32")
+    });
+    let sentence = refused(folder.path(), FailureClass::ModelInvalid);
+    assert!(
+        sentence.contains("model.layers.0.mlp.gate_up_proj.weight: expected [64, 32], found [96, 32]"),
+        "{sentence}"
+    );
+    // A Phi-3 that is read as a Mistral has none of the separate projections.
+    rewrite(&folder.path().join("config.json"), |text| {
+        text.replace("phi3", "mistral")
+            .replace("Phi3", "Mistral")
+            .replace("partial_rotary", "other")
+    });
+    let sentence = refused(folder.path(), FailureClass::ModelInvalid);
+    assert!(
+        sentence.contains("model.layers.0.self_attn.q_proj.weight"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn tensors_the_model_does_not_use_are_listed() {
     let folder = copy_of("qwen2-tied");
     rewrite(&folder.path().join("config.json"), |text| {

@@ -246,6 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn masks_and_views_together_show_what_the_definition_says() {
+        for (past, rows, window) in (0..6).flat_map(|past| {
+            (1..5).flat_map(move |rows| (0..12).map(move |window| (past, rows, (window > 0).then_some(window))))
+        }) {
+            let first = first_visible(past, window);
+            for (row, columns) in hidden(past, rows, window).into_iter().enumerate() {
+                let query = past + row;
+                for key in 0..past + rows {
+                    let is_visible = key <= query && window.is_none_or(|window| key + window > query);
+                    let is_shown = key >= first && !columns[key - first];
+                    assert_eq!(is_shown, is_visible, "query {query}, key {key}, window {window:?}");
+                }
+                // A single row needs no mask: its view holds nothing that it must not see.
+                assert!(rows > 1 || columns.iter().all(|is_hidden| !is_hidden));
+            }
+        }
+    }
+
+    #[test]
     fn a_window_counts_the_row_itself() {
         assert_eq!(first_visible(7, Some(8)), 0);
         assert_eq!(first_visible(8, Some(8)), 1);

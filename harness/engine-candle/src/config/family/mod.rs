@@ -1,6 +1,6 @@
 //! The families of models: each is one file that says what it has and Llama has not.
 //!
-//! A new one: copy the file that is nearest, list it in [`FAMILIES`], give it a module tree in
+//! A new one: copy the file that is nearest, list it in `FAMILIES`, give it a module tree in
 //! `placebench-core` (`module_tree/from_config/`), and reference data with `ci/make-tiny-models.py`.
 
 mod gemma2;
