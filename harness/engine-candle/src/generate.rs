@@ -65,6 +65,7 @@ pub fn generate(
         decoder,
         sequence,
         ledger,
+        seen: Vec::new(),
     };
     let generation = run(&mut model, task, &decoder.config().eos_token_ids, start_s, context)?;
     Ok((generation, model.sequence))
@@ -109,11 +110,20 @@ struct PlacedModel<'a> {
     decoder: &'a Decoder,
     sequence: Sequence,
     ledger: &'a mut Ledger,
+    /// All tokens so far: a model whose frequencies change with the length has to compute them anew.
+    seen: Vec<u32>,
 }
 
 impl StepModel for PlacedModel<'_> {
     fn step(&mut self, ids: &[u32], context: &mut Context) -> Result<Stepped, WorkerFailure> {
         let mut pass = Pass::new(context, self.ledger);
+        self.seen.extend(ids);
+        let ids = if self.sequence.is_outgrown_by(ids.len()) {
+            self.sequence.restart();
+            &self.seen
+        } else {
+            ids
+        };
         let ids = place(self.decoder, ids, pass.context).map_err(|error| error.into_failure(pass.context))?;
         let logits = self
             .decoder

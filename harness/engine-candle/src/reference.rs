@@ -89,7 +89,7 @@ impl ReferenceSession {
         let (compute, note) =
             compute(&checkpoint, request, &devices, slot).map_err(|error| error.into_failure(context))?;
         let capacity = input_ids.len() + request.generation.max_new_tokens as usize;
-        model::check(&checkpoint, capacity).map_err(|error| error.into_failure(context))?;
+        model::check(&checkpoint, compute, capacity).map_err(|error| error.into_failure(context))?;
         let realised = realised(&checkpoint, compute, &device);
         let weights: Bytes = realised.iter().map(|module| module.bytes).sum();
         context.emit(EventKind::Planned(planned(&device, weights, note)));

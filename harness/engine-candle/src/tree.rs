@@ -1,8 +1,9 @@
 //! The module tree of a model: what a planner places.
 //!
-//! Modules, classes and their order are those of transformers 4.49, because the planner's answers depend on all three.
+//! Modules, classes and their order are those of transformers, because the planner's answers depend on all three.
+//! `placebench-core` knows them for every family; here only dtypes and sizes are added.
 
-use placebench_core::module_tree::{ModuleTree, ModuleTreeBuilder, TensorKind, TreeError};
+use placebench_core::module_tree::{self, ConfigTreeError, ModuleTree, TensorKind};
 use placebench_core::protocol::Dtype;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ const EMBEDDING: &str = "model.embed_tokens.weight";
 ///
 /// # Errors
 /// When the numbers of the configuration make no tree.
-pub fn from_config(id: &str, config: &ModelConfig, dtype: Dtype) -> Result<ModuleTree, TreeError> {
+pub fn from_config(id: &str, config: &ModelConfig, dtype: Dtype) -> Result<ModuleTree, ConfigTreeError> {
     let name = match dtype {
         Dtype::F32 => "float32",
         Dtype::F16 => "float16",
@@ -28,7 +29,7 @@ pub fn from_config(id: &str, config: &ModelConfig, dtype: Dtype) -> Result<Modul
 ///
 /// # Errors
 /// When the numbers of the configuration make no tree.
-pub fn from_checkpoint(id: &str, checkpoint: &Checkpoint) -> Result<ModuleTree, TreeError> {
+pub fn from_checkpoint(id: &str, checkpoint: &Checkpoint) -> Result<ModuleTree, ConfigTreeError> {
     let stored: std::collections::HashMap<&str, &StoredTensor> = checkpoint
         .tensors
         .iter()
@@ -43,66 +44,38 @@ pub fn from_checkpoint(id: &str, checkpoint: &Checkpoint) -> Result<ModuleTree, 
     })
 }
 
-/// Adds all modules in the order of transformers' constructors, then the tensors.
+/// The tree of the family, with every parameter as it is stored.
 fn build(
     id: &str,
     config: &ModelConfig,
     stored_as: impl Fn(&str) -> (String, Option<u64>),
-) -> Result<ModuleTree, TreeError> {
-    let prefix = config.family.class_prefix();
-    let class = |name: &str| format!("{prefix}{name}");
-    let mut tree = ModuleTree::builder(id, class("ForCausalLM"))
-        .config(Some(hyper_parameters(config)))
-        .no_split_classes([class("DecoderLayer")])
-        .module("model", class("Model"))
-        .module("model.embed_tokens", "Embedding")
-        .module("model.layers", "ModuleList");
-    for layer in 0..config.num_layers {
-        push_layer(&mut tree, layer, &class);
+) -> Result<ModuleTree, ConfigTreeError> {
+    let hyper_parameters = hyper_parameters(config);
+    let plain = module_tree::from_config(id, &hyper_parameters)?;
+    let mut tree = ModuleTree::builder(id, plain.architecture())
+        .config(Some(hyper_parameters))
+        .no_split_classes(plain.no_split_classes());
+    for module in plain.modules().iter().filter(|module| !module.path.is_empty()) {
+        tree.push_module(module.path.as_str(), module.class.as_str());
     }
-    tree.push_module("model.norm", class("RMSNorm"));
-    tree.push_module("model.rotary_emb", class("RotaryEmbedding"));
-    tree.push_module("lm_head", "Linear");
-    for parameter in config.parameters() {
-        let (dtype, bytes) = stored_as(&parameter.name);
-        let shape: Vec<u64> = parameter.shape.iter().map(|&size| size as u64).collect();
-        tree.push_tensor(parameter.name, TensorKind::Param, dtype, shape, bytes);
+    for tensor in plain.tensors() {
+        let (dtype, bytes) = match tensor.kind {
+            TensorKind::Param => stored_as(&tensor.name),
+            TensorKind::Buffer | TensorKind::BufferNp => (tensor.dtype.clone(), None),
+        };
+        tree.push_tensor(tensor.name.as_str(), tensor.kind, dtype, tensor.shape.as_slice(), bytes);
     }
-    let frequencies = vec![config.head_dim as u64 / 2];
-    tree.push_tensor(
-        "model.rotary_emb.inv_freq",
-        TensorKind::BufferNp,
-        "float32",
-        frequencies,
-        None,
-    );
-    if config.tie_word_embeddings {
-        tree = tree.tie([EMBEDDING, HEAD]);
+    for tie in plain.tied() {
+        tree.push_tie(tie);
     }
-    tree.build()
+    Ok(tree.build()?)
 }
 
-fn push_layer(tree: &mut ModuleTreeBuilder, layer: usize, class: &impl Fn(&str) -> String) {
-    let path = format!("model.layers.{layer}");
-    tree.push_module(path.as_str(), class("DecoderLayer"));
-    tree.push_module(format!("{path}.self_attn"), class("Attention"));
-    for projection in ["q_proj", "k_proj", "v_proj", "o_proj"] {
-        tree.push_module(format!("{path}.self_attn.{projection}"), "Linear");
-    }
-    tree.push_module(format!("{path}.mlp"), class("MLP"));
-    for projection in ["gate_proj", "up_proj", "down_proj"] {
-        tree.push_module(format!("{path}.mlp.{projection}"), "Linear");
-    }
-    tree.push_module(format!("{path}.mlp.act_fn"), "SiLU");
-    for norm in ["input_layernorm", "post_attention_layernorm"] {
-        tree.push_module(format!("{path}.{norm}"), class("RMSNorm"));
-    }
-}
-
-/// The configuration in the words of `config.json`, for the record.
+/// The configuration in the words of `config.json`: what shapes the tree, and what planners want to know.
 fn hyper_parameters(config: &ModelConfig) -> serde_json::Value {
-    json!({
-        "model_type": config.family.model_type(),
+    let biases = config.block.biases;
+    let mut json = json!({
+        "model_type": config.family.model_type,
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
         "num_hidden_layers": config.num_layers,
@@ -114,8 +87,16 @@ fn hyper_parameters(config: &ModelConfig) -> serde_json::Value {
         "max_position_embeddings": config.max_position_embeddings,
         "rms_norm_eps": config.rms_norm_eps,
         "rope_theta": config.rope_theta,
-        "hidden_act": "silu",
-    })
+        "attention_bias": biases.output,
+        "mlp_bias": biases.mlp,
+    });
+    let activation = config.block.activation.name();
+    json[config.family.activation_key()] = activation.into();
+    if config.rotary_dim < config.head_dim {
+        // Half an element more, so that cutting the product off gives the same number again.
+        json["partial_rotary_factor"] = ((config.rotary_dim as f64 + 0.5) / config.head_dim as f64).into();
+    }
+    json
 }
 
 #[cfg(test)]
@@ -156,5 +137,51 @@ mod tests {
         check(include_str!(
             "../../core/tests/data/accelerate/models/llama-3.1-8b.json"
         ));
+    }
+
+    #[test]
+    fn phi3_gemma2_and_mistral_are_the_trees_of_transformers() {
+        check(include_str!(
+            "../../core/tests/data/accelerate/models/phi-3-mini-4k-instruct.json"
+        ));
+        check(include_str!("../../core/tests/data/accelerate/models/gemma-2-2b.json"));
+        check(include_str!(
+            "../../core/tests/data/accelerate/models/mistral-7b-v0.3.json"
+        ));
+    }
+
+    /// Every parameter that a checkpoint is searched for is in the tree, in its order, and no other.
+    #[test]
+    fn trees_and_parameters_agree_for_every_family() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny");
+        let mut families = std::collections::BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_dir() {
+                continue;
+            }
+            let config = ModelConfig::from_dir(&path).unwrap();
+            families.insert(config.family.model_type);
+            let tree = from_config("tiny", &config, Dtype::F32).unwrap();
+            let listed: Vec<(String, Vec<u64>)> = config
+                .parameters()
+                .into_iter()
+                .map(|own| (own.name, own.shape.iter().map(|&size| size as u64).collect()))
+                .collect();
+            let grown: Vec<(String, Vec<u64>)> = tree
+                .tensors()
+                .iter()
+                .filter(|tensor| tensor.kind == TensorKind::Param)
+                .map(|tensor| (tensor.name.clone(), tensor.shape.clone()))
+                .collect();
+            assert_eq!(listed, grown, "{}", path.display());
+            let frequencies = tree.tensors().last().unwrap();
+            assert_eq!(frequencies.shape, [config.rotary_dim as u64 / 2], "{}", path.display());
+        }
+        assert_eq!(
+            families.len(),
+            crate::config::family::names().len(),
+            "a tiny model for every family"
+        );
     }
 }

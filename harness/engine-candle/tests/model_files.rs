@@ -13,7 +13,7 @@ use common::gguf_fixture::{self, Fixture};
 use common::tiny;
 use placebench_core::outcome::FailureClass;
 use placebench_engine_candle::checkpoint::{self, CheckpointFormat, ModelFilesError, StoredDtype};
-use placebench_engine_candle::config::{Family, RopeLayout, RopeScaling};
+use placebench_engine_candle::config::{RopeLayout, RopeScaling};
 use placebench_engine_candle::tokenizer::Tokenizer;
 use placebench_engine_candle::tree;
 
@@ -54,8 +54,8 @@ fn rewrite(path: &Path, edit: impl FnOnce(String) -> String) {
 fn a_folder_is_read_with_all_its_tensors() {
     let found = checkpoint::open(&tiny("qwen2-tied")).unwrap();
     assert_eq!(
-        (found.format, found.config.family),
-        (CheckpointFormat::Safetensors, Family::Qwen2)
+        (found.format, found.config.family.model_type),
+        (CheckpointFormat::Safetensors, "qwen2")
     );
     assert_eq!(found.tensors.len(), 1 + 4 * 12 + 1);
     assert_eq!(found.unused, [""; 0]);
@@ -181,6 +181,30 @@ fn tensors_that_do_not_fit_the_configuration_are_all_named() {
 }
 
 #[test]
+fn fused_tensors_are_missed_and_measured_by_name() {
+    let folder = copy_of("phi3");
+    rewrite(&folder.path().join("config.json"), |text| {
+        text.replace("\"intermediate_size\": 48", "\"intermediate_size\": 32")
+    });
+    let sentence = refused(folder.path(), FailureClass::ModelInvalid);
+    assert!(
+        sentence.contains("model.layers.0.mlp.gate_up_proj.weight: expected [64, 32], found [96, 32]"),
+        "{sentence}"
+    );
+    // A Phi-3 that is read as a Mistral has none of the separate projections.
+    rewrite(&folder.path().join("config.json"), |text| {
+        text.replace("phi3", "mistral")
+            .replace("Phi3", "Mistral")
+            .replace("partial_rotary", "other")
+    });
+    let sentence = refused(folder.path(), FailureClass::ModelInvalid);
+    assert!(
+        sentence.contains("model.layers.0.self_attn.q_proj.weight"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn tensors_the_model_does_not_use_are_listed() {
     let folder = copy_of("qwen2-tied");
     rewrite(&folder.path().join("config.json"), |text| {
@@ -219,8 +243,8 @@ fn a_gguf_file_gives_configuration_tensors_and_tree() {
     assert_eq!(found.format, CheckpointFormat::Gguf);
     let config = &found.config;
     assert_eq!(
-        (config.family, config.rope_layout),
-        (Family::Llama, RopeLayout::Interleaved)
+        (config.family.model_type, config.rope_layout),
+        ("llama", RopeLayout::Interleaved)
     );
     assert_eq!(config.vocab_size, gguf_fixture::vocabulary().len());
     assert_eq!(
@@ -231,7 +255,7 @@ fn a_gguf_file_gives_configuration_tensors_and_tree() {
         (config.eos_token_ids.as_slice(), config.bos_token_id),
         ([2].as_slice(), Some(1))
     );
-    assert!(config.tie_word_embeddings && !config.qkv_bias);
+    assert!(config.tie_word_embeddings && !config.block.biases.qkv);
     let query = found.tensor("model.layers.1.self_attn.q_proj.weight").unwrap();
     assert_eq!(query.stored_name, "blk.1.attn_q.weight");
     assert_eq!(
@@ -255,10 +279,10 @@ fn the_variants_of_gguf_are_told_apart() {
     });
     let found = checkpoint::open(&path).unwrap();
     assert_eq!(
-        (found.config.family, found.config.rope_layout),
-        (Family::Qwen2, RopeLayout::Halves)
+        (found.config.family.model_type, found.config.rope_layout),
+        ("qwen2", RopeLayout::Halves)
     );
-    assert!(found.config.qkv_bias && !found.config.tie_word_embeddings);
+    assert!(found.config.block.biases.qkv && !found.config.tie_word_embeddings);
     assert!(found.tensor("model.layers.0.self_attn.k_proj.bias").is_some());
     assert!(found.tensor("lm_head.weight").is_some());
 
@@ -280,9 +304,12 @@ fn what_gguf_asks_for_and_is_not_computed_is_refused_by_name() {
     for (key, value, part) in [
         ("general.architecture", Value::String("gemma3".into()), "`gemma3`"),
         ("llama.expert_count", Value::U32(8), "8 experts"),
-        ("llama.attention.sliding_window", Value::U32(16), "sliding window of 16"),
         ("llama.rope.dimension_count", Value::U32(8), "8 of 16 elements"),
-        ("llama.rope.scaling.type", Value::String("yarn".into()), "`yarn`"),
+        (
+            "llama.rope.scaling.type",
+            Value::String("longrope".into()),
+            "`longrope` (none, linear and yarn are)",
+        ),
         ("llama.attention.value_length", Value::U32(32), "value_length of 32"),
     ] {
         let (_folder, path) = gguf(&edited(key, value));

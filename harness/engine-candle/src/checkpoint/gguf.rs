@@ -17,14 +17,14 @@ use placebench_core::units::Bytes;
 
 use super::{Checkpoint, CheckpointFormat, Gaps, Listed, Matcher, ModelFilesError, StoredDtype};
 use super::{check_extents, elements, insert, is_lfs_pointer};
-use crate::config::{GgufTensorFacts, HEAD, ModelConfig};
+use crate::config::{GgufTensorFacts, ModelConfig};
 use crate::shown::shown;
-use crate::weights::gguf_name;
+use crate::weights::{ROPE_DIVISORS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, gguf_name};
 
 pub(super) use header::MAGIC;
 
 const EMBEDDING: &str = "token_embd.weight";
-const ROPE_DIVISORS: &str = "rope_freqs.weight";
+const HEAD: &str = "output.weight";
 
 pub(super) fn open(path: &Path) -> Result<Checkpoint, ModelFilesError> {
     let unreadable = |source| ModelFilesError::Read {
@@ -41,13 +41,13 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, ModelFilesError> {
         source,
     })?;
     let matcher = Matcher { path, listed };
-    let (tensors, mut unused) = matcher.tensors(config.stored_parameters(), gguf_name)?;
-    unused.retain(|name| name != ROPE_DIVISORS);
+    let (tensors, mut unused) = matcher.tensors(config.stored_parameters(), |name| gguf_name(config.family, name))?;
+    unused.retain(|name| ![ROPE_DIVISORS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT].contains(&name.as_str()));
     // A further bias, norm or expert inside a block is part of what the block computes: leaving it out gives another model.
     if let Some(name) = unused.iter().find(|name| name.starts_with("blk.")) {
         return Err(ModelFilesError::Feature {
             path: path.to_owned(),
-            feature: format!("a {} model with a tensor `{}`", config.family.model_type(), shown(name)),
+            feature: format!("a {} model with a tensor `{}`", config.family.model_type, shown(name)),
         });
     }
     Ok(Checkpoint {
@@ -143,19 +143,37 @@ fn facts(
         missing: vec![EMBEDDING.to_owned()],
         misshapen: Vec::new(),
     })?;
-    let rope_divisors = match content.tensor_infos.get(ROPE_DIVISORS) {
+    let mut values = |name: &str| {
+        let Some(info) = content.tensor_infos.get(name) else {
+            return Ok(None);
+        };
         // The extents were checked: this reads no more than the file has.
-        Some(info) => Some(
-            info.read(file, content.tensor_data_offset, &Device::Cpu)
-                .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1())
-                .map_err(|error| ModelFilesError::malformed(path, format!("{ROPE_DIVISORS}: {error}")))?,
-        ),
-        None => None,
+        info.read(file, content.tensor_data_offset, &Device::Cpu)
+            .and_then(|tensor| tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1())
+            .map(Some)
+            .map_err(|error| ModelFilesError::malformed(path, format!("{name}: {error}")))
+    };
+    let rope_factors = match (values(ROPE_FACTORS_SHORT)?, values(ROPE_FACTORS_LONG)?) {
+        (Some(short), Some(long)) => Some((short, long)),
+        (None, None) => None,
+        (short, _) => {
+            let missing = if short.is_some() {
+                ROPE_FACTORS_LONG
+            } else {
+                ROPE_FACTORS_SHORT
+            };
+            return Err(ModelFilesError::Tensors {
+                path: path.to_owned(),
+                missing: vec![missing.to_owned()],
+                misshapen: Vec::new(),
+            });
+        }
     };
     Ok(GgufTensorFacts {
         vocab_size: embedding.shape.first().copied().unwrap_or(0),
-        tied: gguf_name(HEAD).is_none_or(|head| !listed.contains_key(&head)),
-        rope_divisors,
+        tied: !listed.contains_key(HEAD),
+        rope_divisors: values(ROPE_DIVISORS)?,
+        rope_factors,
     })
 }
 

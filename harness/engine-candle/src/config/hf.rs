@@ -1,48 +1,20 @@
 //! `config.json` and `generation_config.json` as transformers 4 and 5 write them.
 //!
-//! A key that is absent has the default of transformers' `LlamaConfig` or `Qwen2Config` (version 4.49).
+//! A key that is absent has the default of the family's configuration class in transformers.
 
 use std::path::{Path, PathBuf};
 
 use placebench_core::protocol::Dtype;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::shown::shown;
 
-use super::{ConfigError, Family, ModelConfig, RopeLayout, RopeScaling, check};
+use super::family::{self, Family};
+use super::json::Object;
+use super::{Activation, BlockConfig, ConfigError, ModelConfig, RopeLayout, check, check_sizes, hf_rope};
 
 const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
-
-/// What transformers assumes where `config.json` is silent.
-struct Defaults {
-    vocab_size: usize,
-    intermediate_size: usize,
-    max_position_embeddings: usize,
-    bos_token_id: Option<u32>,
-    eos_token_id: Option<u32>,
-}
-
-impl Defaults {
-    fn of(family: Family) -> Self {
-        match family {
-            Family::Llama => Self {
-                vocab_size: 32_000,
-                intermediate_size: 11_008,
-                max_position_embeddings: 2_048,
-                bos_token_id: Some(1),
-                eos_token_id: Some(2),
-            },
-            Family::Qwen2 => Self {
-                vocab_size: 151_936,
-                intermediate_size: 22_016,
-                max_position_embeddings: 32_768,
-                bos_token_id: None,
-                eos_token_id: None,
-            },
-        }
-    }
-}
 
 impl ModelConfig {
     /// Reads `config.json` and, where it exists, `generation_config.json` of a folder.
@@ -75,51 +47,12 @@ impl ModelConfig {
     pub fn from_json(config: &str, generation_config: Option<&str>) -> Result<Self, ConfigError> {
         let json = Object::parse(CONFIG, config)?;
         let family = family(&json)?;
-        refuse_unknown_features(&json, family)?;
-        let defaults = Defaults::of(family);
-
-        let hidden_size = json.size_or("hidden_size", 4096)?;
-        let num_heads = json.size_or("num_attention_heads", 32)?;
-        let head_dim = match json.size("head_dim")? {
-            Some(head_dim) => head_dim,
-            None if num_heads > 0 && hidden_size % num_heads == 0 => hidden_size / num_heads,
-            None => {
-                return Err(ConfigError::Implausible {
-                    file: CONFIG,
-                    problem: format!("hidden_size {hidden_size} cannot be divided among {num_heads} attention heads"),
-                });
-            }
-        };
-        let (rope_theta, rope_scaling) = rope(&json)?;
-        let default_eos = match json.get("eos_token_id") {
-            None if !json.0.contains_key("eos_token_id") => defaults.eos_token_id.into_iter().collect(),
-            _ => json.tokens("eos_token_id")?,
-        };
-        let bos_token_id = if json.0.contains_key("bos_token_id") {
-            json.tokens("bos_token_id")?.first().copied()
-        } else {
-            defaults.bos_token_id
-        };
-        let model = Self {
-            family,
-            vocab_size: json.size_or("vocab_size", defaults.vocab_size)?,
-            hidden_size,
-            intermediate_size: json.size_or("intermediate_size", defaults.intermediate_size)?,
-            num_layers: json.size_or("num_hidden_layers", 32)?,
-            num_heads,
-            num_kv_heads: json.size_or("num_key_value_heads", num_heads)?,
-            head_dim,
-            rms_norm_eps: json.number("rms_norm_eps")?.unwrap_or(1e-6),
-            rope_theta,
-            rope_scaling,
-            rope_layout: RopeLayout::Halves,
-            tie_word_embeddings: json.flag("tie_word_embeddings")?,
-            qkv_bias: family == Family::Qwen2,
-            max_position_embeddings: json.size_or("max_position_embeddings", defaults.max_position_embeddings)?,
-            eos_token_ids: default_eos,
-            bos_token_id,
-            torch_dtype: dtype(&json)?,
-        };
+        refuse_unknown_features(&json)?;
+        let mut model = sizes(&json, family)?;
+        check_sizes(&model, CONFIG)?;
+        model.block.activation = activation(&json, family)?;
+        model.set_rope(hf_rope::read(&json, family, model.max_position_embeddings)?, &json)?;
+        (family.read)(&json, &mut model)?;
         check(model.with_end_tokens(generation_config)?, CONFIG)
     }
 
@@ -134,46 +67,95 @@ impl ModelConfig {
     }
 }
 
-fn family(json: &Object) -> Result<Family, ConfigError> {
+/// What every family has, and for everything else what Llama has.
+fn sizes(json: &Object, family: &'static Family) -> Result<ModelConfig, ConfigError> {
+    let defaults = &family.defaults;
+    let hidden_size = json.size_or("hidden_size", defaults.hidden_size)?;
+    let num_heads = json.size_or("num_attention_heads", defaults.num_heads)?;
+    let head_dim = if json.has("head_dim") {
+        json.size("head_dim")?
+    } else {
+        defaults.head_dim
+    };
+    let head_dim = match head_dim {
+        Some(head_dim) => head_dim,
+        None if num_heads > 0 && hidden_size % num_heads == 0 => hidden_size / num_heads,
+        None => {
+            return Err(json.implausible(format!(
+                "hidden_size {hidden_size} cannot be divided among {num_heads} attention heads"
+            )));
+        }
+    };
+    let num_kv_heads = if json.has("num_key_value_heads") {
+        json.size("num_key_value_heads")?
+    } else {
+        defaults.num_kv_heads
+    };
+    let eos_token_ids = if json.has("eos_token_id") {
+        json.tokens("eos_token_id")?
+    } else {
+        defaults.eos_token_id.into_iter().collect()
+    };
+    let bos_token_id = if json.has("bos_token_id") {
+        json.tokens("bos_token_id")?.first().copied()
+    } else {
+        defaults.bos_token_id
+    };
+    Ok(ModelConfig {
+        family,
+        vocab_size: json.size_or("vocab_size", defaults.vocab_size)?,
+        hidden_size,
+        intermediate_size: json.size_or("intermediate_size", defaults.intermediate_size)?,
+        num_layers: json.size_or("num_hidden_layers", defaults.num_layers)?,
+        num_heads,
+        num_kv_heads: num_kv_heads.unwrap_or(num_heads),
+        head_dim,
+        rotary_dim: head_dim,
+        rms_norm_eps: json.number("rms_norm_eps")?.unwrap_or(defaults.rms_norm_eps),
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        rope_layout: RopeLayout::Halves,
+        tie_word_embeddings: json.flag("tie_word_embeddings", defaults.tie_word_embeddings)?,
+        block: BlockConfig::default(),
+        windows: Vec::new(),
+        attention_scale: 1.0 / (head_dim as f64).sqrt(),
+        embedding_scale: None,
+        final_softcap: None,
+        max_position_embeddings: json.size_or("max_position_embeddings", defaults.max_position_embeddings)?,
+        eos_token_ids,
+        bos_token_id,
+        torch_dtype: dtype(json)?,
+    })
+}
+
+fn family(json: &Object) -> Result<&'static Family, ConfigError> {
     let class = json
         .get("architectures")
         .and_then(|list| list.get(0))
         .and_then(Value::as_str);
-    let by_class = |name: &str| {
-        Family::ALL
-            .into_iter()
-            .find(|family| name.strip_prefix(family.class_prefix()) == Some("ForCausalLM"))
-    };
     let refused = |name: &str| ConfigError::Architecture { name: shown(name) };
     match (json.text("model_type")?, class) {
         (Some(model_type), class) => {
-            let family = Family::from_model_type(model_type).ok_or_else(|| refused(model_type))?;
+            let family = family::by_model_type(model_type).ok_or_else(|| refused(model_type))?;
             match class {
                 // A classifier on a Llama trunk has `model_type` llama too, and no head to generate with.
-                Some(class) if by_class(class) != Some(family) => Err(refused(class)),
+                Some(class) if family::by_class(class) != Some(family) => Err(refused(class)),
                 _ => Ok(family),
             }
         }
-        (None, Some(class)) => by_class(class).ok_or_else(|| refused(class)),
-        (None, None) => Err(ConfigError::Missing {
-            file: CONFIG,
-            key: "model_type".into(),
-        }),
+        (None, Some(class)) => family::by_class(class).ok_or_else(|| refused(class)),
+        (None, None) => Err(json.missing("model_type")),
     }
 }
 
-/// Everything that changes the numbers and that the decoder does not compute.
-fn refuse_unknown_features(json: &Object, family: Family) -> Result<(), ConfigError> {
-    if let Some(act) = json.text("hidden_act")?.filter(|act| *act != "silu" && *act != "swish") {
-        return Err(json.feature(format!("the activation hidden_act = \"{}\"", shown(act))));
-    }
-    if family == Family::Llama {
-        for key in ["attention_bias", "mlp_bias"] {
-            if json.flag(key)? {
-                return Err(json.feature(format!("a Llama with {key} = true")));
-            }
-        }
-    }
+fn activation(json: &Object, family: &Family) -> Result<Activation, ConfigError> {
+    let key = family.activation_key();
+    let name = json.text(key)?.unwrap_or(family.defaults.activation);
+    Activation::from_name(name).ok_or_else(|| json.feature(format!("the activation {key} = \"{}\"", shown(name))))
+}
+
+/// Everything that changes the numbers and that the decoder does not compute for any family.
+fn refuse_unknown_features(json: &Object) -> Result<(), ConfigError> {
     for key in ["num_local_experts", "num_experts", "n_routed_experts"] {
         if json.size(key)?.is_some_and(|experts| experts > 1) {
             return Err(json.feature(format!("a mixture of experts ({key})")));
@@ -186,81 +168,7 @@ fn refuse_unknown_features(json: &Object, family: Family) -> Result<(), ConfigEr
             shown(method)
         )));
     }
-    refuse_sliding_window(json, family)
-}
-
-fn refuse_sliding_window(json: &Object, family: Family) -> Result<(), ConfigError> {
-    let layers = json.size_or("num_hidden_layers", 32)?;
-    if let Some(types) = json.get("layer_types").and_then(Value::as_array) {
-        let other = types
-            .iter()
-            .filter_map(Value::as_str)
-            .find(|name| *name != "full_attention");
-        if let Some(name) = other {
-            return Err(json.feature(format!("attention of the type `{}` (layer_types)", shown(name))));
-        }
-        return Ok(());
-    }
-    // Published Qwen2 configurations give a window and switch it off. Transformers' Llama never looks at the key.
-    let asked =
-        family == Family::Qwen2 && json.flag("use_sliding_window")? && json.size_or("max_window_layers", 28)? < layers;
-    match json.size("sliding_window")? {
-        Some(window) if asked => Err(json.feature(format!("attention with sliding_window = {window}"))),
-        _ => Ok(()),
-    }
-}
-
-/// Base and scaling: `rope_theta` and `rope_scaling` (transformers 4) or `rope_parameters` (5).
-fn rope(json: &Object) -> Result<(f64, Option<RopeScaling>), ConfigError> {
-    let parameters = json.object("rope_parameters")?;
-    let scaling = match &parameters {
-        Some(parameters) => Some(parameters.clone()),
-        None => json.object("rope_scaling")?,
-    };
-    let theta = match parameters
-        .as_ref()
-        .map(|own| own.number("rope_theta"))
-        .transpose()?
-        .flatten()
-    {
-        Some(theta) => theta,
-        None => json.number("rope_theta")?.unwrap_or(10_000.0),
-    };
-    let partial = match &parameters {
-        Some(own) => own.number("partial_rotary_factor")?,
-        None => json.number("partial_rotary_factor")?,
-    };
-    if let Some(factor) = partial.filter(|factor| *factor != 1.0) {
-        return Err(json.feature(format!(
-            "rotary positions on a part of the head (partial_rotary_factor = {factor})"
-        )));
-    }
-    let Some(scaling) = scaling else {
-        return Ok((theta, None));
-    };
-    let kind = match scaling.text("rope_type")? {
-        Some(kind) => Some(kind),
-        None => scaling.text("type")?,
-    };
-    let scaling = match kind {
-        None | Some("default") => None,
-        Some("linear") => Some(RopeScaling::Linear {
-            factor: scaling.required_number("factor")?,
-        }),
-        Some("llama3") => Some(RopeScaling::Llama3 {
-            factor: scaling.required_number("factor")?,
-            low_freq_factor: scaling.required_number("low_freq_factor")?,
-            high_freq_factor: scaling.required_number("high_freq_factor")?,
-            original_max_position_embeddings: scaling.size("original_max_position_embeddings")?.ok_or_else(|| {
-                ConfigError::Missing {
-                    file: CONFIG,
-                    key: "rope_scaling.original_max_position_embeddings".into(),
-                }
-            })?,
-        }),
-        Some(other) => return Err(json.feature(format!("rope scaling of the type `{}`", shown(other)))),
-    };
-    Ok((theta, scaling))
+    Ok(())
 }
 
 fn dtype(json: &Object) -> Result<Option<Dtype>, ConfigError> {
@@ -274,89 +182,6 @@ fn dtype(json: &Object) -> Result<Option<Dtype>, ConfigError> {
         Some("float16") => Ok(Some(Dtype::F16)),
         Some("bfloat16") => Ok(Some(Dtype::Bf16)),
         Some(other) => Err(json.feature(format!("the element type `{}` (dtype)", shown(other)))),
-    }
-}
-
-/// A JSON object of a file, with getters that name the key when the value is of the wrong type. `null` is absent.
-#[derive(Clone)]
-struct Object(Map<String, Value>, &'static str);
-
-impl Object {
-    fn parse(file: &'static str, text: &str) -> Result<Self, ConfigError> {
-        let not_json = |reason: String| ConfigError::NotJson { file, reason };
-        match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Ok(Self(map, file)),
-            Ok(other) => Err(not_json(format!("it holds {}", shown(&other.to_string())))),
-            Err(error) => Err(not_json(error.to_string())),
-        }
-    }
-
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key).filter(|value| !value.is_null())
-    }
-
-    fn typed<'a, T>(
-        &'a self,
-        key: &str,
-        expected: &'static str,
-        convert: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        convert(value).map(Some).ok_or_else(|| ConfigError::WrongType {
-            file: self.1,
-            key: key.to_owned(),
-            expected,
-            found: shown(&value.to_string()),
-        })
-    }
-
-    fn size(&self, key: &str) -> Result<Option<usize>, ConfigError> {
-        self.typed(key, "a whole number", |value| {
-            value.as_u64().and_then(|size| size.try_into().ok())
-        })
-    }
-
-    fn size_or(&self, key: &str, default: usize) -> Result<usize, ConfigError> {
-        Ok(self.size(key)?.unwrap_or(default))
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f64>, ConfigError> {
-        self.typed(key, "a number", Value::as_f64)
-    }
-
-    fn required_number(&self, key: &str) -> Result<f64, ConfigError> {
-        self.number(key)?.ok_or_else(|| ConfigError::Missing {
-            file: self.1,
-            key: format!("rope_scaling.{key}"),
-        })
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, ConfigError> {
-        Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(false))
-    }
-
-    fn text(&self, key: &str) -> Result<Option<&str>, ConfigError> {
-        self.typed(key, "a text", Value::as_str)
-    }
-
-    fn object(&self, key: &str) -> Result<Option<Self>, ConfigError> {
-        self.typed(key, "an object", |value| {
-            value.as_object().map(|map| Self(map.clone(), self.1))
-        })
-    }
-
-    /// One token or a list of them.
-    fn tokens(&self, key: &str) -> Result<Vec<u32>, ConfigError> {
-        let token = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let tokens = self.typed(key, "a token id or a list of them", |value| match value {
-            Value::Array(list) => list.iter().map(token).collect(),
-            one => token(one).map(|id| vec![id]),
-        })?;
-        Ok(tokens.unwrap_or_default())
-    }
-
-    fn feature(&self, feature: String) -> ConfigError {
-        ConfigError::Feature { file: self.1, feature }
     }
 }
 

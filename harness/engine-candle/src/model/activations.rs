@@ -5,7 +5,7 @@
 
 use candle_core::DType;
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Projections};
 
 /// The size of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,18 @@ impl<'a> Activations<'a> {
     }
 
     /// A block: the residual and its normalised copy, and either attention (queries, keys, values, mask, scores and their
-    /// softmax in single precision, the mixed values) or the feed-forward part (gate, up and their product).
+    /// softmax in single precision, the mixed values) or the feed-forward part (gate, up and their product). A layer with a
+    /// window is counted as one without.
     #[must_use]
     pub fn block(&self, step: StepShape) -> u64 {
         let config = self.config;
-        let projections = step.rows * (config.query_size() * 2 + config.key_value_size() * 2) * self.element;
+        let projected = config.query_size() + 2 * config.key_value_size();
+        // What is projected in one piece lies beside the pieces it is cut into.
+        let whole = match config.block.projections {
+            Projections::Separate => 0,
+            Projections::Fused => projected,
+        };
+        let projections = step.rows * (projected + config.query_size() + whole) * self.element;
         let scores = 2 * config.num_heads * step.rows * step.positions * size_of::<f32>();
         let mask = if step.rows > 1 {
             step.rows * step.positions * size_of::<f32>()

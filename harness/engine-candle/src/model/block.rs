@@ -2,13 +2,13 @@
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 
-use super::attention::Attention;
+use super::attention::{Attention, Heads, Qkv};
 use super::cache::LayerCache;
 use super::linear::{Linear, Matrix};
-use super::mlp::Mlp;
+use super::mlp::{GateUp, Mlp};
 use super::norm::Norm;
 use super::rope::Rotation;
-use crate::config::ModelConfig;
+use crate::config::{BlockNorms, ModelConfig, Projections};
 use crate::weights::{WeightSource, WeightsError};
 
 /// Something with weights that can be placed as a whole.
@@ -29,10 +29,16 @@ pub trait Module: Sized {
 /// `model.layers.N`: never cut.
 #[derive(Debug, Clone)]
 pub struct Block {
+    /// Before attention.
     input_norm: Norm,
     attention: Attention,
-    post_norm: Norm,
+    /// Behind attention, before the residual is added.
+    attention_norm: Option<Norm>,
+    /// Before the feed-forward part.
+    mlp_norm: Norm,
     mlp: Mlp,
+    /// Behind the feed-forward part, before the residual is added.
+    output_norm: Option<Norm>,
 }
 
 impl Block {
@@ -47,33 +53,22 @@ impl Block {
         device: &Device,
     ) -> Result<Self, WeightsError> {
         let prefix = format!("model.layers.{layer}");
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (queries, keys) = (config.query_size(), config.key_value_size());
-        let linear = |name: &str, out: usize, input: usize, has_bias: bool| {
-            load_linear(source, &format!("{prefix}.{name}"), (out, input), has_bias, device)
-        };
-        let norm = |name: &str| {
-            source
-                .vector(&format!("{prefix}.{name}.weight"), hidden, device)
-                .map(|weights| Norm::new(weights, config.rms_norm_eps))
+        let norm = |name: &str| load_norm_of(source, &format!("{prefix}.{name}"), config.hidden_size, config, device);
+        let (attention_norm, mlp_norm, output_norm) = match config.block.norms {
+            BlockNorms::Before => (None, norm("post_attention_layernorm")?, None),
+            BlockNorms::BeforeAndAfter => (
+                Some(norm("post_attention_layernorm")?),
+                norm("pre_feedforward_layernorm")?,
+                Some(norm("post_feedforward_layernorm")?),
+            ),
         };
         Ok(Self {
             input_norm: norm("input_layernorm")?,
-            attention: Attention {
-                q: linear("self_attn.q_proj", queries, hidden, config.qkv_bias)?,
-                k: linear("self_attn.k_proj", keys, hidden, config.qkv_bias)?,
-                v: linear("self_attn.v_proj", keys, hidden, config.qkv_bias)?,
-                o: linear("self_attn.o_proj", hidden, queries, false)?,
-                heads: config.num_heads,
-                kv_heads: config.num_kv_heads,
-                head_dim: config.head_dim,
-            },
-            post_norm: norm("post_attention_layernorm")?,
-            mlp: Mlp {
-                gate: linear("mlp.gate_proj", inner, hidden, false)?,
-                up: linear("mlp.up_proj", inner, hidden, false)?,
-                down: linear("mlp.down_proj", hidden, inner, false)?,
-            },
+            attention: load_attention(source, config, layer, device)?,
+            attention_norm,
+            mlp_norm,
+            mlp: load_mlp(source, config, layer, device)?,
+            output_norm,
         })
     }
 
@@ -91,29 +86,115 @@ impl Block {
         let attended = self
             .attention
             .forward(&self.input_norm.forward(x)?, rotation, mask, cache)?;
-        let x = (x + attended)?;
-        let fed = self.mlp.forward(&self.post_norm.forward(&x)?)?;
-        x + fed
+        let x = (x + normed(self.attention_norm.as_ref(), attended)?)?;
+        let fed = self.mlp.forward(&self.mlp_norm.forward(&x)?)?;
+        x + normed(self.output_norm.as_ref(), fed)?
     }
+}
+
+fn normed(norm: Option<&Norm>, x: Tensor) -> CandleResult<Tensor> {
+    norm.map_or(Ok(x.clone()), |norm| norm.forward(&x))
 }
 
 impl Module for Block {
     fn bytes(&self) -> u64 {
-        self.input_norm.bytes() + self.attention.bytes() + self.post_norm.bytes() + self.mlp.bytes()
+        let optional = |norm: &Option<Norm>| norm.as_ref().map_or(0, Norm::bytes);
+        self.input_norm.bytes()
+            + self.attention.bytes()
+            + optional(&self.attention_norm)
+            + self.mlp_norm.bytes()
+            + self.mlp.bytes()
+            + optional(&self.output_norm)
     }
 
     fn copy_to(&self, device: &Device) -> CandleResult<Self> {
+        let optional = |norm: &Option<Norm>| norm.as_ref().map(|norm| norm.copy_to(device)).transpose();
         Ok(Self {
             input_norm: self.input_norm.copy_to(device)?,
             attention: self.attention.copy_to(device)?,
-            post_norm: self.post_norm.copy_to(device)?,
+            attention_norm: optional(&self.attention_norm)?,
+            mlp_norm: self.mlp_norm.copy_to(device)?,
             mlp: self.mlp.copy_to(device)?,
+            output_norm: optional(&self.output_norm)?,
         })
     }
 
     fn device(&self) -> Device {
-        self.attention.q.device()
+        self.attention.o.device()
     }
+}
+
+fn load_attention(
+    source: &dyn WeightSource,
+    config: &ModelConfig,
+    layer: usize,
+    device: &Device,
+) -> Result<Attention, WeightsError> {
+    let prefix = format!("model.layers.{layer}.self_attn");
+    let (hidden, biases) = (config.hidden_size, config.block.biases);
+    let (queries, keys) = (config.query_size(), config.key_value_size());
+    let linear = |name: &str, out: usize, input: usize, has_bias: bool| {
+        load_linear(source, &format!("{prefix}.{name}"), (out, input), has_bias, device)
+    };
+    let norm = |name: &str| load_norm_of(source, &format!("{prefix}.{name}"), config.head_dim, config, device);
+    Ok(Attention {
+        qkv: match config.block.projections {
+            Projections::Separate => Qkv::Separate {
+                q: linear("q_proj", queries, hidden, biases.qkv)?,
+                k: linear("k_proj", keys, hidden, biases.qkv)?,
+                v: linear("v_proj", keys, hidden, biases.qkv)?,
+            },
+            Projections::Fused => Qkv::Fused(linear("qkv_proj", queries + 2 * keys, hidden, biases.qkv)?),
+        },
+        o: linear("o_proj", hidden, queries, biases.output)?,
+        head_norms: match config.block.head_norms {
+            true => Some((norm("q_norm")?, norm("k_norm")?)),
+            false => None,
+        },
+        heads: Heads {
+            queries: config.num_heads,
+            keys: config.num_kv_heads,
+            dim: config.head_dim,
+        },
+        scale: config.attention_scale,
+        softcap: config.block.attention_softcap,
+        window: config.window(layer),
+    })
+}
+
+fn load_mlp(
+    source: &dyn WeightSource,
+    config: &ModelConfig,
+    layer: usize,
+    device: &Device,
+) -> Result<Mlp, WeightsError> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let linear = |name: &str, out: usize, input: usize| {
+        let name = format!("model.layers.{layer}.mlp.{name}");
+        load_linear(source, &name, (out, input), config.block.biases.mlp, device)
+    };
+    Ok(Mlp {
+        gate_up: match config.block.projections {
+            Projections::Separate => GateUp::Separate {
+                gate: linear("gate_proj", inner, hidden)?,
+                up: linear("up_proj", inner, hidden)?,
+            },
+            Projections::Fused => GateUp::Fused(linear("gate_up_proj", 2 * inner, hidden)?),
+        },
+        down: linear("down_proj", hidden, inner)?,
+        activation: config.block.activation,
+    })
+}
+
+fn load_norm_of(
+    source: &dyn WeightSource,
+    name: &str,
+    len: usize,
+    config: &ModelConfig,
+    device: &Device,
+) -> Result<Norm, WeightsError> {
+    let weights = source.vector(&format!("{name}.weight"), len, device)?;
+    Norm::new(weights, config.block.norm_weight, config.rms_norm_eps).map_err(WeightsError::unreadable(name))
 }
 
 impl Module for Norm {
@@ -192,9 +273,7 @@ pub fn load_embedding(
 /// # Errors
 /// When the tensor is absent or has another shape.
 pub fn load_norm(source: &dyn WeightSource, config: &ModelConfig, device: &Device) -> Result<Norm, WeightsError> {
-    source
-        .vector("model.norm.weight", config.hidden_size, device)
-        .map(|weights| Norm::new(weights, config.rms_norm_eps))
+    load_norm_of(source, "model.norm", config.hidden_size, config, device)
 }
 
 /// `lm_head`: its own tensor, or a copy of the embedding's where they are tied.

@@ -38,6 +38,11 @@ impl LayerCache {
         Ok((self.keys.narrow(1, 0, self.len)?, self.values.narrow(1, 0, self.len)?))
     }
 
+    /// Forgets all positions; the buffers stay.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Bytes of both buffers, filled or not.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -3,16 +3,31 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::linear::Linear;
+use crate::config::Activation;
 
-/// `down(silu(gate(x)) * up(x))`.
+/// `down(activation(gate(x)) * up(x))`.
 #[derive(Debug, Clone)]
 pub struct Mlp {
-    /// `mlp.gate_proj`.
-    pub gate: Linear,
-    /// `mlp.up_proj`.
-    pub up: Linear,
+    /// The two maps of the input.
+    pub gate_up: GateUp,
     /// `mlp.down_proj`.
     pub down: Linear,
+    /// What is applied to the gate.
+    pub activation: Activation,
+}
+
+/// The two maps of the input, as they are stored.
+#[derive(Debug, Clone)]
+pub enum GateUp {
+    /// Each by itself.
+    Separate {
+        /// `mlp.gate_proj`.
+        gate: Linear,
+        /// `mlp.up_proj`.
+        up: Linear,
+    },
+    /// `mlp.gate_up_proj`: the rows of the gate, then as many of the other.
+    Fused(Linear),
 }
 
 impl Mlp {
@@ -21,14 +36,19 @@ impl Mlp {
     /// # Errors
     /// When shapes or dtypes do not match.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let gated = (self.gate.forward(x)?.silu()? * self.up.forward(x)?)?;
-        self.down.forward(&gated)
+        let (gate, up) = self.gate_up.forward(x)?;
+        let gate = match self.activation {
+            Activation::Silu => gate.silu()?,
+            Activation::GeluTanh => gate.gelu()?,
+            Activation::Gelu => gate.gelu_erf()?,
+        };
+        self.down.forward(&(gate * up)?)
     }
 
     /// Bytes of its weights.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.gate.bytes() + self.up.bytes() + self.down.bytes()
+        self.gate_up.bytes() + self.down.bytes()
     }
 
     /// A copy in buffers of its own.
@@ -37,9 +57,40 @@ impl Mlp {
     /// When the backend cannot copy.
     pub fn copy_to(&self, device: &Device) -> Result<Self> {
         Ok(Self {
-            gate: self.gate.copy_to(device)?,
-            up: self.up.copy_to(device)?,
+            gate_up: self.gate_up.copy_to(device)?,
             down: self.down.copy_to(device)?,
+            activation: self.activation,
+        })
+    }
+}
+
+impl GateUp {
+    /// Gate and up of the rows of `x`.
+    fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        match self {
+            Self::Separate { gate, up } => Ok((gate.forward(x)?, up.forward(x)?)),
+            Self::Fused(both) => {
+                let both = both.forward(x)?;
+                let inner = both.dim(1)? / 2;
+                Ok((both.narrow(1, 0, inner)?, both.narrow(1, inner, inner)?))
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Separate { gate, up } => gate.bytes() + up.bytes(),
+            Self::Fused(both) => both.bytes(),
+        }
+    }
+
+    fn copy_to(&self, device: &Device) -> Result<Self> {
+        Ok(match self {
+            Self::Separate { gate, up } => Self::Separate {
+                gate: gate.copy_to(device)?,
+                up: up.copy_to(device)?,
+            },
+            Self::Fused(both) => Self::Fused(both.copy_to(device)?),
         })
     }
 }

@@ -1,7 +1,7 @@
-//! The decoder of the Llama and Qwen2 families, in modules that can each live on another device.
+//! The decoder of all families, in modules that can each live on another device.
 //!
-//! The families differ in their configuration only (biases, rotary layout), so there is one decoder. Start with
-//! [`decoder::Decoder`].
+//! The families differ in their configuration only ([`crate::config::BlockConfig`], windows, scales), so there is one
+//! decoder. Start with [`decoder::Decoder`].
 
 pub mod activations;
 pub mod attention;

@@ -20,6 +20,8 @@ pub struct Sequence {
     pub(super) tables: BTreeMap<Slot, RotaryTables>,
     /// Positions so far.
     pub(super) len: usize,
+    /// The length beyond which all positions, the cached ones too, turn by other frequencies.
+    rope_switch: Option<usize>,
     /// What each hop delivered last; kept only where a fault asks for stale copies.
     pub(super) delivered: Option<HashMap<usize, Tensor>>,
 }
@@ -64,8 +66,22 @@ impl Sequence {
             caches,
             tables,
             len: 0,
+            rope_switch: config.rope_switch(),
             delivered: keeps_deliveries.then(HashMap::new),
         })
+    }
+
+    /// True where `rows` more positions change how those turn that are cached: all have to be computed anew.
+    #[must_use]
+    pub fn is_outgrown_by(&self, rows: usize) -> bool {
+        let outgrows = |switch: usize| (1..=switch).contains(&self.len) && self.len + rows > switch;
+        self.rope_switch.is_some_and(outgrows)
+    }
+
+    /// Forgets all positions; what was allocated stays.
+    pub fn restart(&mut self) {
+        self.len = 0;
+        self.caches.iter_mut().for_each(LayerCache::clear);
     }
 
     /// Positions so far.

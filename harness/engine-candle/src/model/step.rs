@@ -10,7 +10,7 @@ use placebench_engine::faults::ModuleEffect;
 use placebench_engine::{Context, StepClock};
 
 use super::activations::{Activations, StepShape};
-use super::attention::causal_mask;
+use super::attention::{causal_mask, softcap};
 use super::block::{Block, Module, load_embedding, load_head, load_norm};
 use super::decoder::Decoder;
 use super::homed::Homed;
@@ -91,6 +91,7 @@ impl Decoder {
             matrix
                 .rows(ids.on(slot, &self.devices)?)
                 .and_then(|rows| rows.to_dtype(self.source.compute().activations()))
+                .and_then(|rows| config.embedding_scale.map_or(Ok(rows.clone()), |scale| rows * scale))
                 .map_err(EngineError::candle("model.embed_tokens"))
         })?;
         x = self.run_blocks(x, step, need, sequence, pass)?;
@@ -111,6 +112,7 @@ impl Decoder {
         let load = |device: &Device| load_head(source, config, device);
         self.run(head, &self.head, need.head(step), load, pass, |head, slot| {
             head.forward(x.on(slot, &self.devices)?)
+                .and_then(|logits| softcap(logits, config.final_softcap))
                 .map_err(EngineError::candle("lm_head"))
         })
     }
@@ -140,7 +142,12 @@ impl Decoder {
                 })?;
                 let rotation = tables.at(start, step.rows).map_err(what())?;
                 let mask = masks
-                    .on(slot, start, step.rows, self.devices.handle(slot))
+                    .on(
+                        slot,
+                        (start, step.rows),
+                        self.config.window(layer),
+                        self.devices.handle(slot),
+                    )
                     .map_err(what())?;
                 block.forward(x, &rotation, mask, cache).map_err(what())
             })?;
@@ -229,21 +236,29 @@ impl Decoder {
     }
 }
 
-/// The causal masks of a step, one for each device, made there.
+/// The causal masks of a step, one for each device and window, made there.
 #[derive(Default)]
 struct Masks {
-    made: BTreeMap<Slot, Tensor>,
+    made: BTreeMap<(Slot, Option<usize>), Tensor>,
 }
 
 impl Masks {
-    /// The mask on a device; a single new position sees everything and needs none.
-    fn on(&mut self, slot: Slot, start: usize, rows: usize, device: &Device) -> candle_core::Result<Option<&Tensor>> {
+    /// The mask on a device; a single new position sees everything it is given and needs none.
+    fn on(
+        &mut self,
+        slot: Slot,
+        (start, rows): (usize, usize),
+        window: Option<usize>,
+        device: &Device,
+    ) -> candle_core::Result<Option<&Tensor>> {
         if rows == 1 {
             return Ok(None);
         }
-        match self.made.entry(slot) {
+        // A window that no position reaches is none.
+        let window = window.filter(|window| *window < start + rows);
+        match self.made.entry((slot, window)) {
             Entry::Occupied(made) => Ok(Some(made.into_mut())),
-            Entry::Vacant(vacant) => Ok(Some(vacant.insert(causal_mask(start, rows, device)?))),
+            Entry::Vacant(vacant) => Ok(Some(vacant.insert(causal_mask(start, rows, window, device)?))),
         }
     }
 }

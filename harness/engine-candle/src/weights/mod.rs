@@ -17,6 +17,7 @@ use crate::model::linear::Matrix;
 pub use dummy::DummyWeights;
 pub use gguf::GgufWeights;
 pub use names::gguf_name;
+pub(crate) use names::{ROPE_DIVISORS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT};
 pub use safetensors::SafetensorsWeights;
 
 /// What weights are computed in.

@@ -8,6 +8,10 @@
 
 pub(crate) mod gguf_fixture;
 
+pub(crate) mod gguf_of_tiny;
+
+pub(crate) mod expected;
+
 pub(crate) mod request;
 
 use std::path::{Path, PathBuf};
@@ -99,9 +103,14 @@ pub(crate) fn greedy(
     let mut context = Context::unheard();
     let mut sequence = decoder.sequence(ids.len() + max_new_tokens, ledger, &context).unwrap();
     let mut output: Vec<u32> = Vec::new();
-    let mut input = ids.to_vec();
+    let mut seen = ids.to_vec();
+    let mut input = seen.clone();
     while output.len() < max_new_tokens && !output.last().is_some_and(|last| eos.contains(last)) {
         let mut pass = Pass::new(&mut context, ledger);
+        if sequence.is_outgrown_by(input.len()) {
+            sequence.restart();
+            input.clone_from(&seen);
+        }
         let logits = decoder
             .forward(
                 &mut sequence,
@@ -112,6 +121,7 @@ pub(crate) fn greedy(
             .unwrap();
         let token = argmax(&rows_of(decoder, &logits)[0]);
         output.push(token);
+        seen.push(token);
         input = vec![token];
     }
     ledger.end_generation(false);
