@@ -21,6 +21,7 @@ pub mod logits;
 pub mod model;
 pub mod reference;
 pub mod session;
+mod kernels;
 mod shown;
 pub mod tokenizer;
 pub mod tree;

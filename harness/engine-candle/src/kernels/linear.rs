@@ -1,0 +1,121 @@
+//! The product of a linear map as an operation on candle's tensors.
+
+use candle_core::quantized::QTensor;
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
+use half::{bf16, f16};
+
+use super::format::Format;
+use super::isa::Isa;
+use super::product::{Sizes, Weights, product};
+
+/// The weights of a map, where they lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    /// Elements, `[out, in]`.
+    Dense(&'a Tensor),
+    /// Blocks, `[out, in]`.
+    Quantised(&'a QTensor),
+}
+
+/// `x · Wᵀ` where these kernels do better than candle: quantised weights of a format they know, and few rows of dense
+/// ones. `None` for everything else, which is left to candle.
+///
+/// # Errors
+/// When the shapes do not match.
+pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor>> {
+    let (Device::Cpu, [rows, input]) = (x.device(), x.dims()) else { return Ok(None) };
+    let (rows, input) = (*rows, *input);
+    let is_served = match weights {
+        Operand::Quantised(tensor) => {
+            tensor.device().is_cpu() && x.dtype() == DType::F32 && Format::of(tensor.dtype()).is_some()
+        }
+        Operand::Dense(tensor) => {
+            let has_product = matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16);
+            // For many rows in single precision candle's own product is as good as any.
+            let is_better = rows == 1 || tensor.dtype() != DType::F32;
+            has_product && is_better && tensor.device().is_cpu() && tensor.dtype() == x.dtype() && tensor.is_contiguous()
+        }
+    };
+    if !is_served {
+        return Ok(None);
+    }
+    let shape = match weights {
+        Operand::Dense(tensor) => tensor.dims2()?,
+        Operand::Quantised(tensor) => tensor.shape().dims2()?,
+    };
+    if shape.1 != input {
+        bail!("activations of {input} elements do not fit weights of the shape {shape:?}");
+    }
+    let operation = Product {
+        weights,
+        sizes: Sizes { rows, input, output: shape.0 },
+    };
+    x.contiguous()?.apply_op1_no_bwd(&operation).map(Some)
+}
+
+struct Product<'a> {
+    weights: Operand<'a>,
+    sizes: Sizes,
+}
+
+impl CustomOp1 for Product<'_> {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let shape = Shape::from((self.sizes.rows, self.sizes.output));
+        let output = match self.weights {
+            Operand::Quantised(tensor) => {
+                let Some(format) = Format::of(tensor.dtype()) else {
+                    bail!("no kernel for {:?}", tensor.dtype())
+                };
+                let data = tensor.data()?;
+                let x = elements::<f32>(storage, layout)?;
+                CpuStorage::F32(product(x, Weights::Blocks(format, &data), self.sizes, Isa::best()))
+            }
+            Operand::Dense(tensor) => {
+                let (weights, weights_layout) = tensor.storage_and_layout();
+                let Storage::Cpu(weights) = &*weights else {
+                    bail!("weights are not on the host")
+                };
+                self.dense((storage, layout), (weights, weights_layout))?
+            }
+        };
+        Ok((output, shape))
+    }
+}
+
+impl Product<'_> {
+    fn dense(&self, x: (&CpuStorage, &Layout), weights: (&CpuStorage, &Layout)) -> Result<CpuStorage> {
+        let multiply = |x: &[f32], weights: Weights<'_>| product(x, weights, self.sizes, Isa::best());
+        match weights.0 {
+            CpuStorage::F32(_) => {
+                let weights = Weights::F32(elements(weights.0, weights.1)?);
+                Ok(CpuStorage::F32(multiply(elements(x.0, x.1)?, weights)))
+            }
+            CpuStorage::F16(_) => {
+                let weights = Weights::F16(elements(weights.0, weights.1)?);
+                let x: Vec<f32> = elements::<f16>(x.0, x.1)?.iter().map(|x| x.to_f32()).collect();
+                let output = multiply(&x, weights).into_iter().map(f16::from_f32);
+                Ok(CpuStorage::F16(output.collect()))
+            }
+            CpuStorage::BF16(_) => {
+                let weights = Weights::Bf16(elements(weights.0, weights.1)?);
+                let x: Vec<f32> = elements::<bf16>(x.0, x.1)?.iter().map(|x| x.to_f32()).collect();
+                let output = multiply(&x, weights).into_iter().map(bf16::from_f32);
+                Ok(CpuStorage::BF16(output.collect()))
+            }
+            _ => bail!("no kernel for this dtype"),
+        }
+    }
+}
+
+/// The elements of a contiguous tensor.
+fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("a tensor is not contiguous")
+    };
+    let all = storage.as_slice::<T>()?;
+    all.get(start..end).ok_or_else(|| candle_core::Error::Msg("a tensor is shorter than its shape".into()))
+}
