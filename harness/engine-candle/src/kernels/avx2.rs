@@ -12,6 +12,7 @@ use super::avx2_dense::{dot_bf16, dot_f16, dot_f32};
 use super::avx2_vector::{
     horizontal_sum, load_bytes, load_factors, load_half, load_pairs, load_signed, prefetch,
 };
+use super::elementwise;
 use super::format::{Format, scales_and_minima};
 use super::rows::{GROUP, QuantisedRow};
 
@@ -60,12 +61,48 @@ impl Avx2 {
         // SAFETY: a value of this type exists only where the instructions were found.
         unsafe { dot_bf16(weights, x) }
     }
+
+    /// [`elementwise::softmax`].
+    #[expect(unsafe_code, reason = "instructions that not every processor has")]
+    pub(super) fn softmax(self, scores: &mut [f32], scale: f32) {
+        // SAFETY: a value of this type exists only where the instructions were found.
+        unsafe { softmax(scores, scale) }
+    }
+
+    /// [`elementwise::gated`].
+    #[expect(unsafe_code, reason = "instructions that not every processor has")]
+    pub(super) fn gated(self, gate: &[f32], up: &[f32], output: &mut [f32]) {
+        // SAFETY: a value of this type exists only where the instructions were found.
+        unsafe { gated(gate, up, output) }
+    }
+
+    /// [`elementwise::add_rows`].
+    #[expect(unsafe_code, reason = "instructions that not every processor has")]
+    pub(super) fn add_rows(self, output: &mut [f32], weights: &[f32], rows: &[f32]) {
+        // SAFETY: a value of this type exists only where the instructions were found.
+        unsafe { add_rows(output, weights, rows) }
+    }
 }
 
 /// The portable text, compiled for these instructions.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn dequantise(format: Format, bytes: &[u8], weights: &mut [f32]) {
     format.dequantise(bytes, weights);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn softmax(scores: &mut [f32], scale: f32) {
+    elementwise::softmax(scores, scale);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gated(gate: &[f32], up: &[f32], output: &mut [f32]) {
+    elementwise::gated(gate, up, output);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_rows(output: &mut [f32], weights: &[f32], rows: &[f32]) {
+    elementwise::add_rows(output, weights, rows);
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -38,24 +38,39 @@ impl<'a> Strided<'a> {
     }
 }
 
-/// Writes `a · b` into a panel.
+/// Writes `a · b` into as many rows of a panel as `a` has, from `first_row` on.
 ///
 /// # Panics
 /// When the sizes do not match.
-pub(super) fn into_panel(a: Strided<'_>, b: Strided<'_>, output: &mut Panel<'_>) {
-    let columns = output.columns().len();
-    assert!(a.columns == b.rows && a.rows == output.rows() && b.columns == columns, "{a:?} {b:?}");
-    if columns == 0 || a.rows == 0 {
-        return;
+pub(super) fn into_panel(a: Strided<'_>, b: Strided<'_>, output: &mut Panel<'_>, first_row: usize) {
+    assert!(
+        b.columns == output.columns().len() && first_row + a.rows <= output.rows(),
+        "{} x {} elements do not fit the output",
+        a.rows,
+        b.columns
+    );
+    if a.rows > 0 {
+        let stride = output.stride();
+        let first = output.row(first_row).as_mut_ptr();
+        multiply(a, b, first, stride);
     }
-    let stride = output.stride();
-    let first = output.row(0).as_mut_ptr();
-    multiply(a, b, first, stride);
 }
 
+/// Writes `a · b` into `output`, row after row.
+///
+/// # Panics
+/// When the sizes do not match.
+pub(super) fn into_slice(a: Strided<'_>, b: Strided<'_>, output: &mut [f32]) {
+    assert_eq!(output.len(), a.rows * b.columns, "elements of the output");
+    multiply(a, b, output.as_mut_ptr(), b.columns);
+}
+
+/// The caller has checked that the output has `a.rows` rows of `b.columns` elements, `output_stride` apart, and that it
+/// alone writes to them.
 #[expect(unsafe_code, clippy::cast_possible_wrap, reason = "the crate takes pointers and signed strides")]
 fn multiply(a: Strided<'_>, b: Strided<'_>, output: *mut f32, output_stride: usize) {
-    // SAFETY: see the callers.
+    assert_eq!(a.columns, b.rows, "columns of one, rows of the other");
+    // SAFETY: `Strided` is made of whole rows of a slice, so all its elements are in it; the output is the caller's word.
     unsafe {
         gemm::gemm(
             a.rows,
@@ -78,5 +93,20 @@ fn multiply(a: Strided<'_>, b: Strided<'_>, output: *mut f32, output_stride: usi
             false,
             Parallelism::None,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_right_also_transposed() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, -1.0, 1.0, 1.0]);
+        let mut output = [9.0; 4];
+        into_slice(Strided::rows(&a, 3), Strided::rows(&b, 3).transposed(), &mut output);
+        assert_eq!(output, [7.0, 4.0, 16.0, 7.0]);
+        into_slice(Strided::rows(&a, 3), Strided::rows(&b, 2), &mut output);
+        assert_eq!(output, [8.0, 1.0, 20.0, 1.0]);
     }
 }

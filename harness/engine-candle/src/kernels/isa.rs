@@ -2,6 +2,12 @@
 
 use std::sync::OnceLock;
 
+use half::{bf16, f16};
+
+use super::format::Format;
+use super::rows::QuantisedRow;
+use super::{elementwise, portable};
+
 /// A set of instructions that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -28,5 +34,77 @@ impl Isa {
             available.extend(super::avx2::Avx2::detect().map(Self::Avx2));
             }
         available
+    }
+
+    /// The products of rows of quantised weights with one row of activations.
+    pub(super) fn dot(self, format: Format, weights: [&[u8]; 4], x: QuantisedRow<'_>) -> [f32; 4] {
+        match self {
+            Self::Portable => portable::dot(format, weights, x),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.dot(format, weights, x),
+        }
+    }
+
+    /// Writes out quantised weights.
+    pub(super) fn dequantise(self, format: Format, bytes: &[u8], weights: &mut [f32]) {
+        match self {
+            Self::Portable => format.dequantise(bytes, weights),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.dequantise(format, bytes, weights),
+        }
+    }
+
+    /// The products of rows of single-precision weights with one row of activations.
+    pub(super) fn dot_f32(self, weights: [&[f32]; 4], x: &[f32]) -> [f32; 4] {
+        match self {
+            Self::Portable => weights.map(|row| portable::dot_elements(row, x, |weight| weight)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.dot_f32(weights, x),
+        }
+    }
+
+    /// The same for weights in half precision.
+    pub(super) fn dot_f16(self, weights: [&[f16]; 4], x: &[f32]) -> [f32; 4] {
+        match self {
+            Self::Portable => weights.map(|row| portable::dot_elements(row, x, f16::to_f32)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.dot_f16(weights, x),
+        }
+    }
+
+    /// The same for weights in bfloat16.
+    pub(super) fn dot_bf16(self, weights: [&[bf16]; 4], x: &[f32]) -> [f32; 4] {
+        match self {
+            Self::Portable => weights.map(|row| portable::dot_elements(row, x, bf16::to_f32)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.dot_bf16(weights, x),
+        }
+    }
+
+    /// [`elementwise::softmax`].
+    pub(super) fn softmax(self, scores: &mut [f32], scale: f32) {
+        match self {
+            Self::Portable => elementwise::softmax(scores, scale),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.softmax(scores, scale),
+        }
+    }
+
+    /// [`elementwise::gated`].
+    pub(super) fn gated(self, gate: &[f32], up: &[f32], output: &mut [f32]) {
+        match self {
+            Self::Portable => elementwise::gated(gate, up, output),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.gated(gate, up, output),
+        }
+    }
+
+    /// [`elementwise::add_rows`].
+    pub(super) fn add_rows(self, output: &mut [f32], weights: &[f32], rows: &[f32]) {
+        match self {
+            Self::Portable => elementwise::add_rows(output, weights, rows),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(proof) => proof.add_rows(output, weights, rows),
+        }
     }
 }

@@ -112,7 +112,10 @@ impl Product<'_> {
 }
 
 /// The elements of a contiguous tensor.
-fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+///
+/// # Errors
+/// When it is not contiguous or has another dtype.
+pub(super) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
         bail!("a tensor is not contiguous")
     };

@@ -12,7 +12,6 @@ use super::format::Format;
 use super::gemm::{self, Strided};
 use super::isa::Isa;
 use super::panels::{Panel, for_each_panel};
-use super::portable;
 use super::rows::QuantisedRows;
 
 /// From this many rows on weights are written out: measured where both take equally long (`benches/kernels.rs`).
@@ -76,7 +75,7 @@ fn few_rows(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mu
                     (Some(x), Weights::Blocks(format, bytes)) => {
                         let row_bytes = format.row_bytes(sizes.input);
                         let weights = numbers.map(|number| &bytes[number * row_bytes..(number + 1) * row_bytes]);
-                        dot(format, weights, x, row, isa)
+                        isa.dot(format, weights, x.row(row))
                     }
                     _ => dot_elements(weights, numbers, &x[row * sizes.input..(row + 1) * sizes.input], isa),
                 };
@@ -89,27 +88,13 @@ fn few_rows(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mu
     });
 }
 
-fn dot(format: Format, weights: [&[u8]; 4], x: &QuantisedRows, row: usize, isa: Isa) -> [f32; 4] {
-    match isa {
-        Isa::Portable => portable::dot(format, weights, x.row(row)),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(proof) => proof.dot(format, weights, x.row(row)),
-    }
-}
-
 fn dot_elements(weights: Weights<'_>, numbers: [usize; 4], x: &[f32], isa: Isa) -> [f32; 4] {
     let range = |number: usize| number * x.len()..(number + 1) * x.len();
-    match (weights, isa) {
-        (Weights::Blocks(..), _) => [f32::NAN; 4],
-        (Weights::F32(all), Isa::Portable) => numbers.map(|number| portable::dot_elements(&all[range(number)], x, |w| w)),
-        (Weights::F16(all), Isa::Portable) => numbers.map(|number| portable::dot_elements(&all[range(number)], x, f16::to_f32)),
-        (Weights::Bf16(all), Isa::Portable) => numbers.map(|number| portable::dot_elements(&all[range(number)], x, bf16::to_f32)),
-        #[cfg(target_arch = "x86_64")]
-        (Weights::F32(all), Isa::Avx2(proof)) => proof.dot_f32(numbers.map(|number| &all[range(number)]), x),
-        #[cfg(target_arch = "x86_64")]
-        (Weights::F16(all), Isa::Avx2(proof)) => proof.dot_f16(numbers.map(|number| &all[range(number)]), x),
-        #[cfg(target_arch = "x86_64")]
-        (Weights::Bf16(all), Isa::Avx2(proof)) => proof.dot_bf16(numbers.map(|number| &all[range(number)]), x),
+    match weights {
+        Weights::Blocks(..) => [f32::NAN; 4],
+        Weights::F32(all) => isa.dot_f32(numbers.map(|number| &all[range(number)]), x),
+        Weights::F16(all) => isa.dot_f16(numbers.map(|number| &all[range(number)]), x),
+        Weights::Bf16(all) => isa.dot_bf16(numbers.map(|number| &all[range(number)]), x),
     }
 }
 
@@ -140,7 +125,7 @@ fn many_rows(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &m
                 Weights::Blocks(format, bytes) => {
                     let row_bytes = format.row_bytes(sizes.input);
                     let bytes = &bytes[columns.start * row_bytes..columns.end * row_bytes];
-                    dequantise(format, bytes, buffer, isa);
+                    isa.dequantise(format, bytes, buffer);
                 }
             }
             multiply(x, buffer, sizes.input, &mut panel);
@@ -149,7 +134,7 @@ fn many_rows(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &m
 }
 
 fn multiply(x: Strided<'_>, weights: &[f32], input: usize, panel: &mut Panel<'_>) {
-    gemm::into_panel(x, Strided::rows(weights, input).transposed(), panel);
+    gemm::into_panel(x, Strided::rows(weights, input).transposed(), panel, 0);
 }
 
 fn widen<T: Copy>(weights: &[T], buffer: &mut [f32], widen: impl Fn(T) -> f32) {
@@ -158,10 +143,136 @@ fn widen<T: Copy>(weights: &[T], buffer: &mut [f32], widen: impl Fn(T) -> f32) {
     }
 }
 
-fn dequantise(format: Format, bytes: &[u8], weights: &mut [f32], isa: Isa) {
-    match isa {
-        Isa::Portable => format.dequantise(bytes, weights),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(proof) => proof.dequantise(format, bytes, weights),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::format;
+    use candle_core::quantized::QTensor;
+    use candle_core::{Device, Tensor};
+    use proptest::prelude::*;
+
+    /// Numbers between -2 and 2 with groups of very different sizes among them.
+    fn numbers(count: usize, seed: u32) -> Vec<f32> {
+        let noise = |i: usize| ((i as f32 + seed as f32 * 7.1) * 78.233).sin();
+        (0..count).map(|i| noise(i) * if (i / 32).is_multiple_of(3) { 2.0 } else { 0.05 }).collect()
+    }
+
+    /// `x · Wᵀ` in double precision, and for each element the sum of the products' magnitudes.
+    fn exactly(x: &[f32], weights: &[f32], sizes: Sizes) -> Vec<(f64, f64)> {
+        let rows = x.chunks_exact(sizes.input);
+        rows.flat_map(|x| {
+            weights.chunks_exact(sizes.input).map(|weights| {
+                let products = x.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(*b));
+                products.fold((0.0, 0.0), |(sum, size), product| (sum + product, size + product.abs()))
+            })
+        })
+        .collect()
+    }
+
+    /// What rounding each group of activations to 8 bits may change: half a step of its scale, times the weights.
+    fn rounding(x: &[f32], weights: &[f32], sizes: Sizes) -> Vec<f64> {
+        let rows = x.chunks_exact(sizes.input);
+        rows.flat_map(|x| {
+            weights.chunks_exact(sizes.input).map(|weights| {
+                let groups = x.chunks(32).zip(weights.chunks(32));
+                groups.map(|(x, weights)| {
+                    let largest = x.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+                    let sum: f64 = weights.iter().map(|weight| f64::from(weight.abs())).sum();
+                    f64::from(largest) / 127.0 * 0.5001 * sum
+                })
+                .sum()
+            })
+        })
+        .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// Every format, every set of instructions, few and many rows: off by no more than the rounding of activations
+        /// (dot products only) and that of single precision.
+        #[test]
+        fn quantised_products_are_within_their_rounding(
+            rows in 1_usize..14, blocks in 1_usize..4, output in 1_usize..40, seed in 0_u32..1000,
+        ) {
+            let sizes = Sizes { rows, input: 256 * blocks, output };
+            let x = numbers(rows * sizes.input, seed);
+            let weights = Tensor::from_vec(numbers(output * sizes.input, seed + 1), (output, sizes.input), &Device::Cpu);
+            let weights = weights.unwrap();
+            for (format, dtype) in format::ALL {
+                let quantised = QTensor::quantize(&weights, dtype).unwrap();
+                let dense = quantised.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let expected = exactly(&x, &dense, sizes);
+                let rounding = rounding(&x, &dense, sizes);
+                for isa in Isa::available() {
+                    let found = product(&x, Weights::Blocks(format, &quantised.data().unwrap()), sizes, isa);
+                    for ((found, (expected, size)), rounding) in found.iter().zip(&expected).zip(&rounding) {
+                        let allowed = size * 1e-5 + if rows < MANY_ROWS { *rounding } else { 0.0 };
+                        let error = (f64::from(*found) - expected).abs();
+                        prop_assert!(error <= allowed, "{format:?} {isa:?}: {found} for {expected}, {allowed}");
+                    }
+                }
+            }
+        }
+
+        /// The same number from every set of instructions but for the order of sums: rounding to 8 bits is the same.
+        #[test]
+        fn instructions_agree(blocks in 1_usize..4, output in 1_usize..9, groups in 1_usize..20, seed in 0_u32..1000) {
+            for (format, dtype) in format::ALL {
+                let is_k = matches!(format, Format::Q4K | Format::Q5K | Format::Q6K);
+                let sizes = Sizes { rows: 1, input: if is_k { 256 * blocks } else { 32 * groups }, output };
+                let x = numbers(sizes.input, seed);
+                let weights = Tensor::from_vec(numbers(output * sizes.input, seed), (output, sizes.input), &Device::Cpu);
+                let weights = QTensor::quantize(&weights.unwrap(), dtype).unwrap();
+                let bytes = weights.data().unwrap();
+                let portable = product(&x, Weights::Blocks(format, &bytes), sizes, Isa::Portable);
+                let dense = weights.dequantize(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let sizes_of = exactly(&x, &dense, sizes);
+                for isa in Isa::available() {
+                    let found = product(&x, Weights::Blocks(format, &bytes), sizes, isa);
+                    for ((found, expected), (_, size)) in found.iter().zip(&portable).zip(&sizes_of) {
+                        prop_assert!(f64::from((found - expected).abs()) <= size * 1e-5 + 1e-6, "{format:?} {isa:?}");
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn products_with_elements_are_within_single_precision(
+            rows in 1_usize..14, input in 1_usize..70, output in 1_usize..40, seed in 0_u32..1000,
+        ) {
+            let sizes = Sizes { rows, input, output };
+            let x = numbers(rows * input, seed);
+            let singles = numbers(output * input, seed + 1);
+            let halves: Vec<f16> = singles.iter().map(|weight| f16::from_f32(*weight)).collect();
+            let brains: Vec<bf16> = singles.iter().map(|weight| bf16::from_f32(*weight)).collect();
+            let cases = [
+                (Weights::F32(&singles), singles.clone()),
+                (Weights::F16(&halves), halves.iter().map(|weight| weight.to_f32()).collect()),
+                (Weights::Bf16(&brains), brains.iter().map(|weight| weight.to_f32()).collect()),
+            ];
+            for (weights, dense) in cases {
+                let expected = exactly(&x, &dense, sizes);
+                for isa in Isa::available() {
+                    let found = product(&x, weights, sizes, isa);
+                    for (found, (expected, size)) in found.iter().zip(&expected) {
+                        prop_assert!((f64::from(*found) - expected).abs() <= size * 1e-5, "{isa:?}: {found} for {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_reaches_every_output() {
+        let weights = QTensor::quantize(&Tensor::ones((5, 64), candle_core::DType::F32, &Device::Cpu).unwrap(), candle_core::quantized::GgmlDType::Q4_1).unwrap();
+        for rows in [1, MANY_ROWS] {
+            let x = vec![f32::NAN; rows * 64];
+            let sizes = Sizes { rows, input: 64, output: 5 };
+            for isa in Isa::available() {
+                let found = product(&x, Weights::Blocks(Format::Q4_1, &weights.data().unwrap()), sizes, isa);
+                assert!(found.iter().all(|output| output.is_nan()), "{isa:?}");
+            }
+        }
     }
 }

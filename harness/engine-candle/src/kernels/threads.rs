@@ -97,7 +97,7 @@ impl Threads {
         }
         self.desk.take_items(&work, items);
         drop(opened);
-        assert!(!self.desk.has_panicked.swap(false, Ordering::Relaxed), "a kernel panicked");
+        assert!(!self.desk.has_panicked.load(Ordering::Relaxed), "a kernel panicked");
     }
 }
 
@@ -130,6 +130,7 @@ impl Desk {
             *self.work.get() = Some((std::mem::transmute::<_, *const Work>(work), items));
         }
         self.next.store(0, Ordering::Relaxed);
+        self.has_panicked.store(false, Ordering::Relaxed);
         // A new number, so that helpers see that this is not the piece they have left.
         self.state.fetch_add(2 * OPEN + OPEN, Ordering::AcqRel);
         Opened(self)

@@ -5,6 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use super::cache::LayerCache;
 use super::linear::Linear;
 use super::rope::Rotation;
+use crate::kernels;
 
 /// The attention half of a block.
 #[derive(Debug, Clone)]
@@ -42,11 +43,14 @@ impl Attention {
         let keys = rotation.apply(&self.split_heads(&self.k.forward(x)?, self.kv_heads)?)?;
         let values = self.split_heads(&self.v.forward(x)?, self.kv_heads)?;
         let (keys, values) = cache.append(&keys, &values)?;
+        let scale = 1.0 / (self.head_dim as f64).sqrt();
+        if let Some(joined) = kernels::attend(&queries, &keys, &values, scale as f32)? {
+            return self.o.forward(&joined);
+        }
 
         // All query heads that share a key head are rows of one product, so keys and values are never repeated.
         let group = self.heads / self.kv_heads;
         let queries = queries.reshape((self.kv_heads, group * rows, self.head_dim))?;
-        let scale = 1.0 / (self.head_dim as f64).sqrt();
         let scores = (queries.matmul(&keys.t()?)? * scale)?;
         let weights = attention_weights(&scores, mask, (self.heads, rows))?.to_dtype(values.dtype())?;
         let mixed = weights

@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::linear::Linear;
+use crate::kernels;
 
 /// `down(silu(gate(x)) * up(x))`.
 #[derive(Debug, Clone)]
@@ -21,7 +22,11 @@ impl Mlp {
     /// # Errors
     /// When shapes or dtypes do not match.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let gated = (self.gate.forward(x)?.silu()? * self.up.forward(x)?)?;
+        let (gate, up) = (self.gate.forward(x)?, self.up.forward(x)?);
+        let gated = match kernels::gated(&gate, &up)? {
+            Some(gated) => gated,
+            None => (gate.silu()? * up)?,
+        };
         self.down.forward(&gated)
     }
 
