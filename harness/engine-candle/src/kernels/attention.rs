@@ -23,7 +23,9 @@ const MANY_ROWS: usize = 4;
 /// When the shapes do not match.
 pub(crate) fn attend(queries: &Tensor, keys: &Tensor, values: &Tensor, scale: f32) -> Result<Option<Tensor>> {
     let tensors = [queries, keys, values];
-    let is_served = tensors.iter().all(|t| t.device().is_cpu() && t.dtype() == DType::F32 && t.rank() == 3);
+    let is_served = tensors
+        .iter()
+        .all(|t| t.device().is_cpu() && t.dtype() == DType::F32 && t.rank() == 3);
     // Heads may lie apart, the positions of one may not.
     let lies_row_by_row = |t: &Tensor| t.dims().last().is_some_and(|width| t.stride()[1..] == [*width, 1]);
     if !is_served || !queries.is_contiguous() || !lies_row_by_row(keys) || !lies_row_by_row(values) {
@@ -152,7 +154,12 @@ impl Head<'_> {
     fn mix(&self, weights: &[f32], seen: usize, first: usize, output: &mut Panel<'_>, isa: Isa) {
         let values = &self.values[..seen * self.width];
         if weights.len() / seen >= MANY_ROWS {
-            gemm::into_panel(Strided::rows(weights, seen), Strided::rows(values, self.width), output, first);
+            gemm::into_panel(
+                Strided::rows(weights, seen),
+                Strided::rows(values, self.width),
+                output,
+                first,
+            );
             return;
         }
         for (row, weights) in weights.chunks_exact(seen).enumerate() {
@@ -179,11 +186,19 @@ mod tests {
         let (kv_heads, positions, _) = keys.dims3().unwrap();
         let repeat = |t: &Tensor| {
             let wide = t.unsqueeze(1).unwrap();
-            let wide = wide.broadcast_as((kv_heads, heads / kv_heads, positions, width)).unwrap();
+            let wide = wide
+                .broadcast_as((kv_heads, heads / kv_heads, positions, width))
+                .unwrap();
             wide.contiguous().unwrap().reshape((heads, positions, width)).unwrap()
         };
         let mask: Vec<f32> = (0..rows * positions)
-            .map(|i| if i % positions > positions - rows + i / positions { f32::NEG_INFINITY } else { 0.0 })
+            .map(|i| {
+                if i % positions > positions - rows + i / positions {
+                    f32::NEG_INFINITY
+                } else {
+                    0.0
+                }
+            })
             .collect();
         let mask = Tensor::from_vec(mask, (1, rows, positions), &Device::Cpu).unwrap();
         let scores = queries.matmul(&repeat(keys).t().unwrap()).unwrap();
@@ -218,6 +233,10 @@ mod tests {
         assert!(attend(&queries, &tensor((3, 5, 8), 2), &tensor((3, 5, 8), 3), 1.0).is_err());
         assert!(attend(&tensor((4, 6, 8), 1), &keys, &keys, 1.0).is_err());
         let half = keys.to_dtype(DType::F16).unwrap();
-        assert!(attend(&queries.to_dtype(DType::F16).unwrap(), &half, &half, 1.0).unwrap().is_none());
+        assert!(
+            attend(&queries.to_dtype(DType::F16).unwrap(), &half, &half, 1.0)
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -9,9 +9,7 @@ use std::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::avx2_dense::{dot_bf16, dot_f16, dot_f32};
-use super::avx2_vector::{
-    horizontal_sum, load_bytes, load_factors, load_half, load_pairs, load_signed, prefetch,
-};
+use super::avx2_vector::{horizontal_sum, load_bytes, load_factors, load_half, load_pairs, load_signed, prefetch};
 use super::elementwise;
 use super::format::{Format, scales_and_minima};
 use super::rows::{GROUP, QuantisedRow};
@@ -23,7 +21,8 @@ pub(crate) struct Avx2(());
 impl Avx2 {
     /// The proof, where the processor has them.
     pub(super) fn detect() -> Option<Self> {
-        let found = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        let found =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
         found.then_some(Self(()))
     }
 
@@ -108,8 +107,20 @@ fn add_rows(output: &mut [f32], weights: &[f32], rows: &[f32]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 fn dot(format: Format, weights: [&[u8]; 4], x: QuantisedRow<'_>) -> [f32; 4] {
     match format {
-        Format::Q4_0 => dot_groups(weights, x, 8, |b: &[u8; 18], x| dot_bytes(nibbles(part(b, 2)), x), scale_only),
-        Format::Q4_1 => dot_groups(weights, x, 0, |b: &[u8; 20], x| dot_bytes(nibbles(part(b, 4)), x), scale_and_minimum),
+        Format::Q4_0 => dot_groups(
+            weights,
+            x,
+            8,
+            |b: &[u8; 18], x| dot_bytes(nibbles(part(b, 2)), x),
+            scale_only,
+        ),
+        Format::Q4_1 => dot_groups(
+            weights,
+            x,
+            0,
+            |b: &[u8; 20], x| dot_bytes(nibbles(part(b, 4)), x),
+            scale_and_minimum,
+        ),
         Format::Q5_0 => dot_groups(
             weights,
             x,
@@ -124,7 +135,13 @@ fn dot(format: Format, weights: [&[u8]; 4], x: QuantisedRow<'_>) -> [f32; 4] {
             |b: &[u8; 24], x| dot_bytes(or(nibbles(part(b, 8)), fifth_bits([b[4], b[5], b[6], b[7]])), x),
             scale_and_minimum,
         ),
-        Format::Q8_0 => dot_groups(weights, x, 0, |b: &[u8; 34], x| dot_signed_bytes(load_bytes(part(b, 2)), x), scale_only),
+        Format::Q8_0 => dot_groups(
+            weights,
+            x,
+            0,
+            |b: &[u8; 34], x| dot_signed_bytes(load_bytes(part(b, 2)), x),
+            scale_only,
+        ),
         Format::Q4K => dot_k_groups(weights, x, |b: &[u8; 144], index| k_nibbles(b, 16, index)),
         Format::Q5K => dot_k_groups(weights, x, |b: &[u8; 176], index| {
             let bits = load_bytes(part(b, 16));
@@ -149,7 +166,11 @@ fn dot_groups<const BYTES: usize>(
 ) -> [f32; 4] {
     let whole = |block: &[u8; BYTES], numbers: &[i8; GROUP]| {
         let numbers = load_signed(numbers);
-        let taken = if offset == 0 { _mm256_setzero_si256() } else { times_ones(numbers, offset) };
+        let taken = if offset == 0 {
+            _mm256_setzero_si256()
+        } else {
+            times_ones(numbers, offset)
+        };
         _mm256_cvtepi32_ps(_mm256_sub_epi32(product(block, numbers), taken))
     };
     let (numbers, last_numbers) = x.numbers.as_chunks::<4>();
@@ -171,7 +192,10 @@ fn dot_groups<const BYTES: usize>(
         }
         for ((block, numbers), [scale, sum]) in last_blocks.iter().zip(last_numbers).zip(last_factors) {
             let bits = _mm_cvtsi32_si128(scales(block));
-            let scaled = _mm256_mul_ps(_mm256_cvtph_ps(bits), _mm256_set_ps(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, *sum, *scale));
+            let scaled = _mm256_mul_ps(
+                _mm256_cvtph_ps(bits),
+                _mm256_set_ps(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, *sum, *scale),
+            );
             minima = _mm256_add_ps(minima, scaled);
             sums[0] = _mm256_fmadd_ps(whole(block, numbers), broadcast(scaled, 0), sums[0]);
         }
@@ -259,7 +283,11 @@ fn q6k_numbers(block: &[u8; 210], index: u8) -> __m256i {
 #[target_feature(enable = "avx2")]
 fn k_nibbles<const BYTES: usize>(block: &[u8; BYTES], at: usize, index: u8) -> __m256i {
     let bytes = load_bytes(part(block, at + usize::from(index / 2) * 32));
-    let bytes = if index.is_multiple_of(2) { bytes } else { _mm256_srli_epi16::<4>(bytes) };
+    let bytes = if index.is_multiple_of(2) {
+        bytes
+    } else {
+        _mm256_srli_epi16::<4>(bytes)
+    };
     _mm256_and_si256(bytes, _mm256_set1_epi8(0x0f))
 }
 

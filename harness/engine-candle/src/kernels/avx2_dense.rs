@@ -26,12 +26,7 @@ pub(super) fn dot_bf16(weights: [&[bf16]; 4], x: &[f32]) -> [f32; 4] {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn dot<T: Copy>(
-    weights: [&[T]; 4],
-    x: &[f32],
-    load: impl Fn(&[T; 8]) -> __m256,
-    widen: impl Fn(T) -> f32,
-) -> [f32; 4] {
+fn dot<T: Copy>(weights: [&[T]; 4], x: &[f32], load: impl Fn(&[T; 8]) -> __m256, widen: impl Fn(T) -> f32) -> [f32; 4] {
     let [a, b, c, d] = weights.map(|row| row.as_chunks::<16>().0);
     let (whole, rest) = x.as_chunks::<16>();
     let mut sums = [[_mm256_setzero_ps(); 2]; 4];
@@ -47,7 +42,11 @@ fn dot<T: Copy>(
     let mut totals = sums.map(|[low, high]| horizontal_sum(_mm256_add_ps(low, high)));
     for (total, row) in totals.iter_mut().zip(weights) {
         let (_, weights) = row.as_chunks::<16>();
-        *total += weights.iter().zip(rest).map(|(weight, x)| widen(*weight) * x).sum::<f32>();
+        *total += weights
+            .iter()
+            .zip(rest)
+            .map(|(weight, x)| widen(*weight) * x)
+            .sum::<f32>();
     }
     totals
 }

@@ -98,7 +98,12 @@ pub(super) trait Blocks<const BYTES: usize> {
 #[inline(always)]
 fn dequantise<const BYTES: usize, F: Blocks<BYTES>>(bytes: &[u8], weights: &mut [f32]) {
     let (groups, _) = weights.as_chunks_mut::<GROUP>();
-    for (block, groups) in bytes.as_chunks::<BYTES>().0.iter().zip(groups.chunks_exact_mut(F::GROUPS)) {
+    for (block, groups) in bytes
+        .as_chunks::<BYTES>()
+        .0
+        .iter()
+        .zip(groups.chunks_exact_mut(F::GROUPS))
+    {
         for (index, weights) in groups.iter_mut().enumerate() {
             let group = F::group(block, index);
             let (low, high) = weights.split_at_mut(GROUP / 2);
@@ -218,7 +223,10 @@ pub(super) fn scales_and_minima<const BYTES: usize>(block: &[u8; BYTES]) -> ([u8
     let (first, second, third) = (word(4), word(8), word(12));
     let join = |low: u32, high: u32| (u64::from(high) << 32 | u64::from(low)).to_le_bytes();
     let scales = join(first & 0x3f3f_3f3f, third & 0x0f0f_0f0f | first >> 2 & 0x3030_3030);
-    let minima = join(second & 0x3f3f_3f3f, third >> 4 & 0x0f0f_0f0f | second >> 2 & 0x3030_3030);
+    let minima = join(
+        second & 0x3f3f_3f3f,
+        third >> 4 & 0x0f0f_0f0f | second >> 2 & 0x3030_3030,
+    );
     (scales, minima)
 }
 
@@ -299,7 +307,9 @@ mod tests {
 
     #[test]
     fn weights_come_out_as_candle_has_them() {
-        let x: Vec<f32> = (0..1024_u16).map(|i| (f32::from(i) * 0.7).sin() * (1.0 + f32::from(i % 37))).collect();
+        let x: Vec<f32> = (0..1024_u16)
+            .map(|i| (f32::from(i) * 0.7).sin() * (1.0 + f32::from(i % 37)))
+            .collect();
         let x = Tensor::from_vec(x, (2, 512), &Device::Cpu).unwrap();
         for (format, dtype) in ALL {
             let tensor = QTensor::quantize(&x, dtype).unwrap();

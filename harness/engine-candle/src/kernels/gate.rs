@@ -54,12 +54,18 @@ mod tests {
 
     #[test]
     fn gates_as_candle_does() {
-        let gate = Tensor::arange(-40_000_f32, 40_000.0, &Device::Cpu).unwrap().affine(1e-3, 0.0).unwrap();
+        let gate = Tensor::arange(-40_000_f32, 40_000.0, &Device::Cpu)
+            .unwrap()
+            .affine(1e-3, 0.0)
+            .unwrap();
         let up = gate.affine(-0.7, 2.0).unwrap();
         let found = gated(&gate, &up).unwrap().unwrap();
         let expected = (gate.silu().unwrap() * &up).unwrap();
         let scale = (expected.abs().unwrap() + 1.0).unwrap();
-        let error = ((found - expected).unwrap().abs().unwrap() / scale).unwrap().max(0).unwrap();
+        let error = ((found - expected).unwrap().abs().unwrap() / scale)
+            .unwrap()
+            .max(0)
+            .unwrap();
         assert!(error.to_scalar::<f32>().unwrap() < 1e-6);
     }
 

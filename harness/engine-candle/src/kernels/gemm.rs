@@ -67,7 +67,11 @@ pub(super) fn into_slice(a: Strided<'_>, b: Strided<'_>, output: &mut [f32]) {
 
 /// The caller has checked that the output has `a.rows` rows of `b.columns` elements, `output_stride` apart, and that it
 /// alone writes to them.
-#[expect(unsafe_code, clippy::cast_possible_wrap, reason = "the crate takes pointers and signed strides")]
+#[expect(
+    unsafe_code,
+    clippy::cast_possible_wrap,
+    reason = "the crate takes pointers and signed strides"
+)]
 fn multiply(a: Strided<'_>, b: Strided<'_>, output: *mut f32, output_stride: usize) {
     assert_eq!(a.columns, b.rows, "columns of one, rows of the other");
     // SAFETY: `Strided` is made of whole rows of a slice, so all its elements are in it; the output is the caller's word.

@@ -27,12 +27,15 @@ impl Isa {
 
     /// All that this processor has, the best last.
     pub(super) fn available() -> Vec<Self> {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "no other set is known there"))]
+        #[cfg_attr(
+            not(target_arch = "x86_64"),
+            expect(unused_mut, reason = "no other set is known there")
+        )]
         let mut available = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
         {
             available.extend(super::avx2::Avx2::detect().map(Self::Avx2));
-            }
+        }
         available
     }
 

@@ -23,7 +23,9 @@ pub(crate) enum Operand<'a> {
 /// # Errors
 /// When the shapes do not match.
 pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor>> {
-    let (Device::Cpu, [rows, input]) = (x.device(), x.dims()) else { return Ok(None) };
+    let (Device::Cpu, [rows, input]) = (x.device(), x.dims()) else {
+        return Ok(None);
+    };
     let (rows, input) = (*rows, *input);
     let is_served = match weights {
         Operand::Quantised(tensor) => {
@@ -33,7 +35,11 @@ pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor
             let has_product = matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16);
             // For many rows in single precision candle's own product is as good as any.
             let is_better = rows == 1 || tensor.dtype() != DType::F32;
-            has_product && is_better && tensor.device().is_cpu() && tensor.dtype() == x.dtype() && tensor.is_contiguous()
+            has_product
+                && is_better
+                && tensor.device().is_cpu()
+                && tensor.dtype() == x.dtype()
+                && tensor.is_contiguous()
         }
     };
     if !is_served {
@@ -48,7 +54,11 @@ pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor
     }
     let operation = Product {
         weights,
-        sizes: Sizes { rows, input, output: shape.0 },
+        sizes: Sizes {
+            rows,
+            input,
+            output: shape.0,
+        },
     };
     x.contiguous()?.apply_op1_no_bwd(&operation).map(Some)
 }
@@ -120,5 +130,6 @@ pub(super) fn elements<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layou
         bail!("a tensor is not contiguous")
     };
     let all = storage.as_slice::<T>()?;
-    all.get(start..end).ok_or_else(|| candle_core::Error::Msg("a tensor is shorter than its shape".into()))
+    all.get(start..end)
+        .ok_or_else(|| candle_core::Error::Msg("a tensor is shorter than its shape".into()))
 }

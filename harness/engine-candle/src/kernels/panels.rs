@@ -37,7 +37,10 @@ impl Panel<'_> {
     /// When the matrix has no such row.
     pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        #[expect(unsafe_code, reason = "a part of a matrix that other threads write other parts of is no slice")]
+        #[expect(
+            unsafe_code,
+            reason = "a part of a matrix that other threads write other parts of is no slice"
+        )]
         // SAFETY: `for_each_panel` made `start` from a slice of `rows * stride` elements that outlives the panel, the
         // columns lie within `0..stride`, and no other panel has any of them.
         unsafe {
@@ -68,7 +71,11 @@ pub(super) fn for_each_panel(output: &mut [f32], columns: usize, width: usize, w
     if output.is_empty() {
         return;
     }
-    assert!(width > 0 && output.len().is_multiple_of(columns), "{} elements", output.len());
+    assert!(
+        width > 0 && output.len().is_multiple_of(columns),
+        "{} elements",
+        output.len()
+    );
     let rows = output.len() / columns;
     let start = Shared(output.as_mut_ptr());
     // Every number is visited once, so no two panels share a column.

@@ -35,7 +35,11 @@ fn products(a: &[i8; GROUP], b: &[i8; GROUP]) -> [i32; 2] {
     let mut sums = [0; 2];
     for (half, sum) in sums.iter_mut().enumerate() {
         let range = half * GROUP / 2..(half + 1) * GROUP / 2;
-        *sum = a[range.clone()].iter().zip(&b[range]).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+        *sum = a[range.clone()]
+            .iter()
+            .zip(&b[range])
+            .map(|(a, b)| i32::from(*a) * i32::from(*b))
+            .sum();
     }
     sums
 }

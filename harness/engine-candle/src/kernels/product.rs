@@ -14,7 +14,7 @@ use super::isa::Isa;
 use super::panels::{Panel, for_each_panel};
 use super::rows::QuantisedRows;
 
-/// From this many rows on weights are written out: measured where both take equally long (`benches/kernels.rs`).
+/// From this many rows on weights are written out: measured where both take equally long (`benches/linear.rs`).
 const MANY_ROWS: usize = 10;
 
 /// What the weights of a panel may take, written out: less than the second-level cache of any processor in use.
@@ -154,7 +154,9 @@ mod tests {
     /// Numbers between -2 and 2 with groups of very different sizes among them.
     fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let noise = |i: usize| ((i as f32 + seed as f32 * 7.1) * 78.233).sin();
-        (0..count).map(|i| noise(i) * if (i / 32).is_multiple_of(3) { 2.0 } else { 0.05 }).collect()
+        (0..count)
+            .map(|i| noise(i) * if (i / 32).is_multiple_of(3) { 2.0 } else { 0.05 })
+            .collect()
     }
 
     /// `x · Wᵀ` in double precision, and for each element the sum of the products' magnitudes.
@@ -175,12 +177,13 @@ mod tests {
         rows.flat_map(|x| {
             weights.chunks_exact(sizes.input).map(|weights| {
                 let groups = x.chunks(32).zip(weights.chunks(32));
-                groups.map(|(x, weights)| {
-                    let largest = x.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-                    let sum: f64 = weights.iter().map(|weight| f64::from(weight.abs())).sum();
-                    f64::from(largest) / 127.0 * 0.5001 * sum
-                })
-                .sum()
+                groups
+                    .map(|(x, weights)| {
+                        let largest = x.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+                        let sum: f64 = weights.iter().map(|weight| f64::from(weight.abs())).sum();
+                        f64::from(largest) / 127.0 * 0.5001 * sum
+                    })
+                    .sum()
             })
         })
         .collect()
@@ -265,10 +268,18 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_reaches_every_output() {
-        let weights = QTensor::quantize(&Tensor::ones((5, 64), candle_core::DType::F32, &Device::Cpu).unwrap(), candle_core::quantized::GgmlDType::Q4_1).unwrap();
+        let weights = QTensor::quantize(
+            &Tensor::ones((5, 64), candle_core::DType::F32, &Device::Cpu).unwrap(),
+            candle_core::quantized::GgmlDType::Q4_1,
+        )
+        .unwrap();
         for rows in [1, MANY_ROWS] {
             let x = vec![f32::NAN; rows * 64];
-            let sizes = Sizes { rows, input: 64, output: 5 };
+            let sizes = Sizes {
+                rows,
+                input: 64,
+                output: 5,
+            };
             for isa in Isa::available() {
                 let found = product(&x, Weights::Blocks(Format::Q4_1, &weights.data().unwrap()), sizes, isa);
                 assert!(found.iter().all(|output| output.is_nan()), "{isa:?}");

@@ -32,7 +32,10 @@ struct Desk {
     has_panicked: AtomicBool,
 }
 
-#[expect(unsafe_code, reason = "the work is borrowed from the caller, and no safe type says for how long")]
+#[expect(
+    unsafe_code,
+    reason = "the work is borrowed from the caller, and no safe type says for how long"
+)]
 // SAFETY: `work` is written only by the one caller that holds the lock of its `Threads`, while the desk is closed and the
 // count of those at work is 0; it is read only between begin and end, which that caller waits for. What it points to
 // is `Sync`.
@@ -66,7 +69,10 @@ impl Threads {
         let start = |number: usize| {
             let desk = Arc::clone(&desk);
             let builder = std::thread::Builder::new().name(format!("kernels-{number}"));
-            builder.spawn(move || desk.help()).ok().map(|handle| handle.thread().clone())
+            builder
+                .spawn(move || desk.help())
+                .ok()
+                .map(|handle| handle.thread().clone())
         };
         let helpers = (1..count.clamp(1, OPEN / 2)).map_while(start).collect();
         Self {
@@ -123,7 +129,11 @@ impl Desk {
     /// The caller must hold the lock of the [`Threads`] and keep `work` until what is returned was dropped.
     fn open<'a>(&'a self, work: &'a (impl Fn(usize) + Sync), items: usize) -> Opened<'a> {
         let work: *const (dyn Fn(usize) + Sync + 'a) = work;
-        #[expect(unsafe_code, clippy::missing_transmute_annotations, reason = "no safe type says how long the work is borrowed")]
+        #[expect(
+            unsafe_code,
+            clippy::missing_transmute_annotations,
+            reason = "no safe type says how long the work is borrowed"
+        )]
         // SAFETY: only the lifetime changes; `Opened` borrows `work` and waits for all who use the pointer. The desk is
         // closed with nobody at work: the lock is held, and whoever held it before has waited too.
         unsafe {
@@ -163,7 +173,11 @@ impl Desk {
                 }
                 continue;
             }
-            if self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            if self
+                .state
+                .compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
                 continue;
             }
             #[expect(unsafe_code, reason = "the work is borrowed from the caller")]
@@ -195,7 +209,10 @@ mod tests {
                 threads.for_each(items, |item| {
                     visits[item].fetch_add(1, Ordering::Relaxed);
                 });
-                assert!(visits.iter().all(|visits| visits.load(Ordering::Relaxed) == 1), "{count} {items}");
+                assert!(
+                    visits.iter().all(|visits| visits.load(Ordering::Relaxed) == 1),
+                    "{count} {items}"
+                );
             }
         }
     }
@@ -225,7 +242,11 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        threads.for_each(10, |_| threads.for_each(3, |item| { sum.fetch_add(item, Ordering::Relaxed); }));
+                        threads.for_each(10, |_| {
+                            threads.for_each(3, |item| {
+                                sum.fetch_add(item, Ordering::Relaxed);
+                            })
+                        });
                     }
                 });
             }
@@ -236,10 +257,14 @@ mod tests {
     #[test]
     fn a_panic_reaches_the_caller_and_the_threads_go_on() {
         let threads = Threads::new(2);
-        let outcome = catch_unwind(AssertUnwindSafe(|| threads.for_each(100, |item| assert!(item < 50, "too large"))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            threads.for_each(100, |item| assert!(item < 50, "too large"))
+        }));
         assert!(outcome.is_err());
         let count = AtomicUsize::new(0);
-        threads.for_each(100, |_| { count.fetch_add(1, Ordering::Relaxed); });
+        threads.for_each(100, |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
         assert_eq!(count.into_inner(), 100);
     }
 }
