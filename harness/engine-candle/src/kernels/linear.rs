@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use super::format::Format;
 use super::isa::Isa;
-use super::product::{Sizes, Weights, product};
+use super::product::{Sizes, Weights, many_rows, product};
 
 /// The weights of a map, where they lie.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,9 @@ pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor
     let (rows, input) = (*rows, *input);
     let is_served = match weights {
         Operand::Quantised(tensor) => {
-            tensor.device().is_cpu() && x.dtype() == DType::F32 && Format::of(tensor.dtype()).is_some()
+            tensor.device().is_cpu()
+                && x.dtype() == DType::F32
+                && Format::of(tensor.dtype()).is_some_and(|format| is_better(format, rows))
         }
         Operand::Dense(tensor) => {
             let has_product = matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16);
@@ -61,6 +63,12 @@ pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor
         },
     };
     x.contiguous()?.apply_op1_no_bwd(&operation).map(Some)
+}
+
+/// On ARM candle has dot products of its own for most formats, and there are none for that processor here.
+fn is_better(format: Format, rows: usize) -> bool {
+    let has_minimum_or_fifth_bit = matches!(format, Format::Q4_1 | Format::Q5_0 | Format::Q5_1);
+    !cfg!(target_arch = "aarch64") || has_minimum_or_fifth_bit || rows >= many_rows(Isa::best())
 }
 
 struct Product<'a> {

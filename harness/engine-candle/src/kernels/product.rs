@@ -14,8 +14,15 @@ use super::isa::Isa;
 use super::panels::{Panel, for_each_panel};
 use super::rows::QuantisedRows;
 
-/// From this many rows on weights are written out: measured where both take equally long (`benches/linear.rs`).
-const MANY_ROWS: usize = 10;
+/// From this many rows on quantised weights are written out. Measured on one thread (`benches/linear.rs`): with vector
+/// instructions both take equally long at 15 rows (`Q4_0`) to 40 (`Q4_K`), without them at 1 or 2.
+pub(super) fn many_rows(isa: Isa) -> usize {
+    match isa {
+        Isa::Portable => 2,
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(_) => 16,
+    }
+}
 
 /// What the weights of a panel may take, written out: less than the second-level cache of any processor in use.
 const PANEL_BYTES: usize = 256 << 10;
@@ -51,16 +58,16 @@ pub(super) fn product(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa) -
     if sizes.input == 0 {
         return output;
     }
-    if sizes.rows < MANY_ROWS {
-        few_rows(x, weights, sizes, isa, &mut output);
+    if sizes.rows < many_rows(isa) {
+        by_dots(x, weights, sizes, isa, &mut output);
     } else {
-        many_rows(x, weights, sizes, isa, &mut output);
+        by_panels(x, weights, sizes, isa, &mut output);
     }
     output
 }
 
 /// Dot products, four rows of weights at a time.
-fn few_rows(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut [f32]) {
+fn by_dots(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut [f32]) {
     let quantised = match weights {
         Weights::Blocks(..) => Some(QuantisedRows::new(x, sizes.input)),
         Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => None,
@@ -99,7 +106,7 @@ fn dot_elements(weights: Weights<'_>, numbers: [usize; 4], x: &[f32], isa: Isa) 
 }
 
 /// Panels of weights in single precision, each multiplied with all rows.
-fn many_rows(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut [f32]) {
+fn by_panels(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut [f32]) {
     thread_local! {
         static WRITTEN_OUT: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
     }
@@ -196,7 +203,7 @@ mod tests {
         /// (dot products only) and that of single precision.
         #[test]
         fn quantised_products_are_within_their_rounding(
-            rows in 1_usize..14, blocks in 1_usize..4, output in 1_usize..40, seed in 0_u32..1000,
+            rows in 1_usize..20, blocks in 1_usize..4, output in 1_usize..40, seed in 0_u32..1000,
         ) {
             let sizes = Sizes { rows, input: 256 * blocks, output };
             let x = numbers(rows * sizes.input, seed);
@@ -210,7 +217,7 @@ mod tests {
                 for isa in Isa::available() {
                     let found = product(&x, Weights::Blocks(format, &quantised.data().unwrap()), sizes, isa);
                     for ((found, (expected, size)), rounding) in found.iter().zip(&expected).zip(&rounding) {
-                        let allowed = size * 1e-5 + if rows < MANY_ROWS { *rounding } else { 0.0 };
+                        let allowed = size * 1e-5 + if rows < many_rows(isa) { *rounding } else { 0.0 };
                         let error = (f64::from(*found) - expected).abs();
                         prop_assert!(error <= allowed, "{format:?} {isa:?}: {found} for {expected}, {allowed}");
                     }
@@ -242,7 +249,7 @@ mod tests {
 
         #[test]
         fn products_with_elements_are_within_single_precision(
-            rows in 1_usize..14, input in 1_usize..70, output in 1_usize..40, seed in 0_u32..1000,
+            rows in 1_usize..20, input in 1_usize..70, output in 1_usize..40, seed in 0_u32..1000,
         ) {
             let sizes = Sizes { rows, input, output };
             let x = numbers(rows * input, seed);
@@ -273,7 +280,7 @@ mod tests {
             candle_core::quantized::GgmlDType::Q4_1,
         )
         .unwrap();
-        for rows in [1, MANY_ROWS] {
+        for rows in [1, 20] {
             let x = vec![f32::NAN; rows * 64];
             let sizes = Sizes {
                 rows,
