@@ -21,7 +21,7 @@ const MANY_ROWS: usize = 4;
 ///
 /// # Errors
 /// When the shapes do not match.
-pub(crate) fn attend(queries: &Tensor, keys: &Tensor, values: &Tensor, scale: f32) -> Result<Option<Tensor>> {
+pub(crate) fn attend(queries: &Tensor, keys: &Tensor, values: &Tensor, scale: f64) -> Result<Option<Tensor>> {
     let tensors = [queries, keys, values];
     let is_served = tensors
         .iter()
@@ -31,7 +31,12 @@ pub(crate) fn attend(queries: &Tensor, keys: &Tensor, values: &Tensor, scale: f3
     if !is_served || !queries.is_contiguous() || !lies_row_by_row(keys) || !lies_row_by_row(values) {
         return Ok(None);
     }
-    queries.apply_op3_no_bwd(keys, values, &Attend { scale }).map(Some)
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "what is computed is computed in single precision"
+    )]
+    let operation = Attend { scale: scale as f32 };
+    queries.apply_op3_no_bwd(keys, values, &operation).map(Some)
 }
 
 struct Attend {

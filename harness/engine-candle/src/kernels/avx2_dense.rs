@@ -29,17 +29,17 @@ pub(super) fn dot_bf16(weights: [&[bf16]; 4], x: &[f32]) -> [f32; 4] {
 fn dot<T: Copy>(weights: [&[T]; 4], x: &[f32], load: impl Fn(&[T; 8]) -> __m256, widen: impl Fn(T) -> f32) -> [f32; 4] {
     let [a, b, c, d] = weights.map(|row| row.as_chunks::<16>().0);
     let (whole, rest) = x.as_chunks::<16>();
-    let mut sums = [[_mm256_setzero_ps(); 2]; 4];
+    let mut sums = [[_mm256_setzero_ps(); 4]; 2];
     for ((((a, b), c), d), x) in a.iter().zip(b).zip(c).zip(d).zip(whole) {
-        for half in 0..2 {
+        for (half, sums) in sums.iter_mut().enumerate() {
             let x = load_f32(&x.as_chunks::<8>().0[half]);
-            for (row, weights) in [a, b, c, d].into_iter().enumerate() {
-                let weights = load(&weights.as_chunks::<8>().0[half]);
-                sums[row][half] = _mm256_fmadd_ps(weights, x, sums[row][half]);
+            for (sum, weights) in sums.iter_mut().zip([a, b, c, d]) {
+                *sum = _mm256_fmadd_ps(load(&weights.as_chunks::<8>().0[half]), x, *sum);
             }
         }
     }
-    let mut totals = sums.map(|[low, high]| horizontal_sum(_mm256_add_ps(low, high)));
+    let [low, high] = sums;
+    let mut totals: [f32; 4] = std::array::from_fn(|row| horizontal_sum(_mm256_add_ps(low[row], high[row])));
     for (total, row) in totals.iter_mut().zip(weights) {
         let (_, weights) = row.as_chunks::<16>();
         *total += weights

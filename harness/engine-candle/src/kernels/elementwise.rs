@@ -14,7 +14,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + MAGIC;
     let power = shifted - MAGIC;
     let rest = x - power * LN2_HIGH - power * LN2_LOW;
-    let polynomial = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]
+    let polynomial = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]
         .into_iter()
         .fold(1.987_569_1e-4_f32, |sum, factor| sum * rest + factor);
     let mantissa = polynomial * rest * rest + rest + 1.0;

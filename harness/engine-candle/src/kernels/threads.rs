@@ -114,7 +114,7 @@ impl Drop for Opened<'_> {
     fn drop(&mut self) {
         self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut looks = 0;
-        while self.0.state.load(Ordering::Acquire) % OPEN != 0 {
+        while self.0.state.load(Ordering::Acquire) & (OPEN - 1) != 0 {
             looks += 1;
             if looks < LOOKS_OF_CALLER {
                 std::hint::spin_loop();
@@ -245,7 +245,7 @@ mod tests {
                         threads.for_each(10, |_| {
                             threads.for_each(3, |item| {
                                 sum.fetch_add(item, Ordering::Relaxed);
-                            })
+                            });
                         });
                     }
                 });
@@ -258,7 +258,7 @@ mod tests {
     fn a_panic_reaches_the_caller_and_the_threads_go_on() {
         let threads = Threads::new(2);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            threads.for_each(100, |item| assert!(item < 50, "too large"))
+            threads.for_each(100, |item| assert!(item < 50, "too large"));
         }));
         assert!(outcome.is_err());
         let count = AtomicUsize::new(0);

@@ -44,7 +44,7 @@ impl Attention {
         let values = self.split_heads(&self.v.forward(x)?, self.kv_heads)?;
         let (keys, values) = cache.append(&keys, &values)?;
         let scale = 1.0 / (self.head_dim as f64).sqrt();
-        if let Some(joined) = kernels::attend(&queries, &keys, &values, scale as f32)? {
+        if let Some(joined) = kernels::attend(&queries, &keys, &values, scale)? {
             return self.o.forward(&joined);
         }
 
