@@ -133,10 +133,17 @@ def measure(binary, rounds, thread_counts, slow_rounds):
     results = {}
     for number in range(rounds):
         for threads in thread_counts:
-            for name, run in programs.items():
+            for name, run in list(programs.items()):
                 if name == "candle-reference" and number >= slow_rounds:
                     continue
-                result = run(threads)
+                try:
+                    result = run(threads)
+                except subprocess.CalledProcessError as error:
+                    if name == OURS:
+                        sys.exit(f"{OURS}: {error.stderr}")
+                    print(f"{name}: left out: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                    del programs[name]
+                    continue
                 results.setdefault((name, threads), []).append(result)
                 speeds = f"prefill {result['prefill']:.1f}, decode {result['decode']:.1f} tokens/s"
                 print(f"round {number + 1}, {threads} threads, {name}: {speeds}", file=sys.stderr)
