@@ -6,10 +6,10 @@
 
 use std::arch::x86_64::*;
 
-use half::{bf16, f16};
+use half::bf16;
 
-use super::avx2_dense::{dot_bf16, dot_f16, dot_f32};
-use super::avx2_vector::{horizontal_sum, load_bytes, load_factors, load_half, load_pairs, load_signed, prefetch};
+use super::avx2_dense::{dot_bf16, dot_f32};
+use super::avx2_vector::{horizontal_sum, load_bytes, load_factors, load_half, load_pairs, load_signed};
 use super::elementwise;
 use super::format::{Format, scales_and_minima};
 use super::rows::{GROUP, QuantisedRow};
@@ -45,13 +45,6 @@ impl Avx2 {
     pub(super) fn dot_f32(self, weights: [&[f32]; 4], x: &[f32]) -> [f32; 4] {
         // SAFETY: a value of this type exists only where the instructions were found.
         unsafe { dot_f32(weights, x) }
-    }
-
-    /// The same for weights in half precision.
-    #[expect(unsafe_code, reason = "instructions that not every processor has")]
-    pub(super) fn dot_f16(self, weights: [&[f16]; 4], x: &[f32]) -> [f32; 4] {
-        // SAFETY: a value of this type exists only where the instructions were found.
-        unsafe { dot_f16(weights, x) }
     }
 
     /// The same for weights in bfloat16.
@@ -180,7 +173,6 @@ fn dot_groups<const BYTES: usize>(
         let mut sums = [_mm256_setzero_ps(); 4];
         let mut minima = _mm256_setzero_ps();
         for ((blocks, numbers), factors) in blocks.iter().zip(numbers).zip(factors) {
-            prefetch(blocks.as_flattened());
             // [scale, minimum] of four blocks, times [scale, sum] of the activations.
             let [a, b, c, d] = blocks;
             let bits = _mm_set_epi32(scales(d), scales(c), scales(b), scales(a));
@@ -219,7 +211,6 @@ fn dot_k_groups<const BYTES: usize>(
         let mut sums = [_mm256_setzero_ps(); 2];
         let mut minima = _mm256_setzero_ps();
         for (block, (activations, factors)) in row.as_chunks::<BYTES>().0.iter().zip(activations.clone()) {
-            prefetch(block);
             let (block_scales, block_minima) = scales_and_minima(block);
             let (scales, of_minima) = load_factors(factors);
             let halves = _mm_cvtph_ps(_mm_cvtsi32_si128(scale_and_minimum(block)));
@@ -244,7 +235,6 @@ fn dot_q6k(weights: [&[u8]; 4], x: QuantisedRow<'_>) -> [f32; 4] {
     weights.map(|row| {
         let mut sums = [_mm256_setzero_ps(); 2];
         for (block, (activations, factors)) in row.as_chunks::<210>().0.iter().zip(activations.clone()) {
-            prefetch(block);
             let unit = i32::from(u16::from_le_bytes([block[208], block[209]]));
             let unit = _mm256_broadcastss_ps(_mm_cvtph_ps(_mm_cvtsi32_si128(unit)));
             let first = _mm256_mul_ps(unit, widen_signed(part(block, 192)));

@@ -2,20 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use half::{bf16, f16};
+use half::bf16;
 
-use super::avx2_vector::{horizontal_sum, load_bf16, load_f16, load_f32};
+use super::avx2_vector::{horizontal_sum, load_bf16, load_f32};
 
 /// Rows of single-precision weights with one row of activations.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn dot_f32(weights: [&[f32]; 4], x: &[f32]) -> [f32; 4] {
     dot(weights, x, |part| load_f32(part), |weight| weight)
-}
-
-/// The same in half precision.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn dot_f16(weights: [&[f16]; 4], x: &[f32]) -> [f32; 4] {
-    dot(weights, x, |part| load_f16(part), f16::to_f32)
 }
 
 /// The same in bfloat16.
@@ -27,26 +21,18 @@ pub(super) fn dot_bf16(weights: [&[bf16]; 4], x: &[f32]) -> [f32; 4] {
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn dot<T: Copy>(weights: [&[T]; 4], x: &[f32], load: impl Fn(&[T; 8]) -> __m256, widen: impl Fn(T) -> f32) -> [f32; 4] {
-    let [a, b, c, d] = weights.map(|row| row.as_chunks::<16>().0);
-    let (whole, rest) = x.as_chunks::<16>();
-    let mut sums = [[_mm256_setzero_ps(); 4]; 2];
-    for ((((a, b), c), d), x) in a.iter().zip(b).zip(c).zip(d).zip(whole) {
-        for (half, sums) in sums.iter_mut().enumerate() {
-            let x = load_f32(&x.as_chunks::<8>().0[half]);
-            for (sum, weights) in sums.iter_mut().zip([a, b, c, d]) {
-                *sum = _mm256_fmadd_ps(load(&weights.as_chunks::<8>().0[half]), x, *sum);
+    let (parts, rest) = x.as_chunks::<32>();
+    weights.map(|row| {
+        let (weights, last) = row.as_chunks::<32>();
+        let mut sums = [_mm256_setzero_ps(); 4];
+        for (weights, x) in weights.iter().zip(parts) {
+            let eights = weights.as_chunks::<8>().0.iter().zip(x.as_chunks::<8>().0);
+            for (sum, (weights, x)) in sums.iter_mut().zip(eights) {
+                *sum = _mm256_fmadd_ps(load(weights), load_f32(x), *sum);
             }
         }
-    }
-    let [low, high] = sums;
-    let mut totals: [f32; 4] = std::array::from_fn(|row| horizontal_sum(_mm256_add_ps(low[row], high[row])));
-    for (total, row) in totals.iter_mut().zip(weights) {
-        let (_, weights) = row.as_chunks::<16>();
-        *total += weights
-            .iter()
-            .zip(rest)
-            .map(|(weight, x)| widen(*weight) * x)
-            .sum::<f32>();
-    }
-    totals
+        let [a, b, c, d] = sums;
+        let whole = horizontal_sum(_mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)));
+        whole + last.iter().zip(rest).map(|(weight, x)| widen(*weight) * x).sum::<f32>()
+    })
 }

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use half::{bf16, f16};
+use half::bf16;
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -33,13 +33,6 @@ pub(super) fn load_half(bytes: &[u8; 16]) -> __m128i {
 pub(super) fn load_f32(elements: &[f32; 8]) -> __m256 {
     // SAFETY: the array is as long as the vector; the load needs no alignment.
     unsafe { _mm256_loadu_ps(elements.as_ptr()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-pub(super) fn load_f16(elements: &[f16; 8]) -> __m256 {
-    // SAFETY: `f16` is two bytes without padding, so the array is as long as the vector; the load needs no alignment.
-    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(elements.as_ptr().cast()) })
 }
 
 /// A bfloat16 is the upper half of a single.
@@ -72,21 +65,6 @@ pub(super) fn load_factors(pairs: &[[f32; 2]; 8]) -> (__m256, __m256) {
     let first = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
     let second = _mm256_shuffle_ps::<0b11_01_11_01>(low, high);
     (in_order(first), in_order(second))
-}
-
-/// Asks for what lies some way behind these bytes: rows are short, and the processor's own prefetching starts anew with
-/// every one it takes for the end of a stream.
-#[inline]
-pub(super) fn prefetch(bytes: &[u8]) {
-    /// Far enough for memory to answer in time, near enough to be still there when it is used.
-    const AHEAD: usize = 2048;
-    let ahead = bytes.as_ptr().wrapping_add(AHEAD);
-    let mut line = 0;
-    while line < bytes.len() {
-        // SAFETY: a prefetch reads nothing; any address is allowed.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(line).cast()) };
-        line += 64;
-    }
 }
 
 /// The sum of the eight elements.

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use half::{bf16, f16};
+use half::bf16;
 
 use super::format::Format;
 use super::rows::QuantisedRow;
@@ -57,21 +57,12 @@ impl Isa {
         }
     }
 
-    /// The products of rows of single-precision weights with one row of activations.
+    /// The products of rows of single-precision elements with one row of activations.
     pub(super) fn dot_f32(self, weights: [&[f32]; 4], x: &[f32]) -> [f32; 4] {
         match self {
             Self::Portable => weights.map(|row| portable::dot_elements(row, x, |weight| weight)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(proof) => proof.dot_f32(weights, x),
-        }
-    }
-
-    /// The same for weights in half precision.
-    pub(super) fn dot_f16(self, weights: [&[f16]; 4], x: &[f32]) -> [f32; 4] {
-        match self {
-            Self::Portable => weights.map(|row| portable::dot_elements(row, x, f16::to_f32)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(proof) => proof.dot_f16(weights, x),
         }
     }
 

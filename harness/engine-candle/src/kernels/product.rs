@@ -1,12 +1,12 @@
 //! Products of activations with a matrix of weights on the host.
 //!
 //! Few rows are bound by reading the weights: dot products with activations in 8 bits (quantised weights) or single
-//! precision (elements). Many rows are bound by arithmetic: some rows of weights at a time are written out in single
+//! precision (bfloat16). Many rows are bound by arithmetic: some rows of weights at a time are written out in single
 //! precision, few enough to stay in the cache, and multiplied by `gemm`.
 
 use std::cell::RefCell;
 
-use half::{bf16, f16};
+use half::bf16;
 
 use super::format::Format;
 use super::gemm::{self, Strided};
@@ -30,10 +30,6 @@ const PANEL_BYTES: usize = 256 << 10;
 /// A matrix of weights, `[out, in]`, row after row.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Weights<'a> {
-    /// Single precision.
-    F32(&'a [f32]),
-    /// Half precision.
-    F16(&'a [f16]),
     /// bfloat16.
     Bf16(&'a [bf16]),
     /// Blocks.
@@ -70,7 +66,7 @@ pub(super) fn product(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa) -
 fn by_dots(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut [f32]) {
     let quantised = match weights {
         Weights::Blocks(..) => Some(QuantisedRows::new(x, sizes.input)),
-        Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => None,
+        Weights::Bf16(_) => None,
     };
     // Wide enough for the pool to be worth asking, narrow enough for all threads to have some.
     for_each_panel(output, sizes.output, 16, |mut panel| {
@@ -99,8 +95,6 @@ fn dot_elements(weights: Weights<'_>, numbers: [usize; 4], x: &[f32], isa: Isa) 
     let range = |number: usize| number * x.len()..(number + 1) * x.len();
     match weights {
         Weights::Blocks(..) => [f32::NAN; 4],
-        Weights::F32(all) => isa.dot_f32(numbers.map(|number| &all[range(number)]), x),
-        Weights::F16(all) => isa.dot_f16(numbers.map(|number| &all[range(number)]), x),
         Weights::Bf16(all) => isa.dot_bf16(numbers.map(|number| &all[range(number)]), x),
     }
 }
@@ -116,19 +110,13 @@ fn by_panels(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &m
     for_each_panel(output, sizes.output, width, |mut panel| {
         let columns = panel.columns();
         let elements = columns.start * sizes.input..columns.end * sizes.input;
-        if let Weights::F32(all) = weights {
-            multiply(x, &all[elements], sizes.input, &mut panel);
-            return;
-        }
         WRITTEN_OUT.with_borrow_mut(|buffer| {
             if buffer.len() < elements.len() {
                 buffer.resize(elements.len(), 0.0);
             }
             let buffer = &mut buffer[..elements.len()];
             match weights {
-                Weights::F32(_) => {}
-                Weights::F16(all) => widen(&all[elements], buffer, f16::to_f32),
-                Weights::Bf16(all) => widen(&all[elements], buffer, bf16::to_f32),
+                Weights::Bf16(all) => widen(&all[elements], buffer),
                 Weights::Blocks(format, bytes) => {
                     let row_bytes = format.row_bytes(sizes.input);
                     let bytes = &bytes[columns.start * row_bytes..columns.end * row_bytes];
@@ -144,9 +132,9 @@ fn multiply(x: Strided<'_>, weights: &[f32], input: usize, panel: &mut Panel<'_>
     gemm::into_panel(x, Strided::rows(weights, input).transposed(), panel, 0);
 }
 
-fn widen<T: Copy>(weights: &[T], buffer: &mut [f32], widen: impl Fn(T) -> f32) {
+fn widen(weights: &[bf16], buffer: &mut [f32]) {
     for (element, weight) in buffer.iter_mut().zip(weights) {
-        *element = widen(*weight);
+        *element = weight.to_f32();
     }
 }
 
@@ -248,26 +236,19 @@ mod tests {
         }
 
         #[test]
-        fn products_with_elements_are_within_single_precision(
+        fn products_with_bfloat16_are_within_single_precision(
             rows in 1_usize..20, input in 1_usize..70, output in 1_usize..40, seed in 0_u32..1000,
         ) {
             let sizes = Sizes { rows, input, output };
             let x = numbers(rows * input, seed);
             let singles = numbers(output * input, seed + 1);
-            let halves: Vec<f16> = singles.iter().map(|weight| f16::from_f32(*weight)).collect();
             let brains: Vec<bf16> = singles.iter().map(|weight| bf16::from_f32(*weight)).collect();
-            let cases = [
-                (Weights::F32(&singles), singles.clone()),
-                (Weights::F16(&halves), halves.iter().map(|weight| weight.to_f32()).collect()),
-                (Weights::Bf16(&brains), brains.iter().map(|weight| weight.to_f32()).collect()),
-            ];
-            for (weights, dense) in cases {
-                let expected = exactly(&x, &dense, sizes);
-                for isa in Isa::available() {
-                    let found = product(&x, weights, sizes, isa);
-                    for (found, (expected, size)) in found.iter().zip(&expected) {
-                        prop_assert!((f64::from(*found) - expected).abs() <= size * 1e-5, "{isa:?}: {found} for {expected}");
-                    }
+            let dense: Vec<f32> = brains.iter().map(|weight| weight.to_f32()).collect();
+            let expected = exactly(&x, &dense, sizes);
+            for isa in Isa::available() {
+                let found = product(&x, Weights::Bf16(&brains), sizes, isa);
+                for (found, (expected, size)) in found.iter().zip(&expected) {
+                    prop_assert!((f64::from(*found) - expected).abs() <= size * 1e-5, "{isa:?}: {found} for {expected}");
                 }
             }
         }
