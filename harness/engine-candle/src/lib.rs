@@ -17,6 +17,7 @@ pub mod fault;
 pub mod generate;
 pub mod homes;
 pub mod hub;
+mod kernels;
 pub mod logits;
 pub mod model;
 pub mod reference;

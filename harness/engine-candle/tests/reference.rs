@@ -16,7 +16,7 @@ use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, WorkerFailure};
 use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
 use placebench_core::protocol::{
-    Dtype, Generation, GenerationSpec, MemoryKind, ModelSource, PROTOCOL_VERSION, Prompt, WorkerRequest,
+    Dtype, Generation, GenerationSpec, MemoryKind, ModelSource, PROTOCOL_VERSION, Prompt, TokenLogit, WorkerRequest,
 };
 use placebench_core::units::Bytes;
 use placebench_engine::{Context, Engine};
@@ -212,8 +212,12 @@ fn the_library_is_still_wrong_where_it_is_refused() {
     }
 }
 
+/// Both sides round activations to 8 bits, each in its own way (scales in half or in single precision, for a prompt not at
+/// all), so a token may differ where two logits were as close as that moves them. After it the texts are two texts.
 #[test]
 fn quantised_files_give_the_tokens_of_the_placed_decoder() {
+    const NOISE: f32 = 0.05;
+    let mut compared = 0;
     for (architecture, tied) in [("llama", true), ("llama", false), ("qwen2", true), ("qwen2", false)] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiny.gguf");
@@ -228,9 +232,27 @@ fn quantised_files_give_the_tokens_of_the_placed_decoder() {
         let reference = generate(&ReferenceEngine, &request);
         let ours = generate(&CandleEngine, &request);
         assert_eq!(reference.input_ids[..3], [id("<|im_start|>"), id("t"), id("he")]);
-        assert_eq!(reference.output_ids, ours.output_ids, "{architecture} tied {tied}");
-        assert_eq!(reference.text, ours.text);
+        let steps = reference
+            .output_ids
+            .iter()
+            .zip(&ours.output_ids)
+            .zip(reference.top5.iter().zip(&ours.top5));
+        for (step, ((theirs, our), (their_top, our_top))) in steps.enumerate() {
+            let of = |top: &[TokenLogit], id: u32| top.iter().find(|entry| entry.id == id).map(|entry| entry.logit);
+            let difference = (of(their_top, *theirs).unwrap() - of(our_top, *theirs).unwrap_or(f32::NAN)).abs();
+            let place = format!("{architecture} tied {tied} step {step}: {their_top:?} {our_top:?}");
+            assert!(difference < NOISE, "{place}");
+            if theirs != our {
+                assert!(
+                    reference.top2_gaps[step] < NOISE && ours.top2_gaps[step] < NOISE,
+                    "{place}"
+                );
+                break;
+            }
+            compared += 1;
+        }
     }
+    assert!(compared > 40, "only {compared} tokens could be compared");
 }
 
 #[test]

@@ -101,26 +101,26 @@ fn strategies_use_both_devices_and_announce_what_they_did() {
 #[test]
 fn what_does_not_fit_spills_to_the_host_with_a_warning() {
     let mut asked = request(&tiny("llama-gqa"), strategy("sequential"));
-    asked.placement.max_memory = Some(vec![(id("sim:0"), Bytes(400_000)), (id("cpu"), Bytes(4_000_000))]);
+    let is_told = |session: &CandleSession| {
+        let mut warnings = session.planned().warnings.iter();
+        warnings.any(|warning| warning.contains("went to cpu although nobody asked for it"))
+    };
+    asked.devices = logical(&[Some(400_000)]);
     let (generation, session, _) = run(&asked).unwrap();
     assert_eq!(generation.output_ids, on_one("llama-gqa"));
     assert!(devices_of(&session).contains(&"cpu".to_owned()));
-    let warnings = &session.planned().warnings;
-    assert!(
-        warnings.iter().any(|warning| warning.contains("went to cpu")),
-        "{warnings:?}"
-    );
+    assert!(is_told(&session), "{:?}", session.planned().warnings);
 
-    asked.placement.max_memory = Some(vec![(id("sim:0"), Bytes(4_000_000)), (id("cpu"), Bytes(4_000_000))]);
+    asked.devices = logical(&[Some(4_000_000)]);
     let (session, _, _) = open(&asked).unwrap();
     assert!(!devices_of(&session).contains(&"cpu".to_owned()));
-    assert!(
-        !session
-            .planned()
-            .warnings
-            .iter()
-            .any(|warning| warning.contains("went to cpu"))
-    );
+    assert!(!is_told(&session), "{:?}", session.planned().warnings);
+
+    // Who names the host has asked for it.
+    asked.placement.max_memory = Some(vec![(id("sim:0"), Bytes(400_000)), (id("cpu"), Bytes(4_000_000))]);
+    let (session, _, _) = open(&asked).unwrap();
+    assert!(devices_of(&session).contains(&"cpu".to_owned()));
+    assert!(!is_told(&session), "{:?}", session.planned().warnings);
 }
 
 #[test]

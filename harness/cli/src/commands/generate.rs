@@ -27,7 +27,11 @@ use crate::json_args::{entries, size};
 use crate::model_source::model_source;
 use crate::terminal::{out, printable};
 
+/// What candle and its libraries read the number of threads from.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
+    let threads = settle_threads();
     let request = request(args)?;
     let engine = engines::all()
         .into_iter()
@@ -99,6 +103,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
                     "kv_cache_bytes": bytes_of(MemoryKind::KvCache),
                     "peak_memory_bytes": bytes_of(MemoryKind::Peak),
                     "profile": placebench_engine::worker::build_profile(),
+                    "threads": threads,
                 },
             })
             .to_string());
@@ -106,6 +111,25 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
         Format::Human => print_for_people(&generation),
     }
     Ok(ExitCode::Passed)
+}
+
+/// How many threads compute: what [`THREADS`] says, else one for each processor, as for workers.
+///
+/// Where the variable is not set candle asks the system at every product, and so pays more for the question than for many
+/// a product.
+#[expect(
+    unsafe_code,
+    reason = "the environment is not to be changed while another thread reads it"
+)]
+fn settle_threads() -> usize {
+    let said = std::env::var(THREADS).ok().and_then(|count| count.parse().ok());
+    if let Some(count) = said.filter(|count| *count > 0) {
+        return count;
+    }
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    // SAFETY: this is the first thing the command does, and nothing before it starts a thread.
+    unsafe { std::env::set_var(THREADS, count.to_string()) };
+    count
 }
 
 fn print_for_people(generation: &Generation) {

@@ -39,6 +39,32 @@ fn the_documented_keys_are_there() {
 }
 
 #[test]
+fn the_number_of_threads_is_settled_and_said() {
+    let threads = |set: Option<&str>| {
+        let env = TestEnv::new();
+        let mut command = env.command(&[
+            "generate",
+            "--engine",
+            "mock",
+            "--model",
+            "suite/models/m",
+            "--format",
+            "json",
+        ]);
+        command
+            .args(["--prompt", "x"])
+            .envs(set.map(|count| ("RAYON_NUM_THREADS", count)));
+        let made: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        made["metrics"]["threads"].as_u64()
+    };
+    assert_eq!(threads(Some("3")), Some(3));
+    let processors = std::thread::available_parallelism().unwrap().get() as u64;
+    for unusable in [None, Some(""), Some("0"), Some("many")] {
+        assert_eq!(threads(unusable), Some(processors), "{unusable:?}");
+    }
+}
+
+#[test]
 fn logical_devices_need_no_declaration() {
     let map = r#"{"model": "sim:0", "model.layers.4-7": "sim:1", "lm_head": "sim:1"}"#;
     let (code, made) = json(&["--prompt", "x", "--device-map", map]);

@@ -6,6 +6,7 @@ use super::cache::LayerCache;
 use super::linear::Linear;
 use super::norm::Norm;
 use super::rope::Rotation;
+use crate::kernels;
 
 /// The attention half of a block.
 #[derive(Debug, Clone)]
@@ -82,6 +83,9 @@ impl Attention {
         let positions = past + rows - first;
         let (keys, values) = (keys.narrow(1, first, positions)?, values.narrow(1, first, positions)?);
 
+        if let Some(joined) = self.fused(&queries, &keys, &values, mask.is_some())? {
+            return self.o.forward(&joined);
+        }
         // All query heads that share a key head are rows of one product, so keys and values are never repeated.
         let group = heads.queries / heads.keys;
         let queries = queries.reshape((heads.keys, group * rows, heads.dim))?;
@@ -95,6 +99,18 @@ impl Attention {
             .transpose(0, 1)?
             .reshape((rows, heads.queries * heads.dim))?;
         self.o.forward(&joined)
+    }
+
+    /// All of it in one pass over the cache, where the kernel knows this attention: it takes no soft limit, and no mask but
+    /// the causal one. A window that hides nothing, as from a single row whose view ends with it, is as good as none.
+    fn fused(&self, queries: &Tensor, keys: &Tensor, values: &Tensor, is_masked: bool) -> Result<Option<Tensor>> {
+        let hides = self
+            .window
+            .is_some_and(|window| keys.dim(1).is_ok_and(|seen| seen > window));
+        if self.softcap.is_some() || (is_masked && hides) {
+            return Ok(None);
+        }
+        kernels::attend(queries, keys, values, self.scale)
     }
 
     /// Scores scaled and, where there is a limit, softly limited.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use candle_core::quantized::{QMatMul, QStorage, QTensor};
 use candle_core::{Device, Module, Result, Tensor};
 
+use crate::kernels::{self, Operand};
+
 /// A matrix of weights as it lies in memory, `[out, in]`.
 #[derive(Debug, Clone)]
 pub enum Matrix {
@@ -108,10 +110,15 @@ impl Linear {
     /// # Errors
     /// When shapes or dtypes do not match.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = match (&self.matrix, &self.quantised) {
-            (Matrix::Dense(weights), _) => x.matmul(&weights.t()?)?,
-            (Matrix::Quantised(_), Some(matmul)) => matmul.forward(x)?,
-            (Matrix::Quantised(tensor), None) => QMatMul::from_arc(Arc::clone(tensor))?.forward(x)?,
+        let operand = match &self.matrix {
+            Matrix::Dense(weights) => Operand::Dense(weights),
+            Matrix::Quantised(tensor) => Operand::Quantised(tensor),
+        };
+        let y = match (kernels::multiply(x, operand)?, &self.matrix, &self.quantised) {
+            (Some(y), ..) => y,
+            (None, Matrix::Dense(weights), _) => x.matmul(&weights.t()?)?,
+            (None, Matrix::Quantised(_), Some(matmul)) => matmul.forward(x)?,
+            (None, Matrix::Quantised(tensor), None) => QMatMul::from_arc(Arc::clone(tensor))?.forward(x)?,
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),

@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::linear::Linear;
 use crate::config::Activation;
+use crate::kernels;
 
 /// `down(activation(gate(x)) * up(x))`.
 #[derive(Debug, Clone)]
@@ -37,6 +38,11 @@ impl Mlp {
     /// When shapes or dtypes do not match.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (gate, up) = self.gate_up.forward(x)?;
+        if self.activation == Activation::Silu
+            && let Some(gated) = kernels::gated(&gate, &up)?
+        {
+            return self.down.forward(&gated);
+        }
         let gate = match self.activation {
             Activation::Silu => gate.silu()?,
             Activation::GeluTanh => gate.gelu()?,
