@@ -19,6 +19,7 @@ pub mod homes;
 pub mod hub;
 pub mod logits;
 pub mod model;
+pub mod probe;
 pub mod reference;
 pub mod session;
 mod shown;
