@@ -118,6 +118,19 @@ pub struct DriverFacts {
     pub cuda_version: Option<String>,
     /// All its GPUs, also those hidden from CUDA, in the driver's order.
     pub gpus: Vec<DriverGpu>,
+    /// What it says about copies between two of them; that it says yes proves nothing.
+    pub peers: Vec<PeerFacts>,
+}
+
+/// The driver's word on copies between two GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerFacts {
+    /// UUID of the one.
+    pub from: String,
+    /// UUID of the other.
+    pub to: String,
+    /// In words: `read ok, write ok, nvlink not supported`.
+    pub says: String,
 }
 
 /// A GPU as the driver sees it.

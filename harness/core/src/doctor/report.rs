@@ -139,6 +139,9 @@ pub struct LinkReport {
     pub to: DeviceId,
     /// The worst of its paths.
     pub health: Health,
+    /// The driver's word on peer-to-peer copies between the two cards, for comparison with what was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver_says: Option<String>,
     /// The ways to copy.
     pub paths: Vec<PathReport>,
 }
@@ -170,6 +173,7 @@ impl LinkReport {
             from,
             to,
             health,
+            driver_says: None,
             paths,
         }
     }
