@@ -16,8 +16,8 @@ use crate::{suite, terminal};
 
 pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
     let usage = |message: String| CliError::with_code(ExitCode::Usage, message);
-    let timeout: Period = serde_json::from_value(args.timeout.clone().into())
-        .map_err(|error| usage(format!("--timeout: {error}")))?;
+    let timeout: Period =
+        serde_json::from_value(args.timeout.clone().into()).map_err(|error| usage(format!("--timeout: {error}")))?;
     let faults = args.inject.iter().map(|text| injected::parse(text));
     let faults = faults.collect::<Result<Vec<_>, _>>()?;
     let devices = devices(args)?;
@@ -64,7 +64,9 @@ fn print(report: &DoctorReport, document: &str, args: &DoctorArgs) {
             }
             if let Some(path) = &args.output {
                 let path = terminal::printable(&path.display().to_string());
-                terminal::out(&format!("\nwritten to {path}: give it to run, plan and generate with --rates"));
+                terminal::out(&format!(
+                    "\nwritten to {path}: give it to run, plan and generate with --rates"
+                ));
             }
         }
     }

@@ -98,7 +98,10 @@ impl Asker {
         };
         let trouble = match probed.end {
             ProbeEnd::Interrupted => {
-                return Err(CliError::with_code(ExitCode::NoVerdict, "interrupted: nothing is known yet"));
+                return Err(CliError::with_code(
+                    ExitCode::NoVerdict,
+                    "interrupted: nothing is known yet",
+                ));
             }
             // What was said before counts: a device that hangs while it is closed has still answered.
             ProbeEnd::Silent if !is_done => Some(Trouble {
@@ -119,7 +122,9 @@ impl Asker {
                 words.replace("the worker", "the probe")
             ))),
             ProbeEnd::NotStarted(words) => Some(inconclusive(words)),
-            _ if !is_done => Some(inconclusive(format!("the probe ended without a word in: {step}{complaint}"))),
+            _ if !is_done => Some(inconclusive(format!(
+                "the probe ended without a word in: {step}{complaint}"
+            ))),
             _ => None,
         };
         Ok(Answer { events, trouble })

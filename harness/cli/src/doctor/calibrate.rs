@@ -35,7 +35,12 @@ pub(crate) fn case(scenario: Option<&Path>) -> Result<CaseSpec, CliError> {
 
 /// Runs the pairs. The two sides of a pair take turns in going first, so that what the first does to the second falls on
 /// both sides.
-pub(crate) fn calibrate(asker: &Asker, worker: &WorkerCommand, case: &CaseSpec, pairs: u32) -> Result<NoiseFloor, CliError> {
+pub(crate) fn calibrate(
+    asker: &Asker,
+    worker: &WorkerCommand,
+    case: &CaseSpec,
+    pairs: u32,
+) -> Result<NoiseFloor, CliError> {
     let mut made = Vec::new();
     for pair in 0..pairs.max(1) {
         asker.bar.set_message(format!(

@@ -32,7 +32,9 @@ pub(crate) fn facts() -> DriverFacts {
         }
     };
     let count = nvml.device_count().unwrap_or(0);
-    let devices: Vec<Device<'_>> = (0..count).filter_map(|index| nvml.device_by_index(index).ok()).collect();
+    let devices: Vec<Device<'_>> = (0..count)
+        .filter_map(|index| nvml.device_by_index(index).ok())
+        .collect();
     DriverFacts {
         absent: None,
         driver_version: nvml.sys_driver_version().ok(),
@@ -60,7 +62,10 @@ fn in_words(error: &NvmlError) -> String {
 }
 
 fn gpu(device: &Device<'_>) -> DriverGpu {
-    let link = device.current_pcie_link_gen().ok().zip(device.current_pcie_link_width().ok());
+    let link = device
+        .current_pcie_link_gen()
+        .ok()
+        .zip(device.current_pcie_link_width().ok());
     let held = device.current_throttle_reasons().unwrap_or(ThrottleReasons::empty());
     DriverGpu {
         uuid: device.uuid().ok(),

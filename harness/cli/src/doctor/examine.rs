@@ -82,9 +82,7 @@ fn no_inventory(trouble: &Trouble) -> Finding {
         about: "machine".to_owned(),
         health: trouble.health,
         message: format!("its GPUs could not be listed: {}", trouble.message),
-        hints: vec![
-            "look at: `nvidia-smi`; where it hangs too, the driver does, and only a restart helps".to_owned(),
-        ],
+        hints: vec!["look at: `nvidia-smi`; where it hangs too, the driver does, and only a restart helps".to_owned()],
     }
 }
 
@@ -279,11 +277,20 @@ mod tests {
     #[test]
     fn pairs_are_ordered_and_slices_of_physical_devices_stand_for_two() {
         let devices = [device("cpu", "cpu"), device("sim:0", "cpu"), device("sim:1", "cpu")];
-        let names: Vec<String> = pairs(&devices).iter().map(|(from, to)| format!("{from}>{to}")).collect();
+        let names: Vec<String> = pairs(&devices)
+            .iter()
+            .map(|(from, to)| format!("{from}>{to}"))
+            .collect();
         assert_eq!(
             names,
             [
-                "cpu>cpu", "cpu>sim:0", "cpu>sim:1", "sim:0>cpu", "sim:0>sim:1", "sim:1>cpu", "sim:1>sim:0"
+                "cpu>cpu",
+                "cpu>sim:0",
+                "cpu>sim:1",
+                "sim:0>cpu",
+                "sim:0>sim:1",
+                "sim:1>cpu",
+                "sim:1>sim:0"
             ]
         );
     }
@@ -297,7 +304,12 @@ mod tests {
         };
         let there = [device("cpu", "cpu"), device("sim:0", "cpu")];
         assert_eq!(slice_of(&slice("sim:1", "cpu"), &there).unwrap().name, "slice of cpu");
-        for (id, on) in [("sim:1", "cuda:7"), ("sim:1", "sim:0"), ("sim:0", "cpu"), ("cuda:0", "cpu")] {
+        for (id, on) in [
+            ("sim:1", "cuda:7"),
+            ("sim:1", "sim:0"),
+            ("sim:0", "cpu"),
+            ("cuda:0", "cpu"),
+        ] {
             assert!(slice_of(&slice(id, on), &there).is_err(), "{id} on {on}");
         }
     }

@@ -61,12 +61,23 @@ mod tests {
         assert_eq!(fault.kind, FaultKind::Stall);
         assert_eq!(fault.at.hop.as_deref(), Some("cuda:0 -> host -> sim:1"));
         let fault = parse("stale_copy:cpu->sim:1").unwrap();
-        assert_eq!((fault.at.hop.as_deref(), fault.at.token), (Some("cpu -> sim:1"), Some(1)));
+        assert_eq!(
+            (fault.at.hop.as_deref(), fault.at.token),
+            (Some("cpu -> sim:1"), Some(1))
+        );
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "stall", "nan:cpu->cpu", "stall:cpu", "stall:cpu->x", "stall:cpu->disk->cpu", "stall:a->b->c->d"] {
+        for text in [
+            "",
+            "stall",
+            "nan:cpu->cpu",
+            "stall:cpu",
+            "stall:cpu->x",
+            "stall:cpu->disk->cpu",
+            "stall:a->b->c->d",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -12,8 +12,18 @@ use crate::engines;
 
 /// Beginnings of the variables that are shown, whether workers get them or not.
 const PREFIXES: [&str; 12] = [
-    "CUDA_", "NVIDIA_", "NCCL_", "CUBLAS_", "PYTORCH_", "CANDLE_", "GGML_CUDA_", "ACCELERATE_", "RAYON_", "OMP_",
-    "MKL_", "HIP_",
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "CUBLAS_",
+    "PYTORCH_",
+    "CANDLE_",
+    "GGML_CUDA_",
+    "ACCELERATE_",
+    "RAYON_",
+    "OMP_",
+    "MKL_",
+    "HIP_",
 ];
 const NAMES: [&str; 4] = ["WORLD_SIZE", "RANK", "LOCAL_RANK", "LD_LIBRARY_PATH"];
 
@@ -87,7 +97,11 @@ fn numbered(folder: &Path, name: &str) -> Vec<PathBuf> {
         let number = file.and_then(|file| file.strip_prefix(name));
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    entries.flatten().map(|entry| entry.path()).filter(is_numbered).collect()
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(is_numbered)
+        .collect()
 }
 
 /// `MemAvailable:  1234 kB`, where kB means KiB.
@@ -121,10 +135,14 @@ fn limits(root: &Path) -> ContainerLimits {
     let groups = text(root, "proc/self/cgroup").unwrap_or_default();
     let own = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
     let own = format!("sys/fs/cgroup/{}", own.trim_start_matches('/'));
-    let read = |name: &str| text(root, &format!("{own}/{name}")).or_else(|| text(root, &format!("sys/fs/cgroup/{name}")));
+    let read =
+        |name: &str| text(root, &format!("{own}/{name}")).or_else(|| text(root, &format!("sys/fs/cgroup/{name}")));
     let old_quota = || {
         let quota = text(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us")?;
-        Some(format!("{quota} {}", text(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us")?))
+        Some(format!(
+            "{quota} {}",
+            text(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us")?
+        ))
     };
     let memory = read("memory.max").or_else(|| text(root, "sys/fs/cgroup/memory/memory.limit_in_bytes"));
     // Version 1 writes "no limit" as the largest multiple of a page.
@@ -204,7 +222,12 @@ mod tests {
     fn facts_of_this_machine_are_filled_in() {
         let facts = facts();
         assert!(facts.threads >= 1 && facts.cpu_count >= 1 && facts.memory_bytes > Bytes(1 << 20));
-        assert!(facts.environment.iter().any(|variable| variable.name == "RAYON_NUM_THREADS"));
+        assert!(
+            facts
+                .environment
+                .iter()
+                .any(|variable| variable.name == "RAYON_NUM_THREADS")
+        );
         assert!(!facts.environment.iter().any(|variable| variable.name == "PATH"));
     }
 }

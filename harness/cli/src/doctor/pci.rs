@@ -135,7 +135,10 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         };
-        write("proc/cmdline", b"ro quiet intel_iommu=on iommu=pt pci=noacs iommu.passthrough=1 nouveau.modeset=0\n");
+        write(
+            "proc/cmdline",
+            b"ro quiet intel_iommu=on iommu=pt pci=noacs iommu.passthrough=1 nouveau.modeset=0\n",
+        );
         write("sys/kernel/iommu_groups/0/type", b"identity\n");
         write("sys/kernel/iommu_groups/1/type", b"DMA-FQ\n");
         write("sys/kernel/iommu_groups/1/devices/0000:01:00.0/class", b"0x030200\n");
@@ -153,7 +156,11 @@ mod tests {
         let root = machine(&[("0000:00:01.0", config(0x1d)), ("0000:00:02.0", config(0x01))]);
         let facts = facts(root.path());
         assert_eq!(facts.groups, 2);
-        assert_eq!(facts.default_domain.as_deref(), Some("DMA-FQ"), "that of the card's group");
+        assert_eq!(
+            facts.default_domain.as_deref(),
+            Some("DMA-FQ"),
+            "that of the card's group"
+        );
         assert_eq!(
             facts.kernel_arguments,
             ["intel_iommu=on", "iommu=pt", "pci=noacs", "iommu.passthrough=1"]

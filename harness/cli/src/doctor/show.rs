@@ -59,7 +59,16 @@ fn finding(finding: &Finding) -> Vec<String> {
 }
 
 fn devices(devices: &[DeviceReport]) -> Vec<String> {
-    let header = ["device", "memory", "free", "weights read", "copy", "matmul f32", "layer", "what"];
+    let header = [
+        "device",
+        "memory",
+        "free",
+        "weights read",
+        "copy",
+        "matmul f32",
+        "layer",
+        "what",
+    ];
     let rows = devices.iter().map(|device| {
         let rate = |value: Option<f64>, unit| value.map_or_else(|| "-".to_owned(), |value| per_second(value, unit));
         let bytes = |value: Option<Bytes>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
@@ -120,7 +129,9 @@ fn cell(link: &LinkReport) -> String {
         (Health::Ok, Some(rates)) => format!("{} {}", per_second(rates.bytes_per_s, "B"), micro(rates.latency_s)),
         (health, _) => health.as_str().to_owned(),
     };
-    let host = link.path(Transfer::Host).map_or(Health::Inconclusive, |path| path.health);
+    let host = link
+        .path(Transfer::Host)
+        .map_or(Health::Inconclusive, |path| path.health);
     match (direct.health, host) {
         (Health::Ok, Health::Ok) => {}
         (Health::Ok, host) => text.push_str(&format!(", via host {}", host.as_str())),
@@ -167,7 +178,11 @@ fn machine(machine: &MachineFacts) -> Vec<String> {
         .environment
         .iter()
         .map(|variable| {
-            let lost = if variable.handed_on { "" } else { " (not handed to workers)" };
+            let lost = if variable.handed_on {
+                ""
+            } else {
+                " (not handed to workers)"
+            };
             format!("{}={}{lost}", printable(&variable.name), printable(&variable.value))
         })
         .collect();

@@ -93,7 +93,10 @@ fn of_device(device: &DeviceReport, machine: &MachineFacts) -> Option<Finding> {
     Some(Finding {
         about: device.id.to_string(),
         health: device.health,
-        message: device.message.clone().unwrap_or_else(|| "it was not measured".to_owned()),
+        message: device
+            .message
+            .clone()
+            .unwrap_or_else(|| "it was not measured".to_owned()),
         hints,
     })
 }
@@ -185,16 +188,21 @@ fn driver_words(machine: &MachineFacts) -> String {
     version.map_or_else(String::new, |version| format!(" (now: driver {version})"))
 }
 
-/// A link that takes far longer than the way back. Both are sound, so it is only worth knowing.
+/// A link that takes far longer than the way back, or than through the host where the way back is not sound. It is
+/// right, so it is only worth knowing.
 fn slow(link: &LinkReport, links: &[LinkReport]) -> Option<Finding> {
-    let rates = |link: &LinkReport| -> Option<LinkRates> { link.path(Transfer::Direct)?.rates };
-    let here = rates(link)?;
+    let rates = |link: &LinkReport, transfer| -> Option<LinkRates> { link.path(transfer)?.rates };
+    let here = rates(link, Transfer::Direct)?;
     let back = links
         .iter()
         .find(|other| other.from == link.to && other.to == link.from && other.from != other.to)
-        .and_then(rates)?;
-    let late = here.latency_s > back.latency_s * SLOWER_THAN_BACK + LATENCY_NOISE_S;
-    let narrow = here.bytes_per_s * SLOWER_THAN_BACK < back.bytes_per_s;
+        .and_then(|back| rates(back, Transfer::Direct));
+    let (other, whence) = match back {
+        Some(back) => (back, "the other way round"),
+        None => (rates(link, Transfer::Host)?, "through host memory"),
+    };
+    let late = here.latency_s > other.latency_s * SLOWER_THAN_BACK + LATENCY_NOISE_S;
+    let narrow = here.bytes_per_s * SLOWER_THAN_BACK < other.bytes_per_s;
     if !late && !narrow {
         return None;
     }
@@ -202,15 +210,15 @@ fn slow(link: &LinkReport, links: &[LinkReport]) -> Option<Finding> {
         about: link.name(),
         health: Health::Ok,
         message: format!(
-            "direct copies are right but slow: {} and {} here, {} and {} the other way round",
+            "direct copies are right but slow: {} and {} here, {} and {} {whence}",
             human_seconds(here.latency_s),
             per_second(here.bytes_per_s, "B"),
-            human_seconds(back.latency_s),
-            per_second(back.bytes_per_s, "B")
+            human_seconds(other.latency_s),
+            per_second(other.bytes_per_s, "B")
         ),
         hints: vec![
-            "look at: generation and width of the PCIe link (`nvidia-smi -q -d PERFORMANCE` under load), the slot, and what \
-             else uses it"
+            "look at: generation and width of the PCIe link under load (`nvidia-smi --query-gpu=pcie.link.gen.current,\
+             pcie.link.width.current --format=csv`), the slot, and what else uses it"
                 .to_owned(),
         ],
     })
@@ -250,7 +258,13 @@ fn of_machine(devices: &[DeviceReport], machine: &MachineFacts) -> Vec<Finding> 
             "set CUDA_DEVICE_ORDER=PCI_BUS_ID, or go by the UUIDs above",
         ));
     }
-    if gpus >= 2 && machine.iommu.default_domain.as_deref().is_some_and(|domain| domain.starts_with("DMA")) {
+    if gpus >= 2
+        && machine
+            .iommu
+            .default_domain
+            .as_deref()
+            .is_some_and(|domain| domain.starts_with("DMA"))
+    {
         notes.push(note(
             "the IOMMU translates: on some boards copies between cards are then lost or stall".to_owned(),
             "if a link misbehaves: `iommu=pt` on the kernel's command line",
@@ -258,13 +272,19 @@ fn of_machine(devices: &[DeviceReport], machine: &MachineFacts) -> Vec<Finding> 
     }
     if let Some(launcher) = LAUNCHER.iter().find_map(|name| variable(name)) {
         notes.push(note(
-            format!("{} is set: a launcher of several processes may be at work", launcher.name),
+            format!(
+                "{} is set: a launcher of several processes may be at work",
+                launcher.name
+            ),
             "device maps belong in one process: start without torchrun or accelerate launch",
         ));
     }
     if let Some(peer) = variable("GGML_CUDA_P2P").filter(|variable| variable.value == "0") {
         notes.push(note(
-            format!("{}=0 switches peer copies of llama.cpp on: it looks whether it is set, not what to", peer.name),
+            format!(
+                "{}=0 switches peer copies of llama.cpp on: it looks whether it is set, not what to",
+                peer.name
+            ),
             "unset it",
         ));
     }

@@ -79,7 +79,13 @@ fn a_broken_direct_path_beside_a_sound_host_path_leads_to_host_transfers() {
         assert_eq!((finding.about.as_str(), finding.health), ("cuda:0 -> cuda:1", health));
         assert!(finding.message.ends_with("copies through host memory are right"));
         let hints = finding.hints.join("\n");
-        for words in ["transfer = \"host\"", "ACS", "translated, DMA-FQ, 40 groups", "545.29", "NCCL_P2P_DISABLE=1"] {
+        for words in [
+            "transfer = \"host\"",
+            "ACS",
+            "translated, DMA-FQ, 40 groups",
+            "545.29",
+            "NCCL_P2P_DISABLE=1",
+        ] {
             assert!(hints.contains(words), "{words} in {hints}");
         }
     }
@@ -96,7 +102,10 @@ fn other_combinations_lead_elsewhere() {
     let to_host = hint(link("cuda:0", "cpu", Health::Corrupt, Health::Ok));
     assert!(to_host.contains("riser") && !to_host.contains("ACS"), "{to_host}");
     let unknown = hint(link("cuda:0", "cuda:1", Health::Inconclusive, Health::Inconclusive));
-    assert!(!unknown.contains("BIOS"), "no setting is blamed for what is not known: {unknown}");
+    assert!(
+        !unknown.contains("BIOS"),
+        "no setting is blamed for what is not known: {unknown}"
+    );
 }
 
 #[test]
@@ -143,6 +152,22 @@ fn a_link_far_slower_than_its_way_back_is_noted() {
         assert_eq!(found.len(), usize::from(noted), "{rates:?}: {found:?}");
         assert!(found.iter().all(|finding| finding.health == Health::Ok));
     }
+}
+
+#[test]
+fn without_a_sound_way_back_the_way_through_the_host_is_compared_with() {
+    let slow = LinkReport::new(
+        id("cuda:0"),
+        id("cuda:1"),
+        vec![
+            path(Transfer::Direct, Health::Ok, (0.1, 1e10)),
+            path(Transfer::Host, Health::Ok, (1e-5, 1e10)),
+        ],
+    );
+    let back = link("cuda:1", "cuda:0", Health::Stalled, Health::Ok);
+    let found = findings(&[], &[slow, back], &MachineFacts::default());
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].message.ends_with("through host memory"), "{found:?}");
 }
 
 #[test]

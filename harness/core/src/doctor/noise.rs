@@ -47,8 +47,7 @@ pub struct MetricFloor {
 /// The noise floor from pairs of attempts at one case. A pair with an attempt that lacks a metric does not count for it.
 #[must_use]
 pub fn noise_floor(case: &str, pairs: &[(Attempt, Attempt)]) -> NoiseFloor {
-    let figures: Vec<(CaseMetrics, CaseMetrics)> =
-        pairs.iter().map(|(a, b)| (metrics(&[a]), metrics(&[b]))).collect();
+    let figures: Vec<(CaseMetrics, CaseMetrics)> = pairs.iter().map(|(a, b)| (metrics(&[a]), metrics(&[b]))).collect();
     NoiseFloor {
         case: case.to_owned(),
         pairs: pairs.len(),

@@ -168,7 +168,11 @@ impl LinkReport {
     /// A pair and its paths.
     #[must_use]
     pub fn new(from: DeviceId, to: DeviceId, paths: Vec<PathReport>) -> Self {
-        let health = paths.iter().map(|path| path.health).max().unwrap_or(Health::Inconclusive);
+        let health = paths
+            .iter()
+            .map(|path| path.health)
+            .max()
+            .unwrap_or(Health::Inconclusive);
         Self {
             from,
             to,
@@ -205,7 +209,9 @@ impl PathReport {
     pub fn compared(transfer: Transfer, copies: Vec<CopyFigures>, rates: Option<LinkRates>) -> Self {
         let worst = copies.iter().max_by_key(|copy| copy.wrong_bytes);
         let message = worst.filter(|copy| copy.wrong_bytes.0 > 0).map(|copy| {
-            let arrived = copy.arrived.map_or("other data arrived", super::probe::Arrived::in_words);
+            let arrived = copy
+                .arrived
+                .map_or("other data arrived", super::probe::Arrived::in_words);
             format!(
                 "{} of {} bytes wrong in a copy of {}: {arrived}",
                 copy.wrong_bytes.0, copy.bytes.0, copy.bytes
@@ -399,11 +405,7 @@ mod tests {
             link("cuda:2", bad(Transfer::Direct), bad(Transfer::Host)),
         ];
         let rates = rates_of(&[], &links);
-        let speed = |to: &str| {
-            rates
-                .link(&DeviceId::cpu(), &DeviceId::new(to).unwrap())
-                .bytes_per_s
-        };
+        let speed = |to: &str| rates.link(&DeviceId::cpu(), &DeviceId::new(to).unwrap()).bytes_per_s;
         assert_eq!([speed("cuda:0"), speed("cuda:1"), speed("cuda:2")], [4.0, 3.0, 3.0]);
         assert_eq!(links[1].health, Health::Corrupt, "also where the host path works");
         assert_eq!(rates.check(), Ok(()));

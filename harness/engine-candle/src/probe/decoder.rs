@@ -181,7 +181,9 @@ mod tests {
     #[test]
     fn a_device_that_is_not_there_is_named() {
         let absent = DeviceId::new("cuda:99").unwrap();
-        let error = SmallDecoder::on(&absent, Dimensions { layers: 1, width: 16 }).err().unwrap();
+        let error = SmallDecoder::on(&absent, Dimensions { layers: 1, width: 16 })
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("cuda:99"), "{error}");
     }
 }

@@ -165,10 +165,7 @@ impl Bench<'_> {
             Ok(short)
         })?;
         let none = || ProbeError::Unusable("no step was timed".into());
-        let (few_s, layer_s) = (
-            median(&few_s).ok_or_else(none)?,
-            median(&layers_s).ok_or_else(none)?,
-        );
+        let (few_s, layer_s) = (median(&few_s).ok_or_else(none)?, median(&layers_s).ok_or_else(none)?);
         let work_s = |bytes: f64| (bytes / bytes_per_s).max(bytes / 2.0 / flops_per_s);
         let layer_work_s = work_s(dimensions(1).layer_bytes());
         let step_s = few_s - FEW_LAYERS as f64 * layer_s - work_s(dimensions(1).head_bytes());
@@ -178,9 +175,13 @@ impl Bench<'_> {
 
 /// How many matrices make four times the cache (at least four), within a quarter of the free memory.
 fn matrices(cache: Option<u64>, free: Option<Bytes>) -> usize {
-    let wanted = cache.map_or(16 * MATRIX_BYTES, |cache| (4 * cache).clamp(4 * MATRIX_BYTES, 64 * MATRIX_BYTES));
+    let wanted = cache.map_or(16 * MATRIX_BYTES, |cache| {
+        (4 * cache).clamp(4 * MATRIX_BYTES, 64 * MATRIX_BYTES)
+    });
     let room = free.map_or(wanted, |free| free.0 / 4);
-    usize::try_from(wanted.min(room).div_ceil(MATRIX_BYTES)).unwrap_or(1).max(1)
+    usize::try_from(wanted.min(room).div_ceil(MATRIX_BYTES))
+        .unwrap_or(1)
+        .max(1)
 }
 
 /// Bytes of the processor's largest cache, where the system says.

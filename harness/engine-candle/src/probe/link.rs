@@ -214,7 +214,10 @@ impl Series<'_> {
         let moved = source.moved_to(probe.to, self.transfer, &probe.devices)?;
         probe.wait_for(probe.to)?;
         // What was delivered is kept only for the fault that repeats it: it would hold memory the next copy could have.
-        let delivered = probe.faults.present(FaultKind::StaleCopy).then_some(&mut self.delivered);
+        let delivered = probe
+            .faults
+            .present(FaultKind::StaleCopy)
+            .then_some(&mut self.delivered);
         Ok(fault::on_hop(effect, self.size, moved, delivered)?)
     }
 }

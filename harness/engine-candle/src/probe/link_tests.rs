@@ -74,27 +74,45 @@ fn wrong_copies_are_seen_on_the_path_and_link_they_happen_on() {
         let said = probe("sim:0", "sim:1", vec![fault(kind, "sim:0->sim:1", token)]);
         for (transfer, copies, rates) in said {
             let direct = transfer == Transfer::Direct;
-            assert_eq!(rates.is_none(), direct, "{kind:?} {transfer:?}: speeds of wrong copies are not told");
+            assert_eq!(
+                rates.is_none(),
+                direct,
+                "{kind:?} {transfer:?}: speeds of wrong copies are not told"
+            );
             for copy in copies {
                 assert_eq!(copy.wrong_bytes > Bytes(0), direct, "{kind:?} {transfer:?}");
                 assert_eq!(copy.arrived, direct.then_some(arrived), "{kind:?}");
             }
         }
         let back = probe("sim:1", "sim:0", vec![fault(kind, "sim:0->sim:1", token)]);
-        assert!(back.iter().all(|(_, copies, _)| copies.iter().all(|copy| copy.wrong_bytes == Bytes(0))));
+        assert!(
+            back.iter()
+                .all(|(_, copies, _)| copies.iter().all(|copy| copy.wrong_bytes == Bytes(0)))
+        );
     }
 }
 
 #[test]
 fn the_way_through_the_host_can_be_the_broken_one() {
-    let said = probe("sim:0", "sim:1", vec![fault(FaultKind::ZeroCopy, "sim:0 -> host -> sim:1", None)]);
-    let wrong: Vec<bool> = said.iter().map(|(_, copies, _)| copies[0].wrong_bytes > Bytes(0)).collect();
+    let said = probe(
+        "sim:0",
+        "sim:1",
+        vec![fault(FaultKind::ZeroCopy, "sim:0 -> host -> sim:1", None)],
+    );
+    let wrong: Vec<bool> = said
+        .iter()
+        .map(|(_, copies, _)| copies[0].wrong_bytes > Bytes(0))
+        .collect();
     assert_eq!(wrong, [false, true]);
 }
 
 #[test]
 fn a_slow_link_shows_in_its_latency() {
-    let said = probe("sim:0", "sim:1", vec![fault(FaultKind::SlowLink, "sim:0 -> sim:1", None)]);
+    let said = probe(
+        "sim:0",
+        "sim:1",
+        vec![fault(FaultKind::SlowLink, "sim:0 -> sim:1", None)],
+    );
     let latency_s: Vec<f64> = said.iter().map(|(_, _, rates)| rates.unwrap().latency_s).collect();
     assert!(latency_s[0] >= 0.009, "{latency_s:?}");
 }

@@ -162,7 +162,12 @@ mod tests {
         for index in [0, 1, 77, 1 << 20, u32::MAX] {
             assert_eq!(SENT.place_of(SENT.word(index)), index);
         }
-        let same = SENT.words(LEN).iter().zip(BEFORE.words(LEN)).filter(|(a, b)| **a == *b).count();
+        let same = SENT
+            .words(LEN)
+            .iter()
+            .zip(BEFORE.words(LEN))
+            .filter(|(a, b)| **a == *b)
+            .count();
         assert_eq!(same, 0);
     }
 }
