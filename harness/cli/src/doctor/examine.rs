@@ -133,6 +133,7 @@ fn unmeasured(id: &DeviceId) -> DeviceReport {
         message: None,
         rates: None,
         copy_bytes_per_s: None,
+        matmul_flops_per_s: None,
     }
 }
 
@@ -149,6 +150,7 @@ fn measured(asker: &Asker, device: DeviceReport) -> Result<DeviceReport, CliErro
             health: Health::Ok,
             rates: Some(figures.rates),
             copy_bytes_per_s: Some(figures.copy_bytes_per_s),
+            matmul_flops_per_s: Some(figures.matmul_flops_per_s),
             ..device
         },
         (_, Some(trouble)) => DeviceReport {
@@ -195,6 +197,7 @@ fn slice_of(logical: &LogicalDevice, physical: &[DeviceReport]) -> Result<Device
         free_bytes: None,
         message: below.message.as_ref().map(|_| format!("{} is not sound", below.id)),
         copy_bytes_per_s: None,
+        matmul_flops_per_s: None,
         ..below.clone()
     })
 }

@@ -64,14 +64,15 @@ fn devices(devices: &[DeviceReport]) -> Vec<String> {
         "memory",
         "free",
         "weights read",
-        "copy",
-        "matmul f32",
-        "layer",
+        "of copy",
+        "prompt",
+        "of matmul",
+        "a layer",
         "what",
     ];
     let rows = devices.iter().map(|device| {
-        let rate = |value: Option<f64>, unit| value.map_or_else(|| "-".to_owned(), |value| per_second(value, unit));
         let bytes = |value: Option<Bytes>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        let rate = |value: Option<f64>, unit| value.map_or_else(|| "-".to_owned(), |value| per_second(value, unit));
         let mut what = printable(&device.name);
         for name in [&device.uuid, &device.bus_id].into_iter().flatten() {
             what.push_str(&format!(", {}", printable(name)));
@@ -79,16 +80,17 @@ fn devices(devices: &[DeviceReport]) -> Vec<String> {
         if device.health != Health::Ok {
             what.push_str(&format!(", {}", device.health.as_str()));
         }
+        // A slice is as fast as what it lies on, which is said there.
+        let rates = device.rates.filter(|_| device.id == device.on);
         vec![
             device.id.to_string(),
             bytes(device.memory_bytes),
             bytes(device.free_bytes),
-            rate(device.rates.map(|rates| rates.memory_bytes_per_s), "B"),
+            rate(rates.map(|rates| rates.memory_bytes_per_s), "B"),
             rate(device.copy_bytes_per_s, "B"),
-            rate(device.rates.map(|rates| rates.flops_per_s), "FLOP"),
-            device
-                .rates
-                .map_or_else(|| "-".to_owned(), |rates| micro(rates.layer_overhead_s)),
+            rate(rates.map(|rates| rates.flops_per_s), "FLOP"),
+            rate(device.matmul_flops_per_s, "FLOP"),
+            rates.map_or_else(|| "-".to_owned(), |rates| micro(rates.layer_overhead_s)),
             what,
         ]
     });

@@ -51,6 +51,7 @@ fn device(name: &str, on: &str) -> DeviceReport {
         message: None,
         rates: None,
         copy_bytes_per_s: None,
+        matmul_flops_per_s: None,
     }
 }
 

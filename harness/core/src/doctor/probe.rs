@@ -165,6 +165,8 @@ pub struct DeviceFigures {
     pub rates: DeviceRates,
     /// Bytes read and written in a second by a plain copy of memory: what there is to achieve.
     pub copy_bytes_per_s: f64,
+    /// Operations a second of a matrix product alone, in single precision.
+    pub matmul_flops_per_s: f64,
     /// Bytes of weights the matrix-vector products went through, much more than the caches hold.
     pub weights_bytes: Bytes,
 }

@@ -128,6 +128,9 @@ pub struct DeviceReport {
     /// Bytes read and written in a second by a plain copy of its memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_bytes_per_s: Option<f64>,
+    /// Operations a second of a matrix product alone, in single precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matmul_flops_per_s: Option<f64>,
 }
 
 /// An ordered pair of devices and how it did. The same device twice stands for two slices of it.

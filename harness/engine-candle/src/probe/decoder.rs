@@ -1,4 +1,4 @@
-//! What a step and a layer of the decoder take whatever they compute: the difference between small decoders.
+//! Small decoders with weights made up in memory: differences between them tell what a layer takes.
 
 use candle_core::{DType, Device, Tensor};
 use placebench_core::device::DeviceId;
@@ -17,7 +17,7 @@ use crate::model::{Decoder, Home, Sequence, module_names};
 use crate::weights::{Compute, WeightSource, WeightsError};
 
 /// Positions before a sequence is begun anew.
-const POSITIONS: usize = 128;
+pub(crate) const POSITIONS: usize = 1024;
 
 /// Dimensions of a small decoder.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,11 @@ impl Dimensions {
     /// Rows of embedding and head.
     const VOCABULARY: usize = 64;
 
+    /// Query heads; half as many hold keys and values.
+    fn heads(self) -> usize {
+        (self.width / 64).max(4)
+    }
+
     fn config(self) -> Result<ModelConfig, ProbeError> {
         let config = serde_json::json!({
             "model_type": "llama",
@@ -37,8 +42,8 @@ impl Dimensions {
             "hidden_size": self.width,
             "intermediate_size": 2 * self.width,
             "num_hidden_layers": self.layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
+            "num_attention_heads": self.heads(),
+            "num_key_value_heads": self.heads() / 2,
             "vocab_size": Self::VOCABULARY,
             "max_position_embeddings": POSITIONS,
             "rms_norm_eps": 1e-6,
@@ -53,6 +58,13 @@ impl Dimensions {
     /// `2 w²`.
     pub(crate) fn layer_bytes(self) -> f64 {
         (self.width * self.width * 9 * 4) as f64
+    }
+
+    /// Operations of one layer on a prompt: its matrices, and scores and sums over half of all pairs of positions.
+    pub(crate) fn layer_flops(self, tokens: usize) -> f64 {
+        let matrices = 2 * tokens * self.width * self.width * 9;
+        let attention = 2 * tokens * tokens * self.width;
+        (matrices + attention) as f64
     }
 
     /// Bytes of the head's matrix in single precision.
@@ -99,16 +111,17 @@ impl SmallDecoder {
         })
     }
 
-    /// Seconds of one step of one token, its logits read back as a generation does.
-    pub(crate) fn step_s(&mut self) -> Result<f64, ProbeError> {
-        if self.position >= POSITIONS {
+    /// Seconds of one step of so many tokens (at most [`POSITIONS`]), its logits read back as a generation does.
+    pub(crate) fn step_s(&mut self, tokens: usize) -> Result<f64, ProbeError> {
+        if self.position + tokens > POSITIONS {
             self.position = 0;
             self.ledger.end_generation(false);
             self.sequence = self.decoder.sequence(POSITIONS, &mut self.ledger, &self.context)?;
         }
-        self.position += 1;
+        self.position += tokens;
+        let ids = vec![1; tokens];
         timed(|| {
-            let ids = self.decoder.place_ids(&[1])?;
+            let ids = self.decoder.place_ids(&ids)?;
             let mut pass = Pass::new(&mut self.context, &mut self.ledger);
             let logits = self
                 .decoder
@@ -158,8 +171,8 @@ mod tests {
     #[test]
     fn a_small_decoder_goes_on_beyond_its_positions() {
         let mut decoder = SmallDecoder::on(&DeviceId::cpu(), Dimensions { layers: 2, width: 16 }).unwrap();
-        for _ in 0..=POSITIONS {
-            assert!(decoder.step_s().unwrap() > 0.0);
+        for tokens in [POSITIONS - 1, 1, 1] {
+            assert!(decoder.step_s(tokens).unwrap() > 0.0);
         }
         assert_eq!(decoder.position, 1, "begun anew");
     }

@@ -7,7 +7,7 @@ use placebench_core::judge::median;
 use placebench_core::planner::DeviceRates;
 use placebench_core::units::Bytes;
 
-use super::decoder::{Dimensions, SmallDecoder};
+use super::decoder::{Dimensions, POSITIONS, SmallDecoder};
 use super::sampling::{Repeat, timed};
 use super::{ProbeError, Reporter};
 use crate::device::{Devices, available_memory};
@@ -24,6 +24,9 @@ const MATRIX_BYTES: u64 = (COLUMNS * ROWS * 4) as u64;
 const FEW_LAYERS: usize = 2;
 const MANY_LAYERS: usize = 18;
 const WIDTH: usize = 16;
+
+/// Layers of the wider decoder that a prompt goes through.
+const WIDE_LAYERS: usize = 2;
 
 /// Measures a device.
 ///
@@ -45,13 +48,15 @@ pub(crate) fn measure(id: &DeviceId, quick: bool, reporter: &mut Reporter<'_>) -
     reporter.step(format!("matrix-vector products on {id}"));
     let memory_bytes_per_s = bench.matrix_vector(&weights)?;
     reporter.step(format!("matrix products on {id}"));
-    let flops_per_s = bench.matrix_matrix(&weights)?;
+    let matmul_flops_per_s = bench.matrix_matrix(&weights)?;
     let weights_bytes = Bytes(weights.iter().map(Linear::bytes).sum());
     drop(weights);
     reporter.step(format!("copies within the memory of {id}"));
     let copy_bytes_per_s = bench.copy()?;
     reporter.step(format!("small decoders on {id}"));
-    let (step_overhead_s, layer_overhead_s) = bench.overheads(id, memory_bytes_per_s, flops_per_s)?;
+    let (step_overhead_s, layer_overhead_s) = bench.overheads(id, memory_bytes_per_s)?;
+    reporter.step(format!("a prompt through decoders on {id}"));
+    let flops_per_s = bench.prompt(id, layer_overhead_s)?;
     Ok(DeviceFigures {
         rates: DeviceRates {
             memory_bytes_per_s,
@@ -60,6 +65,7 @@ pub(crate) fn measure(id: &DeviceId, quick: bool, reporter: &mut Reporter<'_>) -
             layer_overhead_s,
         },
         copy_bytes_per_s,
+        matmul_flops_per_s,
         weights_bytes,
     })
 }
@@ -147,29 +153,66 @@ impl Bench<'_> {
     }
 
     /// Seconds a step and a layer take beside what their weights account for, from decoders with few and many layers.
-    fn overheads(&self, id: &DeviceId, bytes_per_s: f64, flops_per_s: f64) -> Result<(f64, f64), ProbeError> {
+    fn overheads(&self, id: &DeviceId, bytes_per_s: f64) -> Result<(f64, f64), ProbeError> {
         let dimensions = |layers| Dimensions { layers, width: WIDTH };
-        let mut few = SmallDecoder::on(id, dimensions(FEW_LAYERS))?;
-        let mut many = SmallDecoder::on(id, dimensions(MANY_LAYERS))?;
-        for _ in 0..8 {
-            few.step_s()?;
-            many.step_s()?;
+        let pair = Pair {
+            few: dimensions(FEW_LAYERS),
+            many: dimensions(MANY_LAYERS),
+        };
+        let (few_s, layer_s) = pair.measure(id, self.repeat(1200, 200))?;
+        let layer_work_s = dimensions(1).layer_bytes() / bytes_per_s;
+        let step_s = few_s - FEW_LAYERS as f64 * layer_s - dimensions(1).head_bytes() / bytes_per_s;
+        Ok((step_s.max(0.0), (layer_s - layer_work_s).max(0.0)))
+    }
+
+    /// Operations a second while a prompt goes through a layer with all that belongs to it: less than a product alone
+    /// achieves, and what a prefill takes.
+    fn prompt(&self, id: &DeviceId, layer_overhead_s: f64) -> Result<f64, ProbeError> {
+        let (width, tokens) = if self.is_host { (1024, 128) } else { (2048, POSITIONS) };
+        let dimensions = Dimensions {
+            layers: WIDE_LAYERS,
+            width,
+        };
+        let mut decoder = SmallDecoder::on(id, dimensions)?;
+        decoder.step_s(tokens)?;
+        let step_s = self.repeat(2500, 30).median_s(|| decoder.step_s(tokens))?;
+        let layers = WIDE_LAYERS as f64;
+        let work_s = step_s - layers * layer_overhead_s;
+        if work_s > 0.0 {
+            return Ok(layers * dimensions.layer_flops(tokens) / work_s);
         }
-        let (mut few_s, mut layers_s) = (Vec::new(), Vec::new());
-        let repeat = self.repeat(1200, 200);
-        // Taking turns, so that a drift of the machine falls on both alike.
-        repeat.median_s(|| {
-            let (short, long) = (few.step_s()?, many.step_s()?);
-            few_s.push(short);
-            layers_s.push((long - short) / (MANY_LAYERS - FEW_LAYERS) as f64);
+        Err(ProbeError::Unusable(
+            "a prompt took no longer than its overheads: something disturbs the clock".into(),
+        ))
+    }
+}
+
+/// Two decoders that differ in their number of layers.
+struct Pair {
+    few: Dimensions,
+    many: Dimensions,
+}
+
+impl Pair {
+    /// Median seconds of a one-token step of the one with few layers, and of a layer: the difference shared out. They take turns, so
+    /// that a drift of the machine falls on both alike.
+    fn measure(&self, id: &DeviceId, repeat: Repeat) -> Result<(f64, f64), ProbeError> {
+        let mut few = SmallDecoder::on(id, self.few)?;
+        let mut many = SmallDecoder::on(id, self.many)?;
+        // The first steps load kernels and start threads.
+        for _ in 0..8 {
+            few.step_s(1)?;
+            many.step_s(1)?;
+        }
+        let more_layers = (self.many.layers - self.few.layers) as f64;
+        let mut layers_s = Vec::new();
+        let few_s = repeat.median_s(|| {
+            let (short, long) = (few.step_s(1)?, many.step_s(1)?);
+            layers_s.push((long - short) / more_layers);
             Ok(short)
         })?;
-        let none = || ProbeError::Unusable("no step was timed".into());
-        let (few_s, layer_s) = (median(&few_s).ok_or_else(none)?, median(&layers_s).ok_or_else(none)?);
-        let work_s = |bytes: f64| (bytes / bytes_per_s).max(bytes / 2.0 / flops_per_s);
-        let layer_work_s = work_s(dimensions(1).layer_bytes());
-        let step_s = few_s - FEW_LAYERS as f64 * layer_s - work_s(dimensions(1).head_bytes());
-        Ok((step_s.max(0.0), (layer_s - layer_work_s).max(0.0)))
+        let layer_s = median(&layers_s).ok_or_else(|| ProbeError::Unusable("no step was timed".into()))?;
+        Ok((few_s, layer_s))
     }
 }
 
