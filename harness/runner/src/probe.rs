@@ -237,7 +237,7 @@ mod tests {
         };
         let mut lines = Vec::new();
         let probed = run_probe(&command, &["asked"], silence, cancel, &mut |line| {
-            lines.push(line.to_owned())
+            lines.push(line.to_owned());
         });
         (probed.unwrap(), lines)
     }

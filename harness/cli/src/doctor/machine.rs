@@ -45,7 +45,7 @@ pub(crate) fn facts() -> MachineFacts {
         numa_nodes: numbered(&root.join("sys/devices/system/node"), "node").len(),
         iommu: pci::facts(root),
         environment: variables(handed_on),
-        versions: engines::all().iter().flat_map(|engine| engine.versions()).collect(),
+        versions: versions(),
         platform: known.platform,
         kernel: known.kernel,
         cpu: known.cpu,
@@ -53,6 +53,14 @@ pub(crate) fn facts() -> MachineFacts {
         memory_bytes: known.memory_bytes,
         ..MachineFacts::default()
     }
+}
+
+/// What the engines of this build compute with, each once.
+fn versions() -> Vec<String> {
+    let mut versions: Vec<String> = engines::all().iter().flat_map(|engine| engine.versions()).collect();
+    versions.sort();
+    versions.dedup();
+    versions
 }
 
 /// The listed variables of this process, with what workers get where that differs.

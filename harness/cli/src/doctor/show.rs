@@ -189,6 +189,7 @@ fn machine(machine: &MachineFacts) -> Vec<String> {
         })
         .collect();
     lines.push(format!("environment: {}", variables.join(" ")));
+    lines.push(format!("built with: {}", printable(&machine.versions.join(", "))));
     lines
 }
 

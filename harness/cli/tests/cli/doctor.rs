@@ -150,12 +150,9 @@ fn broken_links_are_named_with_the_way_out() {
     ] {
         assert_eq!(health(&report, from, to), expected, "{from} -> {to}");
     }
-    assert!(
-        ran.stdout
-            .starts_with("3 of 7 links are not sound: sim:0 -> cpu (corrupt), sim:0 -> sim:1 (corrupt)"),
-        "{}",
-        ran.stdout
-    );
+    let bad = "sim:0 -> cpu (corrupt), sim:0 -> sim:1 (corrupt), sim:1 -> sim:0 (corrupt)";
+    let first = ran.stdout.lines().next().unwrap_or_default();
+    assert!(first.starts_with("3 of ") && first.ends_with(bad), "{first}");
     let zero = words(&report, "sim:0 -> sim:1");
     for expected in [
         "zeros arrived",
