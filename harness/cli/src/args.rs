@@ -63,7 +63,7 @@ pub(crate) struct RunArgs {
     /// Go on with an interrupted run
     #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]
     pub(crate) resume: Option<String>,
-    /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own [rates]
+    /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own `[rates]`
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) rates: Option<PathBuf>,
     /// Seed of the order of attempts; recorded

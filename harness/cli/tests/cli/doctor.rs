@@ -5,7 +5,9 @@ use placebench_core::scenario::resolve::rates_from_json;
 #[cfg(feature = "candle")]
 use serde_json::Value;
 
-use crate::env::{Ran, TestEnv};
+#[cfg(feature = "candle")]
+use crate::env::Ran;
+use crate::env::TestEnv;
 
 /// Two slices of the host, small samples.
 #[cfg(feature = "candle")]
