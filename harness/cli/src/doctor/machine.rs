@@ -39,6 +39,7 @@ pub(crate) fn facts() -> MachineFacts {
     MachineFacts {
         threads: threads.unwrap_or(known.cpu_count),
         available_bytes: text(root, "proc/meminfo").as_deref().and_then(available),
+        load_average: text(root, "proc/loadavg").as_deref().and_then(load_average),
         limits: limits(root),
         governor: text(root, "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         clock_mhz: clocks(root),
@@ -110,6 +111,11 @@ fn numbered(folder: &Path, name: &str) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(is_numbered)
         .collect()
+}
+
+/// `0.52 0.58 0.59 1/467 1234`: over one minute, five, fifteen.
+fn load_average(loadavg: &str) -> Option<f64> {
+    loadavg.split(' ').next()?.parse().ok()
 }
 
 /// `MemAvailable:  1234 kB`, where kB means KiB.
@@ -221,9 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn available_memory_is_in_bytes() {
+    fn memory_and_load_are_read() {
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:   2 kB\n"), Some(Bytes(2048)));
         assert_eq!(available("MemTotal: 9 kB\n"), None);
+        assert_eq!(load_average("0.52 0.58 0.59 1/467 1234"), Some(0.52));
+        assert_eq!(load_average(""), None);
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn a_sound_machine_passes_and_its_rates_serve_the_planner() {
         "driver",
         "environment",
         "available_bytes",
+        "load_average",
         "versions",
     ] {
         machine.remove(key);

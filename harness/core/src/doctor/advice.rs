@@ -237,6 +237,18 @@ fn of_machine(devices: &[DeviceReport], machine: &MachineFacts) -> Vec<Finding> 
     };
     let variable = |name: &str| machine.environment.iter().find(|variable| variable.name == name);
     let mut notes = Vec::new();
+    if let Some(load) = machine
+        .load_average
+        .filter(|load| *load > machine.cpu_count as f64 + 1.0)
+    {
+        notes.push(note(
+            format!(
+                "it is busy: {load:.1} programs want its {} processors, so rates are lower and noise is higher than they are",
+                machine.cpu_count
+            ),
+            "measure again when nothing else runs",
+        ));
+    }
     if machine.governor.as_deref() == Some("powersave") {
         notes.push(note(
             "the processor's governor is powersave: figures vary with load".to_owned(),

@@ -181,6 +181,8 @@ fn settings_of_the_machine_are_noted() {
     let gpus = [device("cuda:0", "cuda:0"), device("cuda:1", "cuda:1")];
     let mut machine = MachineFacts {
         governor: Some("powersave".into()),
+        load_average: Some(6.5),
+        cpu_count: 4,
         threads: 4,
         environment: vec![variable("RANK", "0"), variable("GGML_CUDA_P2P", "0")],
         ..MachineFacts::default()
@@ -197,6 +199,7 @@ fn settings_of_the_machine_are_noted() {
         .map(|finding| finding.message)
         .collect();
     for words in [
+        "6.5 programs want its 4 processors",
         "powersave",
         "1.5 processors, but 4 threads",
         "CUDA_DEVICE_ORDER",
@@ -210,7 +213,8 @@ fn settings_of_the_machine_are_noted() {
     }
     machine.environment.push(variable("CUDA_DEVICE_ORDER", "PCI_BUS_ID"));
     machine.limits.cpus = Some(4.0);
-    assert_eq!(findings(&gpus, &[], &machine).len(), messages.len() - 2);
+    machine.load_average = Some(4.5);
+    assert_eq!(findings(&gpus, &[], &machine).len(), messages.len() - 3);
 }
 
 #[test]

@@ -302,6 +302,9 @@ pub struct MachineFacts {
     /// What can be allocated without swapping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub available_bytes: Option<Bytes>,
+    /// Programs that wanted a processor in the last minute, on average, before anything was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_average: Option<f64>,
     /// Limits of the control group this process is in.
     pub limits: ContainerLimits,
     /// How the processor's clock is chosen: `performance`, `powersave`, …
