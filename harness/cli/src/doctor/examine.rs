@@ -2,9 +2,10 @@
 
 use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::doctor::advice;
+use placebench_core::doctor::machine::MachineFacts;
 use placebench_core::doctor::probe::{DeviceFigures, DriverFacts, GpuFacts, ProbeEvent, ProbeTask};
 use placebench_core::doctor::report::{
-    DOCTOR_VERSION, DeviceReport, DoctorReport, Finding, Health, LinkReport, MachineFacts, PathReport, rates_of,
+    DOCTOR_VERSION, DeviceReport, DoctorReport, Finding, Health, LinkReport, PathReport, rates_of,
 };
 use placebench_core::placement::Transfer;
 use placebench_core::record::Tool;
@@ -37,8 +38,13 @@ pub(crate) fn examine(asker: &Asker) -> Result<DoctorReport, CliError> {
         });
     }
     let mut findings = advice::findings(&devices, &links, &machine);
+    let mut summary = advice::summary(&devices, &links);
     if let Some(trouble) = inventory.trouble {
         findings.insert(0, no_inventory(&trouble));
+        summary = format!(
+            "GPUs could not be listed ({}); of the rest: {summary}",
+            trouble.health.as_str()
+        );
     }
     let worst = devices.iter().map(|device| device.health);
     let worst = worst.chain(links.iter().map(|link| link.health));
@@ -53,7 +59,7 @@ pub(crate) fn examine(asker: &Asker) -> Result<DoctorReport, CliError> {
         measured_at: environment::now_rfc3339(),
         quick: asker.quick,
         verdict: worst.max().unwrap_or(Health::Inconclusive),
-        summary: advice::summary(&devices, &links),
+        summary,
         findings,
         rates: rates_of(&devices, &links),
         machine,

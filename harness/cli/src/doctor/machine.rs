@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use placebench_core::doctor::report::{ContainerLimits, EnvironmentVariable, MachineFacts};
+use placebench_core::doctor::machine::{ContainerLimits, EnvironmentVariable, MachineFacts};
 use placebench_core::units::Bytes;
 use placebench_runner::{environment, worker_env};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use placebench_core::doctor::report::IommuFacts;
+use placebench_core::doctor::machine::IommuFacts;
 
 use super::machine::text;
 

@@ -2,8 +2,9 @@
 
 use console::{Style, measure_text_width};
 use placebench_core::doctor::advice::per_second;
+use placebench_core::doctor::machine::MachineFacts;
 use placebench_core::doctor::noise::{FEWEST_PAIRS, NoiseFloor};
-use placebench_core::doctor::report::{DeviceReport, DoctorReport, Finding, Health, LinkReport, MachineFacts};
+use placebench_core::doctor::report::{DeviceReport, DoctorReport, Finding, Health, LinkReport};
 use placebench_core::placement::Transfer;
 use placebench_core::units::{Bytes, human_seconds};
 

@@ -1,7 +1,8 @@
 //! What the findings of `doctor` mean, and the way out of each.
 
-use super::report::{DeviceReport, Finding, Health, LinkReport, MachineFacts, PathReport};
-use crate::device::DeviceKind;
+use super::machine::MachineFacts;
+use super::report::{DeviceReport, Finding, Health, LinkReport, PathReport};
+use crate::device::{DeviceId, DeviceKind};
 use crate::placement::Transfer;
 use crate::planner::LinkRates;
 use crate::units::human_seconds;
@@ -20,7 +21,7 @@ const LAUNCHER: [&str; 3] = ["WORLD_SIZE", "RANK", "LOCAL_RANK"];
 #[must_use]
 pub fn findings(devices: &[DeviceReport], links: &[LinkReport], machine: &MachineFacts) -> Vec<Finding> {
     let mut found: Vec<Finding> = devices.iter().filter_map(|device| of_device(device, machine)).collect();
-    found.extend(links.iter().filter_map(|link| of_link(link, machine)));
+    found.extend(tried(devices, links).filter_map(|link| of_link(link, machine)));
     found.extend(links.iter().filter_map(|link| slow(link, links)));
     found.extend(of_machine(devices, machine));
     found.sort_by_key(|finding| std::cmp::Reverse(finding.health));
@@ -35,8 +36,7 @@ pub fn summary(devices: &[DeviceReport], links: &[LinkReport]) -> String {
         .filter(|device| device.health != Health::Ok)
         .map(|device| format!("{} ({})", device.id, device.health.as_str()))
         .collect();
-    let bad_links: Vec<String> = links
-        .iter()
+    let bad_links: Vec<String> = tried(devices, links)
         .filter(|link| link.health != Health::Ok)
         .map(|link| format!("{} ({})", link.name(), link.health.as_str()))
         .collect();
@@ -67,6 +67,17 @@ pub fn summary(devices: &[DeviceReport], links: &[LinkReport]) -> String {
         counted(devices.len(), "device"),
         counted(links.len(), "link")
     )
+}
+
+/// Links between devices that are sound. Of a device that is not, the others say nothing of their own.
+fn tried<'a>(devices: &'a [DeviceReport], links: &'a [LinkReport]) -> impl Iterator<Item = &'a LinkReport> {
+    let is_bad = |id: &DeviceId| {
+        let mut ends = devices.iter().filter(|device| device.id == *id);
+        ends.any(|device| device.health != Health::Ok)
+    };
+    links
+        .iter()
+        .filter(move |link| !is_bad(&link.from) && !is_bad(&link.to))
 }
 
 fn counted(number: usize, noun: &str) -> String {

@@ -1,7 +1,6 @@
 use super::*;
-use crate::device::DeviceId;
+use crate::doctor::machine::{EnvironmentVariable, IommuFacts};
 use crate::doctor::probe::{Arrived, CopyFigures, DriverFacts, DriverGpu};
-use crate::doctor::report::{EnvironmentVariable, IommuFacts};
 use crate::units::Bytes;
 
 fn id(name: &str) -> DeviceId {
@@ -128,10 +127,20 @@ fn the_summary_names_what_is_broken() {
     let links = [
         link("cpu", "cuda:0", Health::Ok, Health::Ok),
         link("cuda:0", "cpu", Health::Corrupt, Health::Ok),
+        link("cpu", "cuda:1", Health::Inconclusive, Health::Inconclusive),
     ];
+    let about: Vec<String> = findings(&devices, &links, &MachineFacts::default())
+        .into_iter()
+        .map(|finding| finding.about)
+        .collect();
+    assert_eq!(
+        about,
+        ["cuda:0 -> cpu", "cuda:1"],
+        "links of a broken device add nothing"
+    );
     assert_eq!(
         summary(&devices, &links),
-        "1 of 2 devices is not sound: cuda:1 (stalled); 1 of 2 links is not sound: cuda:0 -> cpu (corrupt)"
+        "1 of 2 devices is not sound: cuda:1 (stalled); 1 of 3 links is not sound: cuda:0 -> cpu (corrupt)"
     );
     assert_eq!(summary(&[], &[]), "nothing was measured");
 }

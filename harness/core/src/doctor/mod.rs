@@ -5,6 +5,7 @@
 //! broken link hangs as readily as it lies.
 
 pub mod advice;
+pub mod machine;
 pub mod noise;
 pub mod probe;
 pub mod report;
