@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Generate once, in this process, and print what happened
     Generate(GenerateArgs),
+    /// Check devices and the links between them, and measure how fast they are
+    Doctor(DoctorArgs),
     /// Make the report of a stored run again
     Report(ReportArgs),
     /// Approve pending snapshots
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     /// Execute one attempt: the other end of the worker protocol
     #[command(hide = true)]
     Worker,
+    /// Answer one question of `doctor`
+    #[command(hide = true)]
+    Probe,
 }
 
 /// Where scenarios are.
@@ -58,7 +63,7 @@ pub(crate) struct RunArgs {
     /// Go on with an interrupted run
     #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]
     pub(crate) resume: Option<String>,
-    /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own [rates]
+    /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own `[rates]`
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) rates: Option<PathBuf>,
     /// Seed of the order of attempts; recorded
@@ -249,6 +254,40 @@ pub(crate) enum LoadFormat {
     Auto,
     /// Random weights
     Dummy,
+}
+
+/// `doctor`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// A scenario file, or a folder of them: their logical devices are examined too
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// A logical device, as NAME=PHYSICAL or NAME=PHYSICAL,SIZE: sim:0=cpu,96MiB
+    #[arg(long = "device", value_name = "NAME=PHYSICAL[,SIZE]")]
+    pub(crate) devices: Vec<String>,
+    /// Fewer and smaller samples
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// How long a probe may be silent before it counts as stalled
+    #[arg(long, default_value = "30s", value_name = "DURATION")]
+    pub(crate) timeout: String,
+    /// Also run the first case of SCENARIO (absent: of the shipped scenarios) in pairs, and note how much equal attempts
+    /// differ here
+    #[arg(long)]
+    pub(crate) calibrate: bool,
+    /// Pairs of attempts for --calibrate
+    #[arg(long, default_value_t = 10, value_name = "N", requires = "calibrate")]
+    pub(crate) pairs: u32,
+    /// Write the JSON document to this file, whatever is printed
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// For testing the doctor: break a link. KIND is zero_copy, stale_copy, corrupt_copy, stall, slow_link or crash; write
+    /// FROM->host->TO for the way through host memory
+    #[arg(long, value_name = "KIND:FROM->TO", hide_short_help = true)]
+    pub(crate) inject: Vec<String>,
 }
 
 /// `report`.

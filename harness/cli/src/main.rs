@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod diagnostics;
+mod doctor;
 mod engines;
 mod error;
 mod fetch_bar;

@@ -20,6 +20,7 @@ pub mod hub;
 mod kernels;
 pub mod logits;
 pub mod model;
+pub mod probe;
 pub mod reference;
 pub mod session;
 mod shown;

@@ -70,8 +70,11 @@ pub fn guarded<T>(
     }
 }
 
-/// Keeps stray prints out of the event stream and ties this process's life to the supervisor's.
-fn prepare_process() -> std::io::Result<Box<dyn Write>> {
+/// Keeps stray prints out of the event stream, which is returned, and ties this process's life to the supervisor's.
+///
+/// # Errors
+/// When the system refuses, or the supervisor is gone already.
+pub fn prepare_process() -> std::io::Result<Box<dyn Write>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The supervisor may have died before the line above.
     let expected: Option<i32> = std::env::var(SUPERVISOR_PID_ENV).ok().and_then(|pid| pid.parse().ok());

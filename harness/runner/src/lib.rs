@@ -21,6 +21,7 @@ mod lines;
 mod memory;
 mod outcome;
 mod pipes;
+pub mod probe;
 pub mod run;
 pub mod schedule;
 pub mod slug;

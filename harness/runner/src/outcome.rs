@@ -99,7 +99,7 @@ fn failure(class: FailureClass, message: String, phase: Phase) -> WorkerFailure 
     }
 }
 
-fn crash_message(ended: Ended, done: bool) -> String {
+pub(crate) fn crash_message(ended: Ended, done: bool) -> String {
     let what = match (ended.signal, ended.code) {
         (Some(SIGKILL), _) => {
             "the worker was killed from outside (SIGKILL): most likely the host ran out of memory".to_owned()

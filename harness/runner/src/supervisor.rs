@@ -17,6 +17,7 @@ use std::time::Instant;
 use placebench_core::outcome::Outcome;
 use placebench_core::protocol::{BREADCRUMB_ENV, SUPERVISOR_PID_ENV, WorkerEvent, WorkerRequest};
 use placebench_core::record::{Attempt, CaseSpec};
+use serde::Serialize;
 
 use crate::breadcrumb::BreadcrumbPage;
 use crate::cancel::Cancel;
@@ -178,12 +179,12 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
     }
 }
 
-fn cannot_make(what: &'static str) -> impl Fn(io::Error) -> SupervisorError {
+pub(crate) fn cannot_make(what: &'static str) -> impl Fn(io::Error) -> SupervisorError {
     move |source| SupervisorError::Prepare { what, source }
 }
 
 /// The request in a file without a name: unlike a pipe it can be of any length without anybody waiting for its reader.
-fn request_file(request: &WorkerRequest) -> io::Result<File> {
+pub(crate) fn request_file(request: &impl Serialize) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     file.write_all(&serde_json::to_vec(request)?)?;
     file.rewind()?;
@@ -203,20 +204,20 @@ fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path) -> Command 
 }
 
 /// Whatever way the supervisor takes, nothing of the child's group outlives it, and the child is reaped.
-struct Leash {
+pub(crate) struct Leash {
     child: Option<Child>,
     group: Group,
 }
 
 impl Leash {
-    fn new(child: Child, group: Group) -> Self {
+    pub(crate) fn new(child: Child, group: Group) -> Self {
         Self {
             child: Some(child),
             group,
         }
     }
 
-    fn listen(&mut self) -> io::Result<Listeners> {
+    pub(crate) fn listen(&mut self) -> io::Result<Listeners> {
         let pipes = self
             .child
             .as_mut()

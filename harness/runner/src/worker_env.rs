@@ -97,7 +97,8 @@ fn is_handed_on(name: &OsStr) -> bool {
 }
 
 /// The value, or what stands for it: secrets by their name, and the user and password inside an address.
-fn for_record(name: &str, value: &str) -> String {
+#[must_use]
+pub fn for_record(name: &str, value: &str) -> String {
     let upper = name.to_ascii_uppercase();
     if SECRET_PARTS.iter().any(|part| upper.contains(part)) {
         return REDACTED.to_owned();

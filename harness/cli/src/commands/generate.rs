@@ -253,7 +253,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn parse_device(text: &str) -> Result<LogicalDevice, CliError> {
+pub(super) fn parse_device(text: &str) -> Result<LogicalDevice, CliError> {
     let malformed = || usage(format!("--device `{text}`: write NAME=PHYSICAL or NAME=PHYSICAL,SIZE"));
     let (name, rest) = text.split_once('=').ok_or_else(malformed)?;
     let (on, bytes) = rest

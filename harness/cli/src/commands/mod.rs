@@ -1,8 +1,10 @@
 //! One file for each command.
 
+mod doctor;
 mod generate;
 mod list;
 mod plan;
+mod probe;
 mod report;
 mod run;
 mod snapshots;
@@ -31,9 +33,11 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         }
         Command::Plan(args) => plan::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Accept(args) => snapshots::accept(&args),
         Command::Reject(args) => snapshots::reject(&args),
+        Command::Probe => Ok(probe::run()),
         // The exit code of a worker is read by the supervisor alone.
         Command::Worker => Ok(match placebench_engine::worker::run(&engines::all()) {
             0 => ExitCode::Passed,

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod boundaries;
+mod doctor;
 mod documentation;
 mod env;
 mod generate;
