@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::{DeviceBytes, DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::outcome::{Hop, Phase, WorkerFailure};
-use crate::placement::PlacementRequest;
+use crate::placement::{PlacementRequest, Transfer};
 use crate::planner::{Forecast, Rates};
 use crate::units::Bytes;
 
@@ -205,6 +205,22 @@ pub struct RealisedModule {
     pub bytes: Bytes,
 }
 
+/// How activations travel from one device to another, as it was settled before the first generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFacts {
+    /// Where they come from.
+    pub from: DeviceId,
+    /// Where they go.
+    pub to: DeviceId,
+    /// How they travel: not always as asked.
+    pub transfer: Transfer,
+    /// A pattern sent this way was read back unchanged.
+    pub verified: bool,
+    /// Why they are staged through the host although `direct` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// What is in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -337,6 +353,11 @@ pub enum EventKind {
         /// Tensors of the checkpoint that the model does not use.
         #[serde(default)]
         unused_tensors: Vec<String>,
+    },
+    /// How activations travel over each ordered pair of devices that has a hop. Sent in phase `prepare`, if at all.
+    Links {
+        /// In order of their first hop.
+        links: Vec<LinkFacts>,
     },
     /// A generation begins.
     Started {

@@ -13,15 +13,17 @@ use crate::outcome::{Outcome, OutcomeKind, Phase};
 use crate::placement::PlacementRequest;
 use crate::planner::Rates;
 use crate::protocol::{
-    DeviceFacts, Dtype, Generation, GenerationSpec, MemoryFigure, ModelSource, PlannedPlacement, Prompt, RealisedModule,
+    DeviceFacts, Dtype, Generation, GenerationSpec, LinkFacts, MemoryFigure, ModelSource, PlannedPlacement, Prompt,
+    RealisedModule,
 };
 use crate::units::Bytes;
 
 /// Version of the three files of a run, `major.minor`. A minor version only adds fields, with defaults that mean what
 /// their absence meant; a reader refuses another major version.
 ///
-/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops).
-pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
+/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops);
+/// 1.2 (links).
+pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 2 };
 
 /// A version of the record format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +256,9 @@ pub struct Attempt {
     /// The modules in order of execution with the devices they run on.
     #[serde(default)]
     pub places: Vec<(String, DeviceId)>,
+    /// How activations travelled between the devices, where the worker said so.
+    #[serde(default)]
+    pub links: Vec<LinkFacts>,
     /// Memory per device and kind.
     pub memory: Vec<MemoryFigure>,
     /// Largest resident set of the worker.

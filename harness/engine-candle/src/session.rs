@@ -137,6 +137,15 @@ impl CandleSession {
 }
 
 impl Session for CandleSession {
+    fn prepare(&mut self, context: &mut Context) -> Result<(), WorkerFailure> {
+        let rows = self.input_ids.len();
+        let links = self.decoder.settle_links(rows, &mut self.ledger, context)?;
+        if !links.is_empty() {
+            context.emit(EventKind::Links { links });
+        }
+        Ok(())
+    }
+
     fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
         let task = Task {
             input_ids: &self.input_ids,

@@ -1,6 +1,7 @@
 //! What an engine is given besides its request: the event pipe, the breadcrumb, the clock and the faults.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use placebench_core::device::DeviceId;
@@ -10,7 +11,7 @@ use placebench_core::protocol::{EventKind, WorkerEvent};
 use placebench_core::units::Bytes;
 
 use crate::breadcrumb::BreadcrumbWriter;
-use crate::faults::{FaultPlan, HopEffect, ModuleEffect, Moment, TokenEffect};
+use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment, TokenEffect};
 
 /// Where an engine reports to. All times are seconds since the context was made.
 pub struct Context {
@@ -18,7 +19,7 @@ pub struct Context {
     sink: Option<Box<dyn Write>>,
     sink_broken: bool,
     breadcrumb: BreadcrumbWriter,
-    faults: FaultPlan,
+    faults: Arc<FaultPlan>,
     phase: Phase,
     generation: u32,
     token: Option<u32>,
@@ -49,7 +50,7 @@ impl Context {
             sink: None,
             sink_broken: false,
             breadcrumb,
-            faults,
+            faults: Arc::new(faults),
             phase: Phase::Spawn,
             generation: 0,
             token: None,
@@ -164,6 +165,20 @@ impl Context {
         });
         self.place = Some(Place::Hop(hop.clone()));
         effect
+    }
+
+    /// The check of the link below the hop at that position begins. Faults strike where what is returned is asked: on the
+    /// thread that copies, so that one that never returns can be given up.
+    #[must_use]
+    pub fn enter_link_check(&mut self, index: usize) -> HopFaults {
+        self.breadcrumb.hop(index);
+        let named = self.hops.get(index);
+        self.place = named.map(|(hop, _)| Place::Hop(hop.clone()));
+        HopFaults::new(
+            Arc::clone(&self.faults),
+            self.phase,
+            named.map(|(_, name)| name.clone()),
+        )
     }
 
     /// Before the token at the current position is chosen.

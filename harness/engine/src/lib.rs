@@ -41,6 +41,15 @@ pub trait Engine: Sync {
 
 /// A loaded model with its prompt.
 pub trait Session {
+    /// Whatever has to be settled once before the first generation: phase `prepare`.
+    ///
+    /// # Errors
+    /// When nothing could be generated.
+    fn prepare(&mut self, context: &mut Context) -> Result<(), WorkerFailure> {
+        let _ = context;
+        Ok(())
+    }
+
     /// Generates once, from an empty cache: phases `prefill` and `decode`.
     ///
     /// # Errors

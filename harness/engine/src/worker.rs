@@ -136,6 +136,7 @@ fn generate_all(
     context: &mut Context,
 ) -> Result<(), WorkerFailure> {
     context.phase(Phase::Prepare);
+    session.prepare(context)?;
     for generation in 0..request.warmup.saturating_add(request.repetitions) {
         let warmup = generation < request.warmup;
         context.begin_generation(generation, warmup);

@@ -64,6 +64,7 @@ pub(crate) fn name(kind: &EventKind) -> &'static str {
         EventKind::Planned(_) => "planned",
         EventKind::Places { .. } => "places",
         EventKind::Loaded { .. } => "loaded",
+        EventKind::Links { .. } => "links",
         EventKind::Started { .. } => "started",
         EventKind::Token { .. } => "token",
         EventKind::Finished { .. } => "finished",

@@ -158,6 +158,7 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         planned: None,
         realised: None,
         places: Vec::new(),
+        links: Vec::new(),
         memory: Vec::new(),
         peak_rss_bytes: None,
         generations: Vec::new(),

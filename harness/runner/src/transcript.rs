@@ -8,8 +8,8 @@ use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, Generation, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule, WorkerEvent,
-    WorkerRequest,
+    DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
+    WorkerEvent, WorkerRequest,
 };
 use placebench_core::record::PhaseSpan;
 
@@ -51,6 +51,7 @@ pub(crate) struct Transcript {
     pub(crate) devices: Vec<DeviceFacts>,
     pub(crate) planned: Option<PlannedPlacement>,
     pub(crate) realised: Option<Vec<RealisedModule>>,
+    pub(crate) links: Vec<LinkFacts>,
     pub(crate) memory: Vec<MemoryFigure>,
     pub(crate) generations: Vec<Generation>,
 }
@@ -79,6 +80,7 @@ impl Transcript {
             devices: Vec::new(),
             planned: None,
             realised: None,
+            links: Vec::new(),
             memory: Vec::new(),
             generations: Vec::new(),
         }
@@ -131,6 +133,7 @@ impl Transcript {
                 self.hops.clone_from(hops);
             }
             EventKind::Loaded { realised, .. } => self.realised = Some(realised.clone()),
+            EventKind::Links { links } => self.links.clone_from(links),
             EventKind::Started { generation, warmup } => {
                 self.start(*generation, *warmup, event.t_s)?;
             }

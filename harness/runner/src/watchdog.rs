@@ -38,6 +38,7 @@ impl Progress {
             | EventKind::Devices { .. }
             | EventKind::Planned(_)
             | EventKind::Places { .. }
+            | EventKind::Links { .. }
             | EventKind::Memory(_) => None,
         }
     }

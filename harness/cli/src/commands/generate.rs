@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
-use placebench_core::outcome::WorkerFailure;
+use placebench_core::outcome::{Phase, WorkerFailure};
 use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
 use placebench_core::planner::{Dialect, Objective, parse_size};
 use placebench_core::protocol::{
@@ -39,6 +39,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
     );
     let result = guarded(&mut context, |context| {
         let mut session = engine.open(&request, context)?;
+        context.phase(Phase::Prepare);
+        session.prepare(context)?;
         let generation = session.generate(context)?;
         Ok((generation, session.memory()))
     });

@@ -1,5 +1,7 @@
 //! The placed decoder: modules in order of execution, activations moving only where the device changes.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 use placebench_core::device::DeviceId;
 use placebench_core::fault::FaultKind;
@@ -15,6 +17,7 @@ use super::linear::{Linear, Matrix};
 use super::norm::Norm;
 use super::sequence::Sequence;
 use crate::config::ModelConfig;
+use crate::device::link::Link;
 use crate::device::{Devices, Ledger, Placed, Slot, Use};
 use crate::error::EngineError;
 use crate::fault;
@@ -47,6 +50,8 @@ pub struct Decoder {
     pub(super) source: Box<dyn WeightSource>,
     pub(super) devices: Devices,
     pub(super) layout: Layout,
+    /// How activations travel where that was settled otherwise than the layout asks.
+    pub(super) transfers: BTreeMap<Link, Transfer>,
     pub(super) names: Vec<String>,
     /// For each module the number of the hop into it.
     pub(super) hop_into: Vec<Option<usize>>,
@@ -109,6 +114,7 @@ impl Decoder {
             source,
             devices,
             layout,
+            transfers: BTreeMap::new(),
             names,
             hop_into,
             embedding,

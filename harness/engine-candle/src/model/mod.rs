@@ -10,6 +10,7 @@ pub mod cache;
 pub mod decoder;
 pub mod homed;
 pub mod linear;
+pub mod links;
 pub mod mlp;
 pub mod norm;
 pub mod rope;

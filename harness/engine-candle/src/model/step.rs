@@ -15,6 +15,7 @@ use super::block::{Block, Module, load_embedding, load_head, load_norm};
 use super::decoder::Decoder;
 use super::homed::Homed;
 use super::sequence::Sequence;
+use crate::device::link::Link;
 use crate::device::{Ledger, Placed, Slot, Use};
 use crate::error::EngineError;
 use crate::fault;
@@ -228,7 +229,8 @@ impl Decoder {
     ) -> Result<Placed, WorkerFailure> {
         let Some(hop) = self.hop_into[index] else { return Ok(x) };
         // A kernel that never ends belongs to the stage that launched it: it is waited for before the hop begins.
-        self.wait_for(x.slot())
+        self.devices
+            .wait_for(x.slot())
             .map_err(|error| error.into_failure(pass.context))?;
         pass.clock.lap(pass.context);
         let effect = pass.context.enter_hop(hop);
@@ -242,19 +244,11 @@ impl Decoder {
         Ok(moved)
     }
 
-    /// The receiving end is synchronised, so that a copy that never completes hangs here, where the breadcrumb says so,
-    /// and not at some later operation.
+    /// The activation where it goes next, once it has really arrived.
     fn carry(&self, x: &Placed, to: Slot) -> Result<Placed, EngineError> {
-        let moved = x.moved_to(to, self.layout.transfer, &self.devices)?;
-        self.wait_for(to)?;
-        Ok(moved)
-    }
-
-    fn wait_for(&self, slot: Slot) -> Result<(), EngineError> {
-        let device = self.devices.handle(slot);
-        device
-            .synchronize()
-            .map_err(EngineError::candle("waiting for a device"))
+        let link = Link { from: x.slot(), to };
+        let transfer = self.transfers.get(&link).copied().unwrap_or(self.layout.transfer);
+        self.devices.carry(x, to, transfer)
     }
 }
 

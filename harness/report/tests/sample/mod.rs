@@ -232,6 +232,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         planned: None,
         realised: None,
         places: Vec::new(),
+        links: Vec::new(),
         memory: Vec::new(),
         peak_rss_bytes: Some(Bytes(48 << 20)),
         generations: Vec::new(),
