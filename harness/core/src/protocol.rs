@@ -155,6 +155,9 @@ pub struct WorkerRequest {
     pub placement: PlacementRequest,
     /// The prompt.
     pub prompt: Prompt,
+    /// The prompts of the other sequences, as many as the placement's concurrency asks for besides the first.
+    #[serde(default)]
+    pub companion_prompts: Vec<Prompt>,
     /// How to generate.
     pub generation: GenerationSpec,
     /// Generations before the measured ones.
@@ -302,7 +305,8 @@ pub struct Generation {
     pub hops: Vec<u32>,
     /// Bytes moved by those hops, per step.
     pub transfer_bytes: Vec<u64>,
-    /// Weights copied in for offloaded layers, per step; zeros without `offload = "stream"`.
+    /// Weights copied in for offloaded layers, per step; zeros without `offload = "stream"`. Of a batch, hops and bytes are
+    /// those of the whole step, the same for all its sequences.
     #[serde(default)]
     pub streamed_bytes: Vec<u64>,
     /// For each step the seconds of its stages and hops in turn, `[stage, hop, stage, …]`, in order of execution, each
@@ -310,6 +314,15 @@ pub struct Generation {
     /// that do not measure it.
     #[serde(default)]
     pub stage_times_s: Vec<Vec<f64>>,
+    /// The other sequences that were generated together with this one, in the order of the request, each with the same
+    /// `start_s`. Their own lists of companions are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Generation>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What happened in the worker.
@@ -370,6 +383,9 @@ pub enum EventKind {
     Token {
         /// The generation.
         generation: u32,
+        /// The sequence: 0, or the number of a companion, from 1.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        sequence: u32,
         /// Its position, from 0.
         index: u32,
         /// The token.
@@ -417,6 +433,7 @@ mod tests {
             t_s: 0.25,
             kind: EventKind::Token {
                 generation: 1,
+                sequence: 0,
                 index: 3,
                 id: 42,
                 top2_gap: 0.5,

@@ -22,7 +22,7 @@ use crate::units::Bytes;
 /// their absence meant; a reader refuses another major version.
 ///
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops);
-/// 1.2 (links).
+/// 1.2 (links; sequences that are generated together).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 2 };
 
 /// A version of the record format.
@@ -178,6 +178,9 @@ pub struct CaseSpec {
     pub request: PlacementRequest,
     /// The prompt.
     pub input: Prompt,
+    /// The prompts of the sequences that are generated together with it.
+    #[serde(default)]
+    pub companion_inputs: Vec<Prompt>,
     /// How to generate.
     pub generation: GenerationSpec,
     /// Deadlines.
@@ -368,6 +371,12 @@ pub struct CaseMetrics {
     pub prefill_tokens_per_s: Option<f64>,
     /// 1 / tpot.
     pub decode_tokens_per_s: Option<f64>,
+    /// Sequences that were generated together, this one included.
+    #[serde(default)]
+    pub sequences: Option<u32>,
+    /// Generated tokens of all those sequences / time until the last of them ended.
+    #[serde(default)]
+    pub output_tokens_per_s: Option<f64>,
     /// Tokens of the prompt.
     pub input_tokens: Option<u32>,
     /// Generated tokens.

@@ -7,6 +7,7 @@
 //!
 //! Nothing here supervises, judges or stores: that is done by whoever runs the worker.
 
+pub mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
@@ -19,6 +20,7 @@ pub mod homes;
 pub mod hub;
 pub mod logits;
 pub mod model;
+pub mod pipeline;
 pub mod reference;
 pub mod session;
 mod shown;

@@ -10,12 +10,14 @@
 pub mod breadcrumb;
 pub mod context;
 pub mod faults;
+mod lanes;
 pub mod mock;
 pub mod plan;
 pub mod worker;
 
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::WorkerFailure;
+use placebench_core::placement::Concurrency;
 use placebench_core::protocol::{Generation, MemoryFigure, WorkerRequest};
 
 pub use context::Context;
@@ -31,6 +33,12 @@ pub trait Engine: Sync {
     /// Whether it can inject that fault. A request for any other is refused before anything is loaded: a fault that is
     /// silently ignored would make a detector look proven.
     fn supports_fault(&self, kind: FaultKind) -> bool;
+
+    /// Whether it can generate several sequences together that way. A request it cannot carry out is refused before
+    /// anything is loaded.
+    fn supports_concurrency(&self, concurrency: Concurrency) -> bool {
+        concurrency.sequences() == 1
+    }
 
     /// Finds, plans and loads the model: phases `resolve`, `plan` and `load`, each announced through `context`.
     ///

@@ -71,7 +71,7 @@ pub fn guarded<T>(
 }
 
 /// Keeps stray prints out of the event stream and ties this process's life to the supervisor's.
-fn prepare_process() -> std::io::Result<Box<dyn Write>> {
+fn prepare_process() -> std::io::Result<Box<dyn Write + Send>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The supervisor may have died before the line above.
     let expected: Option<i32> = std::env::var(SUPERVISOR_PID_ENV).ok().and_then(|pid| pid.parse().ok());
@@ -125,6 +125,18 @@ fn carry_out(
                 fault.kind.as_str()
             ),
         );
+    }
+    let concurrency = request.placement.concurrency;
+    if !engine.supports_concurrency(concurrency) {
+        let (name, sequences) = (engine.name(), concurrency.sequences());
+        return invalid(
+            context,
+            format!("engine `{name}` generates one sequence at a time, not {sequences} together"),
+        );
+    }
+    if request.companion_prompts.len() + 1 != concurrency.sequences() as usize {
+        let (prompts, sequences) = (request.companion_prompts.len() + 1, concurrency.sequences());
+        return invalid(context, format!("{prompts} prompts for {sequences} sequences"));
     }
     let mut session = engine.open(request, context)?;
     generate_all(session.as_mut(), request, context)

@@ -23,6 +23,8 @@ struct Current {
     warmup: bool,
     start_s: f64,
     tokens: Vec<(f64, u32)>,
+    /// How many tokens the companions have, the first of them at 0.
+    companion_tokens: Vec<usize>,
 }
 
 /// How the events ended.
@@ -37,6 +39,7 @@ enum End {
 pub(crate) struct Transcript {
     warmups_asked: u32,
     measured_asked: u32,
+    companions: usize,
     warmups: u32,
     next_generation: u32,
     hello: bool,
@@ -62,6 +65,7 @@ impl Transcript {
         Self {
             warmups_asked: request.warmup,
             measured_asked: request.repetitions,
+            companions: request.companion_prompts.len(),
             warmups: 0,
             next_generation: 0,
             hello: false,
@@ -138,8 +142,15 @@ impl Transcript {
                 self.start(*generation, *warmup, event.t_s)?;
             }
             EventKind::Token {
-                generation, index, id, ..
-            } => self.token(*generation, *index, *id, event.t_s)?,
+                generation,
+                sequence,
+                index,
+                id,
+                ..
+            } => match sequence.checked_sub(1) {
+                None => self.token(*generation, *index, *id, event.t_s)?,
+                Some(companion) => self.companion_token(*generation, companion, *index)?,
+            },
             EventKind::Finished {
                 generation,
                 warmup,
@@ -197,6 +208,7 @@ impl Transcript {
                     warmup,
                     start_s: t_s,
                     tokens: Vec::new(),
+                    companion_tokens: vec![0; self.companions],
                 });
                 return Ok(());
             }
@@ -222,6 +234,31 @@ impl Transcript {
         Ok(())
     }
 
+    /// Only that they come in order is of interest: what is kept of a companion is its whole generation.
+    fn companion_token(&mut self, generation: u32, companion: u32, index: u32) -> Result<(), Breach> {
+        let asked = 1 + self.companions;
+        let current = Self::running(self.current.as_mut(), "token", generation)?;
+        let known = usize::try_from(companion)
+            .ok()
+            .and_then(|companion| current.companion_tokens.get_mut(companion));
+        let Some(made) = known else {
+            return Err(Breach::NoSequence {
+                generation,
+                sequence: companion.saturating_add(1),
+                asked,
+            });
+        };
+        if usize::try_from(index) != Ok(*made) {
+            return Err(Breach::TokenOrder {
+                generation,
+                got: index,
+                expected: *made,
+            });
+        }
+        *made += 1;
+        Ok(())
+    }
+
     fn finish(&mut self, generation: u32, warmup: bool, result: &Generation) -> Result<(), Breach> {
         let current = Self::running(self.current.as_mut(), "finished", generation)?;
         if current.warmup != warmup {
@@ -231,11 +268,21 @@ impl Transcript {
                 finished: warmup,
             });
         }
-        if result.output_ids.len() != result.token_stamps_s.len() {
+        let unequal = std::iter::once(result)
+            .chain(&result.companions)
+            .find(|sequence| sequence.output_ids.len() != sequence.token_stamps_s.len());
+        if let Some(sequence) = unequal {
             return Err(Breach::Stamps {
                 generation,
-                ids: result.output_ids.len(),
-                stamps: result.token_stamps_s.len(),
+                ids: sequence.output_ids.len(),
+                stamps: sequence.token_stamps_s.len(),
+            });
+        }
+        if result.companions.len() != self.companions {
+            return Err(Breach::Companions {
+                generation,
+                got: result.companions.len(),
+                expected: self.companions,
             });
         }
         self.current = None;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::outcome::{Phase, WorkerFailure};
-use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
+use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
 use placebench_core::planner::{Dialect, Objective, parse_size};
 use placebench_core::protocol::{
     Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, ModelSource, PROTOCOL_VERSION, Prompt,
@@ -167,8 +167,10 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
             transfer: parse_word::<Transfer>("--transfer", &args.transfer, "direct or host")?,
             offload: parse_word::<Offload>("--offload", &args.offload, "execute or stream")?,
             planner: Dialect::default(),
+            concurrency: Concurrency::Single,
         },
         prompt: prompt(args)?,
+        companion_prompts: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: args.max_new_tokens.max(1),
             sampling: None,

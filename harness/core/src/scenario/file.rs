@@ -232,6 +232,12 @@ pub struct PlacementTable {
     pub transfer: Option<Transfer>,
     /// How layers on cpu or disk run beside an accelerator: execute (default) or stream.
     pub offload: Option<Offload>,
+    /// Generate so many sequences together as one batch: the case's prompt and those that follow it in the file, from the start again after the last. 1 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub batch: Option<Spanned<u32>>,
+    /// The same sequences, but each by itself and all under way at once, every stage (maximal run of modules on one device) working on another one. 1 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub in_flight: Option<Spanned<u32>>,
     /// Expectations that replace those of the scenario for this placement.
     pub expect: Option<ExpectTable>,
 }

@@ -25,38 +25,67 @@ pub struct Attention {
     pub head_dim: usize,
 }
 
+/// The rows of one sequence within a step, and what is its own.
+#[derive(Debug)]
+pub struct Segment<'a> {
+    /// How many.
+    pub rows: usize,
+    /// Of its positions.
+    pub rotation: Rotation,
+    /// What its rows must not see; a single row needs none.
+    pub mask: Option<Tensor>,
+    /// Of this layer.
+    pub cache: &'a mut LayerCache,
+}
+
 impl Attention {
-    /// Attends from the rows of `x` to all positions of the cache and to themselves.
+    /// Attends from the rows of `x`, which are those of the segments one after the other, to all positions of their own
+    /// caches and to themselves.
     ///
     /// # Errors
-    /// When shapes or dtypes do not match, or the cache is full.
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        rotation: &Rotation,
-        mask: Option<&Tensor>,
-        cache: &mut LayerCache,
-    ) -> Result<Tensor> {
-        let rows = x.dim(0)?;
-        let queries = rotation.apply(&self.split_heads(&self.q.forward(x)?, self.heads)?)?;
-        let keys = rotation.apply(&self.split_heads(&self.k.forward(x)?, self.kv_heads)?)?;
-        let values = self.split_heads(&self.v.forward(x)?, self.kv_heads)?;
-        let (keys, values) = cache.append(&keys, &values)?;
+    /// When shapes or dtypes do not match, or a cache is full.
+    pub fn forward(&self, x: &Tensor, segments: &mut [Segment<'_>]) -> Result<Tensor> {
+        let all = [self.q.forward(x)?, self.k.forward(x)?, self.v.forward(x)?];
+        let joined = match segments {
+            [segment] => self.attend(&all, segment)?,
+            segments => {
+                let mut first = 0;
+                let mut parts = Vec::with_capacity(segments.len());
+                for segment in segments {
+                    let rows = segment.rows;
+                    let own = |x: &Tensor| x.narrow(0, first, rows);
+                    parts.push(self.attend(&[own(&all[0])?, own(&all[1])?, own(&all[2])?], segment)?);
+                    first += rows;
+                }
+                Tensor::cat(&parts, 0)?
+            }
+        };
+        self.o.forward(&joined)
+    }
+
+    /// What the rows of one sequence take from its past: `[rows, heads * head_dim]`, from its queries, keys and values.
+    fn attend(&self, [queries, keys, values]: &[Tensor; 3], segment: &mut Segment<'_>) -> Result<Tensor> {
+        let rows = segment.rows;
+        let rotation = &segment.rotation;
+        let queries = rotation.apply(&self.split_heads(queries, self.heads)?)?;
+        let keys = rotation.apply(&self.split_heads(keys, self.kv_heads)?)?;
+        let values = self.split_heads(values, self.kv_heads)?;
+        let (keys, values) = segment.cache.append(&keys, &values)?;
 
         // All query heads that share a key head are rows of one product, so keys and values are never repeated.
         let group = self.heads / self.kv_heads;
         let queries = queries.reshape((self.kv_heads, group * rows, self.head_dim))?;
         let scale = 1.0 / (self.head_dim as f64).sqrt();
         let scores = (queries.matmul(&keys.t()?)? * scale)?;
-        let weights = attention_weights(&scores, mask, (self.heads, rows))?.to_dtype(values.dtype())?;
+        let weights =
+            attention_weights(&scores, segment.mask.as_ref(), (self.heads, rows))?.to_dtype(values.dtype())?;
         let mixed = weights
             .reshape((self.kv_heads, group * rows, values.dim(1)?))?
             .matmul(&values)?;
-        let joined = mixed
+        mixed
             .reshape((self.heads, rows, self.head_dim))?
             .transpose(0, 1)?
-            .reshape((rows, self.heads * self.head_dim))?;
-        self.o.forward(&joined)
+            .reshape((rows, self.heads * self.head_dim))
     }
 
     /// `[rows, heads * head_dim]` to contiguous `[heads, rows, head_dim]`.

@@ -38,7 +38,7 @@ impl Decoder {
     pub fn settle_links(
         &mut self,
         rows: usize,
-        ledger: &mut Ledger,
+        ledger: &Ledger,
         context: &mut Context,
     ) -> Result<Vec<LinkFacts>, WorkerFailure> {
         let mut settled = Vec::new();
@@ -73,7 +73,7 @@ impl Decoder {
         used
     }
 
-    fn settle(&self, used: UsedLink, ledger: &mut Ledger, context: &mut Context) -> Result<LinkFacts, WorkerFailure> {
+    fn settle(&self, used: UsedLink, ledger: &Ledger, context: &mut Context) -> Result<LinkFacts, WorkerFailure> {
         let UsedLink { link, hop, rows } = used;
         let faults = context.enter_link_check(hop);
         let facts = |transfer, verified, reason: Option<String>| LinkFacts {

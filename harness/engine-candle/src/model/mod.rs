@@ -20,4 +20,4 @@ pub mod step;
 pub use decoder::{Decoder, Layout, module_names};
 pub use homed::Home;
 pub use sequence::Sequence;
-pub use step::{LogitRows, Pass, StepCounters};
+pub use step::{Batch, LogitRows, Pass, StepCounters};

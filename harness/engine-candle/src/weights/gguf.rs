@@ -1,10 +1,9 @@
 //! Weights in a GGUF file: quantised as stored, or dequantised.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::quantized::gguf_file::Content;
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -16,7 +15,7 @@ use crate::model::linear::Matrix;
 /// An open GGUF file.
 pub struct GgufWeights {
     content: Content,
-    file: RefCell<BufReader<File>>,
+    file: Mutex<BufReader<File>>,
     compute: Compute,
 }
 
@@ -35,7 +34,7 @@ impl GgufWeights {
         let content = Content::read(&mut file).map_err(WeightsError::unreadable(&path.display().to_string()))?;
         Ok(Self {
             content,
-            file: RefCell::new(file),
+            file: Mutex::new(file),
             compute,
         })
     }
@@ -45,7 +44,8 @@ impl GgufWeights {
         let name = gguf_name(name).ok_or_else(|| missing(name))?;
         let info = self.content.tensor_infos.get(&name).ok_or_else(|| missing(&name))?;
         WeightsError::check_shape(&name, info.shape.dims(), shape)?;
-        let mut file = self.file.borrow_mut();
+        // A read begins with a seek, so whatever a panic left behind does not matter.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         info.read(&mut *file, self.content.tensor_data_offset, device)
             .map_err(WeightsError::unreadable(&name))
     }

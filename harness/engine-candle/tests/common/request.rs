@@ -77,8 +77,10 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         prompt: Prompt::InputIds(PROMPT.into()),
+        companion_prompts: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: 8,
             sampling: None,

@@ -105,8 +105,10 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         input: Prompt::Text("Once upon a time".into()),
+        companion_inputs: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: 24,
             sampling: None,
@@ -197,6 +199,7 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
         transfer_bytes: vec![u64::from(hops) * 512; steps],
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        companions: Vec::new(),
     }
 }
 
