@@ -317,7 +317,7 @@ pub struct Generation {
     /// The other sequences that were generated together with this one, in the order of the request, each with the same
     /// `start_s`. Their own lists of companions are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub companions: Vec<Generation>,
+    pub companions: Vec<Self>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
