@@ -45,8 +45,12 @@ impl Trail {
             phase,
             token: None,
         };
-        *self = lane(0);
-        (1..=count).map(lane).collect()
+        let mut all: Vec<Self> = (0..=count).map(lane).collect();
+        let others = all.split_off(1);
+        if let Some(own) = all.pop() {
+            *self = own;
+        }
+        others
     }
 
     /// The page is this trail's alone again.

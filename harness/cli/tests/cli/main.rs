@@ -11,5 +11,7 @@ mod interruption;
 mod outcomes;
 mod plan;
 #[cfg(feature = "candle")]
+mod sequences;
+#[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;

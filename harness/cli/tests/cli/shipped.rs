@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 }
 
 /// A suite with a copy of the shipped model, of which one file can be spoiled.
-fn with_model() -> TestEnv {
+pub(crate) fn with_model() -> TestEnv {
     let env = TestEnv::new();
     env.write("suite/defaults.toml", "schema_version = 1\n");
     let model = env.path("suite/models/m");

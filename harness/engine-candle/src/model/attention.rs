@@ -77,8 +77,7 @@ impl Attention {
         let queries = queries.reshape((self.kv_heads, group * rows, self.head_dim))?;
         let scale = 1.0 / (self.head_dim as f64).sqrt();
         let scores = (queries.matmul(&keys.t()?)? * scale)?;
-        let weights =
-            attention_weights(&scores, segment.mask.as_ref(), (self.heads, rows))?.to_dtype(values.dtype())?;
+        let weights = attention_weights(scores, segment.mask.as_ref(), (self.heads, rows))?.to_dtype(values.dtype())?;
         let mixed = weights
             .reshape((self.kv_heads, group * rows, values.dim(1)?))?
             .matmul(&values)?;
@@ -116,13 +115,15 @@ impl Attention {
 }
 
 /// Softmax over the positions, in single precision whatever the model computes in.
-fn attention_weights(scores: &Tensor, mask: Option<&Tensor>, (heads, rows): (usize, usize)) -> Result<Tensor> {
+///
+/// The scores of a long prompt are what takes most memory: each tensor of them is freed before the one after the next is
+/// made, so that there are never more than two.
+fn attention_weights(mut scores: Tensor, mask: Option<&Tensor>, (heads, rows): (usize, usize)) -> Result<Tensor> {
     let positions = scores.dim(D::Minus1)?;
-    let scores = scores.to_dtype(DType::F32)?;
-    let scores = match mask {
-        Some(mask) => scores.reshape((heads, rows, positions))?.broadcast_add(mask)?,
-        None => scores,
-    };
+    scores = scores.to_dtype(DType::F32)?;
+    if let Some(mask) = mask {
+        scores = scores.reshape((heads, rows, positions))?.broadcast_add(mask)?;
+    }
     candle_nn::ops::softmax_last_dim(&scores)
 }
 

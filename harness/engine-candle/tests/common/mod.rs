@@ -9,6 +9,7 @@
 pub(crate) mod gguf_fixture;
 
 pub(crate) mod request;
+pub(crate) mod synthetic;
 
 use std::path::{Path, PathBuf};
 

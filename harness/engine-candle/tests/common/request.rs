@@ -53,6 +53,18 @@ pub(crate) fn halves(first: &str, second: &str) -> DeviceMapRequest {
     ])
 }
 
+/// The same for a model of that many layers.
+pub(crate) fn halves_of(layers: usize, first: &str, second: &str) -> DeviceMapRequest {
+    let middle = layers / 2;
+    manual(&[
+        ("model.embed_tokens", first),
+        (&format!("model.layers.0-{}", middle - 1), first),
+        (&format!("model.layers.{middle}-{}", layers - 1), second),
+        ("model.norm", second),
+        ("lm_head", second),
+    ])
+}
+
 pub(crate) fn single(device: &str) -> DeviceMapRequest {
     DeviceMapRequest::Single(id(device))
 }
