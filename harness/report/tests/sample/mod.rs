@@ -286,6 +286,8 @@ pub(crate) fn metrics(attempts: &[Attempt], hops: f64) -> CaseMetrics {
             .collect()
     };
     CaseMetrics {
+        sequences: Some(1),
+        output_tokens_per_s: None,
         samples: attempts.len() as u32,
         load_s: Some(0.31),
         ttft_s: Some(ttft_s),
