@@ -8,6 +8,10 @@
     reason = "a bench prints what it has measured"
 )]
 
+#[path = "../tests/common/synthetic.rs"]
+#[expect(clippy::unwrap_used, reason = "what cannot be written cannot be measured")]
+mod synthetic;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -18,9 +22,20 @@ use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, Placeme
 use placebench_core::protocol::{GenerationSpec, ModelSource, PROTOCOL_VERSION, Prompt, WorkerRequest};
 use placebench_engine::{Context, Session};
 use placebench_engine_candle::session::CandleSession;
+use synthetic::Sizes;
 
 const NEW_TOKENS: u32 = 32;
 const ROUNDS: usize = 11;
+
+/// Large enough for reading the weights to take what a step takes.
+const LARGE: Sizes = Sizes {
+    hidden: 512,
+    intermediate: 1536,
+    layers: 8,
+    heads: 8,
+    vocab: 2048,
+    positions: 256,
+};
 
 const WAYS: [(&str, Concurrency); 5] = [
     ("one at a time", Concurrency::Single),
@@ -121,10 +136,11 @@ fn main() {
         );
     }
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/models/tiny");
-    // Another folder with a model of eight layers, such as one large enough to be bound by memory.
-    let model = std::env::var_os("PLACEBENCH_BENCH_MODEL").map_or(shipped, Into::into);
-    if let Err(failure) = compare(&model) {
-        eprintln!("{}", failure.message);
-        std::process::exit(1);
+    let large = synthetic::write(LARGE);
+    for (name, model) in [("3 MiB, shipped", shipped.as_path()), ("104 MiB, random", large.path())] {
+        println!("{name}");
+        if let Err(failure) = compare(model) {
+            eprintln!("{}", failure.message);
+        }
     }
 }

@@ -80,21 +80,14 @@ impl CandleSession {
         context.phase(Phase::Load);
         let source = weights::open(&found.checkpoint, compute)
             .map_err(|error| EngineError::from(error).into_failure(context))?;
-        let mut ledger = Ledger::new(&found.devices);
+        let ledger = Ledger::new(&found.devices);
         let layout = Layout {
             homes,
             transfer: request.placement.transfer,
             offload: request.placement.offload,
         };
         let unused_tensors = found.checkpoint.unused;
-        let decoder = Decoder::load(
-            found.checkpoint.config,
-            source,
-            found.devices,
-            layout,
-            &mut ledger,
-            context,
-        )?;
+        let decoder = Decoder::load(found.checkpoint.config, source, found.devices, layout, &ledger, context)?;
         context.emit(EventKind::Loaded {
             realised: decoder.realised(),
             unused_tensors: unused_tensors.clone(),
