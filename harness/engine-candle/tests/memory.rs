@@ -73,7 +73,7 @@ fn measure(what: &str, model: &Path) -> (u64, u64) {
             (8, 8, Concurrency::Single, manual(&on_disk))
         }
         "split" => (8, 8, Concurrency::Single, halves_of(8, "sim:0", "sim:1")),
-        other => panic!("no measurement {other}"),
+        other => unreachable!("no measurement {other}"),
     };
     let mut asked = request(model, map);
     asked.prompt = Prompt::InputIds((0..prompt).map(|i| 3 + i % 1000).collect());

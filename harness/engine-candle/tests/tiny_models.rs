@@ -41,10 +41,10 @@ fn logsumexp(row: &[f32]) -> f32 {
 }
 
 fn check(model: &Path, name: &str, homes: &[usize], transfer: Transfer) {
-    let (decoder, mut ledger) = decoder(model, F32, homes, transfer);
+    let (decoder, ledger) = decoder(model, F32, homes, transfer);
     for case in cases(name) {
         let about = format!("{name} {homes:?} {} tokens", case.input_ids.len());
-        let logits = all_logits(&decoder, &mut ledger, &case.input_ids);
+        let logits = all_logits(&decoder, &ledger, &case.input_ids);
         let last = logits.last().unwrap();
         assert_eq!(last.len(), case.last_logits.len(), "{about}");
         for (ours, theirs) in last.iter().zip(&case.last_logits) {
@@ -58,7 +58,7 @@ fn check(model: &Path, name: &str, homes: &[usize], transfer: Transfer) {
         for (row, expected) in logits.iter().zip(&case.logsumexp_per_position) {
             assert!((logsumexp(row) - expected).abs() < 1e-3, "{about}");
         }
-        let tokens = greedy(&decoder, &mut ledger, &case.input_ids, case.max_new_tokens, &[2]);
+        let tokens = greedy(&decoder, &ledger, &case.input_ids, case.max_new_tokens, &[2]);
         assert_eq!(tokens, case.greedy_ids, "{about}");
     }
 }
@@ -115,9 +115,9 @@ fn the_configuration_as_transformers_5_writes_it_means_the_same() {
 #[test]
 fn another_models_expectations_are_not_met() {
     let model = tiny("qwen2-tied");
-    let (decoder, mut ledger) = decoder(&model, F32, &vec![0; module_count(&model)], Transfer::Direct);
+    let (decoder, ledger) = decoder(&model, F32, &vec![0; module_count(&model)], Transfer::Direct);
     let case = &cases("qwen2-untied")[1];
-    let logits = all_logits(&decoder, &mut ledger, &case.input_ids);
+    let logits = all_logits(&decoder, &ledger, &case.input_ids);
     let picks: Vec<u32> = logits.iter().map(|row| argmax(row)).collect();
     assert_ne!(picks, case.argmax_per_position);
 }

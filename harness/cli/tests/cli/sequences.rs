@@ -40,7 +40,7 @@ fn suite(rest: &str) -> TestEnv {
 
 fn attempt(env: &TestEnv, case: &str) -> Attempt {
     let found = env.attempts().into_iter().find(|attempt| attempt.case == case);
-    found.unwrap_or_else(|| panic!("no attempt of {case}"))
+    found.ok_or(case).unwrap()
 }
 
 #[test]
