@@ -182,13 +182,7 @@ fn quantised_weights_agree_as_far_as_their_rounding_allows() {
     );
     let mut compared = 0;
     for case in golden().iter().filter(|case| case.input_ids.len() < 20) {
-        let output = greedy(
-            &decoder,
-            &ledger,
-            &case.input_ids,
-            case.max_new_tokens.min(12),
-            &[EOS],
-        );
+        let output = greedy(&decoder, &ledger, &case.input_ids, case.max_new_tokens.min(12), &[EOS]);
         for (step, (ours, theirs)) in output.iter().zip(&case.output_ids).enumerate() {
             if ours != theirs {
                 assert!(

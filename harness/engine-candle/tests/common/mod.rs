@@ -90,13 +90,7 @@ pub(crate) fn all_logits(decoder: &Decoder, ledger: &Ledger, ids: &[u32]) -> Vec
 }
 
 /// Greedy tokens, through the cache.
-pub(crate) fn greedy(
-    decoder: &Decoder,
-    ledger: &Ledger,
-    ids: &[u32],
-    max_new_tokens: usize,
-    eos: &[u32],
-) -> Vec<u32> {
+pub(crate) fn greedy(decoder: &Decoder, ledger: &Ledger, ids: &[u32], max_new_tokens: usize, eos: &[u32]) -> Vec<u32> {
     let mut context = Context::unheard();
     let mut sequence = decoder.sequence(ids.len() + max_new_tokens, ledger, &context).unwrap();
     let mut output: Vec<u32> = Vec::new();
