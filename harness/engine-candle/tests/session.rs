@@ -101,7 +101,8 @@ fn strategies_use_both_devices_and_announce_what_they_did() {
 #[test]
 fn what_does_not_fit_spills_to_the_host_with_a_warning() {
     let mut asked = request(&tiny("llama-gqa"), strategy("sequential"));
-    asked.placement.max_memory = Some(vec![(id("sim:0"), Bytes(400_000)), (id("cpu"), Bytes(4_000_000))]);
+    // The cpu is named nowhere: a budget for it would be leave to use it.
+    asked.devices = logical(&[Some(600_000)]);
     let (generation, session, _) = run(&asked).unwrap();
     assert_eq!(generation.output_ids, on_one("llama-gqa"));
     assert!(devices_of(&session).contains(&"cpu".to_owned()));
@@ -111,7 +112,7 @@ fn what_does_not_fit_spills_to_the_host_with_a_warning() {
         "{warnings:?}"
     );
 
-    asked.placement.max_memory = Some(vec![(id("sim:0"), Bytes(4_000_000)), (id("cpu"), Bytes(4_000_000))]);
+    asked.devices = logical(&[Some(4_000_000)]);
     let (session, _, _) = open(&asked).unwrap();
     assert!(!devices_of(&session).contains(&"cpu".to_owned()));
     assert!(
