@@ -144,3 +144,38 @@ fn the_check_does_not_raise_the_peak() {
         assert_eq!(peaks(true), peaks(false));
     }
 }
+
+/// On a machine with GPUs: every ordered pair of them, and two logical devices on the first.
+#[cfg(feature = "cuda")]
+#[test]
+fn every_pair_of_cards_delivers_one_way_or_the_other() {
+    use placebench_core::device::{DeviceId, LogicalDevice};
+    use placebench_engine::faults::HopEffect;
+    use placebench_engine_candle::device::link::{Link, PeerAccess};
+    use placebench_engine_candle::device::{Devices, gpus};
+    use placebench_engine_candle::model::links::LINK_DEADLINE;
+
+    let cards: Vec<DeviceId> = gpus().into_iter().map(|gpu| gpu.id).collect();
+    let Some(first) = cards.first() else { return };
+    let halves = ["half:0", "half:1"].map(|name| LogicalDevice {
+        id: DeviceId::new(name).unwrap(),
+        on: first.clone(),
+        memory_bytes: None,
+    });
+    let devices = Devices::open(&halves, &cards).unwrap();
+    let sizes = [1, 4096, 1 << 20];
+    for from in devices.slots() {
+        for to in devices.slots().filter(|to| *to != from) {
+            let link = Link { from, to };
+            let about = format!("{} to {}", devices.id(from), devices.id(to));
+            let verify = |transfer| devices.verify(link, transfer, &sizes, LINK_DEADLINE, || HopEffect::None);
+            assert_eq!(verify(Transfer::Host), Ok(()), "{about} through the host");
+            match devices.enable_peer_access(link) {
+                // Whether it then delivers is the machine's affair; that it is found out is ours.
+                PeerAccess::Enabled => println!("{about}: {:?}", verify(Transfer::Direct)),
+                PeerAccess::NotNeeded => assert_eq!(verify(Transfer::Direct), Ok(()), "{about}"),
+                PeerAccess::Refused(reason) => println!("{about}: {reason}"),
+            }
+        }
+    }
+}

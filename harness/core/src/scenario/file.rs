@@ -341,7 +341,7 @@ pub struct FaultTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultPointTable {
-    /// A hop: `model.layers.3 -> model.layers.4`.
+    /// A hop: `model.layers.3 -> model.layers.4`. With phase = prepare, the check of its link before anything is generated; the first hop over a link stands for it.
     #[schemars(with = "Option<String>")]
     pub hop: Option<Spanned<String>>,
     /// A module path.
