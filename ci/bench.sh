@@ -1,4 +1,8 @@
 #!/usr/bin/env bash
-# The criterion benches, in the profile that is built already: for comparing two states of the code on one machine.
+# The benches, in the profile that is built already. Figures to publish come from a release build.
 # The whole workspace is named so that features, and with them the build of candle, are those of the tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
 cargo bench --locked --profile dev --workspace --bench planner --bench decode --bench linear -- --quick
+# Prints ratios of its own: several sequences against one at a time, on two logical devices of one thread each.
+RAYON_NUM_THREADS=1 cargo bench --locked --profile dev --workspace --bench sequences

@@ -87,6 +87,30 @@ pub enum Offload {
     Execute,
 }
 
+/// How many sequences are generated together, and how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// One sequence.
+    #[default]
+    Single,
+    /// So many as the rows of one step: every module reads its weights once for all of them.
+    Batch(u32),
+    /// So many at once, each by itself, every stage working on another one: pipelining.
+    InFlight(u32),
+}
+
+impl Concurrency {
+    /// The number of sequences, at least 1.
+    #[must_use]
+    pub fn sequences(self) -> u32 {
+        match self {
+            Self::Single => 1,
+            Self::Batch(sequences) | Self::InFlight(sequences) => sequences.max(1),
+        }
+    }
+}
+
 /// A named request of a scenario: what was *asked*. What was planned and what happened are other types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacementRequest {
@@ -101,4 +125,7 @@ pub struct PlacementRequest {
     /// Whose rules answer a strategy.
     #[serde(default)]
     pub planner: Dialect,
+    /// How many sequences are generated together.
+    #[serde(default)]
+    pub concurrency: Concurrency,
 }

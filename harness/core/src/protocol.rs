@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::{DeviceBytes, DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::outcome::{Hop, Phase, WorkerFailure};
-use crate::placement::PlacementRequest;
+use crate::placement::{PlacementRequest, Transfer};
 use crate::planner::{Forecast, Rates};
 use crate::units::Bytes;
 
@@ -187,6 +187,9 @@ pub struct WorkerRequest {
     pub placement: PlacementRequest,
     /// The prompt.
     pub prompt: Prompt,
+    /// The prompts of the other sequences, as many as the placement's concurrency asks for besides the first.
+    #[serde(default)]
+    pub companion_prompts: Vec<Prompt>,
     /// How to generate.
     pub generation: GenerationSpec,
     /// Generations before the measured ones.
@@ -235,6 +238,22 @@ pub struct RealisedModule {
     pub device: DeviceId,
     /// Bytes of its tensors there. A tied head that shares the embedding's tensor counts 0.
     pub bytes: Bytes,
+}
+
+/// How activations travel from one device to another, as it was settled before the first generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFacts {
+    /// Where they come from.
+    pub from: DeviceId,
+    /// Where they go.
+    pub to: DeviceId,
+    /// How they travel: not always as asked.
+    pub transfer: Transfer,
+    /// A pattern sent this way was read back unchanged.
+    pub verified: bool,
+    /// Why they are staged through the host although `direct` was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What is in memory.
@@ -318,7 +337,8 @@ pub struct Generation {
     pub hops: Vec<u32>,
     /// Bytes moved by those hops, per step.
     pub transfer_bytes: Vec<u64>,
-    /// Weights copied in for offloaded layers, per step; zeros without `offload = "stream"`.
+    /// Weights copied in for offloaded layers, per step; zeros without `offload = "stream"`. Of a batch, hops and bytes are
+    /// those of the whole step, the same for all its sequences.
     #[serde(default)]
     pub streamed_bytes: Vec<u64>,
     /// For each step the seconds of its stages and hops in turn, `[stage, hop, stage, …]`, in order of execution, each
@@ -326,6 +346,15 @@ pub struct Generation {
     /// that do not measure it.
     #[serde(default)]
     pub stage_times_s: Vec<Vec<f64>>,
+    /// The other sequences that were generated together with this one, in the order of the request, each with the same
+    /// `start_s`. Their own lists of companions are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Self>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What happened in the worker.
@@ -379,6 +408,11 @@ pub enum EventKind {
         #[serde(default)]
         unused_tensors: Vec<String>,
     },
+    /// How activations travel over each ordered pair of devices that has a hop. Sent in phase `prepare`, if at all.
+    Links {
+        /// In order of their first hop.
+        links: Vec<LinkFacts>,
+    },
     /// A generation begins.
     Started {
         /// Its number in this process, warm-ups included.
@@ -390,6 +424,9 @@ pub enum EventKind {
     Token {
         /// The generation.
         generation: u32,
+        /// The sequence: 0, or the number of a companion, from 1.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        sequence: u32,
         /// Its position, from 0.
         index: u32,
         /// The token.
@@ -437,6 +474,7 @@ mod tests {
             t_s: 0.25,
             kind: EventKind::Token {
                 generation: 1,
+                sequence: 0,
                 index: 3,
                 id: 42,
                 top2_gap: 0.5,

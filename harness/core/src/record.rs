@@ -13,15 +13,17 @@ use crate::outcome::{Outcome, OutcomeKind, Phase};
 use crate::placement::PlacementRequest;
 use crate::planner::Rates;
 use crate::protocol::{
-    DeviceFacts, Dtype, Generation, GenerationSpec, MemoryFigure, ModelSource, PlannedPlacement, Prompt, RealisedModule,
+    DeviceFacts, Dtype, Generation, GenerationSpec, LinkFacts, MemoryFigure, ModelSource, PlannedPlacement, Prompt,
+    RealisedModule,
 };
 use crate::units::Bytes;
 
 /// Version of the three files of a run, `major.minor`. A minor version only adds fields, with defaults that mean what
 /// their absence meant; a reader refuses another major version.
 ///
-/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops).
-pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
+/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops);
+/// 1.2 (links; sequences that are generated together).
+pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 2 };
 
 /// A version of the record format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,6 +178,9 @@ pub struct CaseSpec {
     pub request: PlacementRequest,
     /// The prompt.
     pub input: Prompt,
+    /// The prompts of the sequences that are generated together with it.
+    #[serde(default)]
+    pub companion_inputs: Vec<Prompt>,
     /// How to generate.
     pub generation: GenerationSpec,
     /// Deadlines.
@@ -298,6 +303,9 @@ pub struct Attempt {
     /// The modules in order of execution with the devices they run on.
     #[serde(default)]
     pub places: Vec<(String, DeviceId)>,
+    /// How activations travelled between the devices, where the worker said so.
+    #[serde(default)]
+    pub links: Vec<LinkFacts>,
     /// Memory per device and kind.
     pub memory: Vec<MemoryFigure>,
     /// The GPUs of the machine meanwhile, where the case may use one and the driver tells.
@@ -410,6 +418,12 @@ pub struct CaseMetrics {
     pub prefill_tokens_per_s: Option<f64>,
     /// 1 / tpot.
     pub decode_tokens_per_s: Option<f64>,
+    /// Sequences that were generated together, this one included.
+    #[serde(default)]
+    pub sequences: Option<u32>,
+    /// Generated tokens of all those sequences / time until the last of them ended.
+    #[serde(default)]
+    pub output_tokens_per_s: Option<f64>,
     /// Tokens of the prompt.
     pub input_tokens: Option<u32>,
     /// Generated tokens.

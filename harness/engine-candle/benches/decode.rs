@@ -27,8 +27,10 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         prompt: Prompt::InputIds(vec![7, 11, 200]),
+        companion_prompts: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: NEW_TOKENS,
             sampling: None,

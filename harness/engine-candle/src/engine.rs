@@ -2,6 +2,7 @@
 
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::WorkerFailure;
+use placebench_core::placement::Concurrency;
 use placebench_core::protocol::WorkerRequest;
 use placebench_engine::{Context, Engine, Session};
 
@@ -42,6 +43,10 @@ impl Engine for CandleEngine {
 
     fn supports_fault(&self, kind: FaultKind) -> bool {
         fault::is_supported(kind)
+    }
+
+    fn supports_concurrency(&self, _concurrency: Concurrency) -> bool {
+        true
     }
 
     fn open(&self, request: &WorkerRequest, context: &mut Context) -> Result<Box<dyn Session>, WorkerFailure> {

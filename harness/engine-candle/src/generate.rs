@@ -56,7 +56,7 @@ pub(crate) struct Stepped {
 pub fn generate(
     decoder: &Decoder,
     task: Task<'_>,
-    ledger: &mut Ledger,
+    ledger: &Ledger,
     context: &mut Context,
 ) -> Result<(Generation, Sequence), WorkerFailure> {
     let start_s = begin(context);
@@ -87,7 +87,7 @@ pub(crate) fn run(
     start_s: f64,
     context: &mut Context,
 ) -> Result<Generation, WorkerFailure> {
-    let mut record = Record::new(eos, task, start_s);
+    let mut record = Record::new(0, eos, task, start_s);
     let mut input = task.input_ids.to_vec();
     loop {
         let stepped = model.step(&input, context)?;
@@ -101,7 +101,7 @@ pub(crate) fn run(
             context.phase(Phase::Decode);
         }
         context.begin_token(record.position());
-        input = record.output_ids.last().copied().into_iter().collect();
+        input = record.last_token().into_iter().collect();
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn run(
 struct PlacedModel<'a> {
     decoder: &'a Decoder,
     sequence: Sequence,
-    ledger: &'a mut Ledger,
+    ledger: &'a Ledger,
     /// All tokens so far: a model whose frequencies change with the length has to compute them anew.
     seen: Vec<u32>,
 }
@@ -129,9 +129,9 @@ impl StepModel for PlacedModel<'_> {
             .decoder
             .forward(&mut self.sequence, &ids, LogitRows::Last, &mut pass)?;
         let (counters, clock) = (pass.counters, pass.clock);
-        let logits = read_back(self.decoder, &logits).map_err(|error| error.into_failure(context))?;
+        let mut logits = read_back(self.decoder, &logits).map_err(|error| error.into_failure(context))?;
         Ok(Stepped {
-            logits,
+            logits: logits.pop().unwrap_or_default(),
             counters,
             stage_times_s: clock.finish(context),
         })
@@ -139,7 +139,7 @@ impl StepModel for PlacedModel<'_> {
 }
 
 /// The input goes where the embedding runs, unless a fault leaves it behind on another device.
-fn place(decoder: &Decoder, ids: &[u32], context: &Context) -> Result<Placed, EngineError> {
+pub(crate) fn place(decoder: &Decoder, ids: &[u32], context: &Context) -> Result<Placed, EngineError> {
     let home = decoder.input_slot();
     let elsewhere = decoder.devices().slots().find(|slot| *slot != home);
     match elsewhere {
@@ -148,23 +148,21 @@ fn place(decoder: &Decoder, ids: &[u32], context: &Context) -> Result<Placed, En
     }
 }
 
-/// The logits on the host, once the device has really made them.
-fn read_back(decoder: &Decoder, logits: &Placed) -> Result<Vec<f32>, EngineError> {
+/// The logits of each row on the host, once the device has really made them.
+pub(crate) fn read_back(decoder: &Decoder, logits: &Placed) -> Result<Vec<Vec<f32>>, EngineError> {
     let slot: Slot = logits.slot();
-    let read = || {
-        decoder.devices().handle(slot).synchronize()?;
-        Ok(())
-    };
-    read().map_err(EngineError::candle("waiting for the logits"))?;
+    decoder.devices().wait_for(slot)?;
     logits
         .on(slot, decoder.devices())?
         .to_dtype(DType::F32)
-        .and_then(|logits| logits.flatten_all()?.to_vec1())
+        .and_then(|logits| logits.to_vec2())
         .map_err(EngineError::candle("reading the logits"))
 }
 
 /// A generation as far as it has come.
-struct Record<'a> {
+pub(crate) struct Record<'a> {
+    /// Its number among those that are generated together.
+    sequence: u32,
     task: Task<'a>,
     eos: &'a [u32],
     chooser: Chooser,
@@ -180,10 +178,11 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn new(eos: &'a [u32], task: Task<'a>, start_s: f64) -> Self {
+    pub(crate) fn new(sequence: u32, eos: &'a [u32], task: Task<'a>, start_s: f64) -> Self {
         // Text is looked at while it grows only where something may stop it.
         let watched = task.tokenizer.filter(|_| !task.spec.stop.is_empty());
         Self {
+            sequence,
             task,
             eos,
             chooser: Chooser::new(task.spec.sampling.as_ref()),
@@ -199,12 +198,16 @@ impl<'a> Record<'a> {
     }
 
     /// The position of the token that comes next.
-    fn position(&self) -> u32 {
+    pub(crate) fn position(&self) -> u32 {
         u32::try_from(self.output_ids.len()).unwrap_or(u32::MAX)
     }
 
     /// Chooses and reports a token; says whether it is the last one.
-    fn step(&mut self, stepped: Stepped, context: &mut Context) -> Result<Option<FinishReason>, EngineError> {
+    pub(crate) fn step(
+        &mut self,
+        stepped: Stepped,
+        context: &mut Context,
+    ) -> Result<Option<FinishReason>, EngineError> {
         let index = self.position();
         let mut choice = self.chooser.choose(index, &stepped.logits)?;
         if context.fault_at_token() == TokenEffect::Garbage {
@@ -212,7 +215,7 @@ impl<'a> Record<'a> {
             choice.id = self.task.input_ids.last().copied().unwrap_or(choice.id);
         }
         let id = choice.id;
-        let stamp = context.token(index, id, choice.top2_gap);
+        let stamp = context.token_of(self.sequence, index, id, choice.top2_gap);
         self.stamps.push(stamp - self.start_s);
         self.output_ids.push(id);
         self.choices.push(choice);
@@ -239,7 +242,12 @@ impl<'a> Record<'a> {
         Ok(self.stopped_at.is_some())
     }
 
-    fn finish(self, reason: FinishReason) -> Result<Generation, EngineError> {
+    /// The token that was chosen last: what the next step begins with.
+    pub(crate) fn last_token(&self) -> Option<u32> {
+        self.output_ids.last().copied()
+    }
+
+    pub(crate) fn finish(self, reason: FinishReason) -> Result<Generation, EngineError> {
         let text = match (&self.stream, self.stopped_at, self.task.tokenizer) {
             (Some(stream), Some(end), _) => stream.text().get(..end).unwrap_or_default().to_owned(),
             (_, _, Some(tokenizer)) => tokenizer.decode(&self.output_ids)?,
@@ -258,6 +266,7 @@ impl<'a> Record<'a> {
             transfer_bytes: self.counters.iter().map(|step| step.transfer_bytes).collect(),
             streamed_bytes: self.counters.iter().map(|step| step.streamed_bytes).collect(),
             stage_times_s: self.stage_times_s,
+            companions: Vec::new(),
         })
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Nothing here supervises, judges or stores: that is done by whoever runs the worker.
 
+pub mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod device;
@@ -20,6 +21,7 @@ pub mod hub;
 mod kernels;
 pub mod logits;
 pub mod model;
+pub mod pipeline;
 pub mod probe;
 pub mod reference;
 pub mod session;

@@ -96,7 +96,7 @@ impl ReferenceSession {
         context.set_places(vec![("model".to_owned(), device.clone())], Vec::new());
 
         context.phase(Phase::Load);
-        let mut ledger = Ledger::new(&devices);
+        let ledger = Ledger::new(&devices);
         ledger.charge(context, slot, Use::Weights, weights.0, "model")?;
         let model = WholeModel::load(&checkpoint, compute, capacity, devices.handle(slot))
             .map_err(|error| error.into_failure(context))?;

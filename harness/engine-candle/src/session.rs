@@ -6,6 +6,7 @@ use placebench_core::device::{DeviceId, DeviceKind};
 use placebench_core::fault::FaultKind;
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
+use placebench_core::placement::Concurrency;
 use placebench_core::planner::{Attention, DeviceIdentity, ModelShape, Workload};
 use placebench_core::protocol::{
     DeviceFacts, EventKind, Generation, MemoryFigure, ModelSource, PlannedPlacement, RealisedModule, WorkerRequest,
@@ -14,6 +15,7 @@ use placebench_core::units::Bytes;
 use placebench_engine::plan::{self, Demand, Machine, Resolved};
 use placebench_engine::{Context, Session};
 
+use crate::batch::generate_batch;
 use crate::checkpoint::{self, Checkpoint, CheckpointFormat};
 use crate::device::{Devices, Gpu, Ledger, Slot, available_memory, gpus};
 use crate::dtype::{self, Hardware};
@@ -23,6 +25,7 @@ use crate::hub::{HubFiles, HubModel, HubSettings, Transfer};
 use crate::logits::check_sampling;
 use crate::model::decoder::{Layout, places};
 use crate::model::{Decoder, Home, Sequence, module_names};
+use crate::pipeline::generate_pipelined;
 use crate::tokenizer::{Tokenizer, input_ids};
 use crate::weights::{self, Compute};
 use crate::{homes, hub, tree};
@@ -32,7 +35,8 @@ pub struct CandleSession {
     decoder: Decoder,
     ledger: Ledger,
     tokenizer: Option<Tokenizer>,
-    input_ids: Vec<u32>,
+    /// The prompts of all sequences.
+    inputs: Vec<Vec<u32>>,
     request: WorkerRequest,
     planned: PlannedPlacement,
     unused_tensors: Vec<String>,
@@ -45,6 +49,8 @@ pub(crate) struct Found {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) tokenizer: Option<Tokenizer>,
     pub(crate) input_ids: Vec<u32>,
+    /// The prompts of the other sequences.
+    pub(crate) companion_ids: Vec<Vec<u32>>,
     pub(crate) devices: Devices,
     gpus: Vec<Gpu>,
 }
@@ -74,21 +80,14 @@ impl CandleSession {
         context.phase(Phase::Load);
         let source = weights::open(&found.checkpoint, compute)
             .map_err(|error| EngineError::from(error).into_failure(context))?;
-        let mut ledger = Ledger::new(&found.devices);
+        let ledger = Ledger::new(&found.devices);
         let layout = Layout {
             homes,
             transfer: request.placement.transfer,
             offload: request.placement.offload,
         };
         let unused_tensors = found.checkpoint.unused;
-        let decoder = Decoder::load(
-            found.checkpoint.config,
-            source,
-            found.devices,
-            layout,
-            &mut ledger,
-            context,
-        )?;
+        let decoder = Decoder::load(found.checkpoint.config, source, found.devices, layout, &ledger, context)?;
         context.emit(EventKind::Loaded {
             realised: decoder.realised(),
             unused_tensors: unused_tensors.clone(),
@@ -97,7 +96,7 @@ impl CandleSession {
             decoder,
             ledger,
             tokenizer: found.tokenizer,
-            input_ids: found.input_ids,
+            inputs: std::iter::once(found.input_ids).chain(found.companion_ids).collect(),
             request: request.clone(),
             planned: resolved.planned,
             unused_tensors,
@@ -137,18 +136,39 @@ impl CandleSession {
 }
 
 impl Session for CandleSession {
+    fn prepare(&mut self, context: &mut Context) -> Result<(), WorkerFailure> {
+        let lengths = self.inputs.iter().map(Vec::len);
+        let rows = match self.request.placement.concurrency {
+            Concurrency::Batch(_) => lengths.sum(),
+            Concurrency::Single | Concurrency::InFlight(_) => lengths.max().unwrap_or(1),
+        };
+        let links = self.decoder.settle_links(rows, &self.ledger, context)?;
+        if !links.is_empty() {
+            context.emit(EventKind::Links { links });
+        }
+        Ok(())
+    }
+
     fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
-        let task = Task {
-            input_ids: &self.input_ids,
+        let task = |input_ids| Task {
+            input_ids,
             spec: &self.request.generation,
             tokenizer: self.tokenizer.as_ref(),
         };
-        let result = generate(&self.decoder, task, &mut self.ledger, context);
+        let tasks: Vec<Task<'_>> = self.inputs.iter().map(|ids| task(ids.as_slice())).collect();
+        let (decoder, ledger) = (&self.decoder, &self.ledger);
+        let result = match (self.request.placement.concurrency, tasks.as_slice()) {
+            (Concurrency::Single, [task]) => {
+                generate(decoder, *task, ledger, context).map(|(generation, sequence)| (generation, vec![sequence]))
+            }
+            (Concurrency::InFlight(_), tasks) => generate_pipelined(decoder, tasks, ledger, context),
+            (Concurrency::Single | Concurrency::Batch(_), tasks) => generate_batch(decoder, tasks, ledger, context),
+        };
         let leaks = context.fault_present(FaultKind::Leak);
         self.ledger.end_generation(leaks);
-        let (generation, sequence) = result?;
+        let (generation, sequences) = result?;
         if leaks {
-            self.leaked.push(sequence);
+            self.leaked.extend(sequences);
         }
         Ok(generation)
     }
@@ -178,6 +198,12 @@ pub(crate) fn find(request: &WorkerRequest, context: &mut Context) -> Result<Fou
     let tokenizer = Tokenizer::open(&checkpoint)?;
     let input_ids = input_ids(tokenizer.as_ref(), &request.prompt, checkpoint.config.vocab_size)?;
     check_length(input_ids.len(), request, &checkpoint)?;
+    let mut companion_ids = Vec::with_capacity(request.companion_prompts.len());
+    for prompt in &request.companion_prompts {
+        let ids = self::input_ids(tokenizer.as_ref(), prompt, checkpoint.config.vocab_size)?;
+        check_length(ids.len(), request, &checkpoint)?;
+        companion_ids.push(ids);
+    }
     if tokenizer.is_none() && !request.generation.stop.is_empty() {
         let message = "stop texts need a tokenizer, and the model has none".to_owned();
         return Err(EngineError::Request(message));
@@ -194,6 +220,7 @@ pub(crate) fn find(request: &WorkerRequest, context: &mut Context) -> Result<Fou
         checkpoint,
         tokenizer,
         input_ids,
+        companion_ids,
         devices,
         gpus,
     })
@@ -329,12 +356,15 @@ fn shape_of(tree: &ModuleTree) -> Result<ModelShape, EngineError> {
 /// The request as the planner counts it: this decoder makes logits of the last position only and repeats no keys.
 fn workload(request: &WorkerRequest, found: &Found, compute: Compute) -> Workload {
     let element = compute.activations().size_in_bytes() as u64;
+    // Prompts of different lengths count as long as the longest.
+    let lengths = found.companion_ids.iter().map(Vec::len).chain([found.input_ids.len()]);
     let mut workload = Workload::new(
-        found.input_ids.len() as u64,
+        lengths.max().unwrap_or(1) as u64,
         u64::from(request.generation.max_new_tokens),
         element,
     );
     workload.attention = Attention::Grouped;
+    workload.batch = u64::from(request.placement.concurrency.sequences());
     workload
 }
 

@@ -37,11 +37,11 @@ fn full_precision_gives_the_tokens_of_transformers() {
             (Compute::Dense(DType::F32), vec![0; modules]),
             (Compute::Quantised, two_way(modules, modules / 2)),
         ] {
-            let (decoder, mut ledger) = decoder(&path, compute, &homes, Transfer::Direct);
+            let (decoder, ledger) = decoder(&path, compute, &homes, Transfer::Direct);
             for case in cases(name) {
-                let distance = case.distance(&all_logits(&decoder, &mut ledger, &case.input_ids));
+                let distance = case.distance(&all_logits(&decoder, &ledger, &case.input_ids));
                 assert!(distance < 1e-3, "{name} {compute:?}: off by {distance}");
-                let tokens = greedy(&decoder, &mut ledger, &case.input_ids, case.max_new_tokens, &[2]);
+                let tokens = greedy(&decoder, &ledger, &case.input_ids, case.max_new_tokens, &[2]);
                 assert_eq!(tokens, case.greedy_ids, "{name} {compute:?}");
             }
         }
@@ -56,14 +56,14 @@ fn quantised_matrices_of_every_layout_are_near() {
     for name in MODELS {
         let folder = tempfile::tempdir().unwrap();
         let path = gguf_of_tiny::write(name, GgmlDType::Q8_0, folder.path());
-        let (decoder, mut ledger) = decoder(
+        let (decoder, ledger) = decoder(
             &path,
             Compute::Quantised,
             &vec![0; module_count(&path)],
             Transfer::Direct,
         );
         let case = &cases(name)[2];
-        let logits = all_logits(&decoder, &mut ledger, &case.input_ids);
+        let logits = all_logits(&decoder, &ledger, &case.input_ids);
         let pairs = || logits.last().unwrap().iter().zip(&case.last_logits);
         let apart =
             norm(&mut pairs().map(|(ours, theirs)| ours - theirs)) / norm(&mut pairs().map(|(_, theirs)| *theirs));

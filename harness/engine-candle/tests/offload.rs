@@ -111,3 +111,91 @@ fn fetched_weights_count_against_the_budget_while_they_are_used() {
     let (_, session) = generate(single("sim:0"), Offload::Stream);
     assert!(peak(Offload::Stream) > peak(Offload::Execute) + layer_bytes(&session) / 2);
 }
+
+/// Bytes of each module's tensors, from the header of the file.
+fn bytes_in_file(model: &str) -> Vec<(String, u64)> {
+    let bytes = std::fs::read(tiny(model).join("model.safetensors")).unwrap();
+    let length = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let mut modules: Vec<(String, u64)> = Vec::new();
+    for (name, entry) in header.as_object().unwrap() {
+        let Some(range) = entry["data_offsets"].as_array() else {
+            continue;
+        };
+        let parts = if name.starts_with("model.layers.") { 3 } else { 2 };
+        let parts = if name.starts_with("lm_head") { 1 } else { parts };
+        let module = name.split('.').take(parts).collect::<Vec<_>>().join(".");
+        let size = range[1].as_u64().unwrap() - range[0].as_u64().unwrap();
+        match modules.iter_mut().find(|(known, _)| *known == module) {
+            Some((_, bytes)) => *bytes += size,
+            None => modules.push((module, size)),
+        }
+    }
+    modules
+}
+
+/// On the accelerator.
+fn figure(session: &CandleSession, kind: MemoryKind) -> u64 {
+    let figures = session.memory().into_iter();
+    let mut found = figures.filter(|figure| figure.device.as_str() == "sim:0" && figure.kind == kind);
+    found.next().map_or(0, |figure| figure.bytes.0)
+}
+
+/// Every cut of the model in two, the accelerator first and last, the rest on the host and on disk, both ways.
+#[test]
+fn every_two_way_split_says_the_same_and_streams_what_it_has_offloaded() {
+    for model in ["qwen2-tied", "qwen2-untied", "llama-gqa"] {
+        let in_file = bytes_in_file(model);
+        let names = [
+            "model.embed_tokens",
+            "model.layers.0",
+            "model.layers.1",
+            "model.layers.2",
+            "model.layers.3",
+        ];
+        let names = [names.as_slice(), &["model.norm", "lm_head"]].concat();
+        let bytes_of = |module: &str| {
+            let find = |wanted: &str| in_file.iter().find(|(name, _)| name == wanted).map(|(_, bytes)| *bytes);
+            // A tied head is the embedding's matrix once more.
+            find(module).or_else(|| find("model.embed_tokens")).unwrap()
+        };
+        let is_tied = !in_file.iter().any(|(name, _)| name == "lm_head");
+        let generate = |map: DeviceMapRequest, offload| {
+            let mut asked = request(&tiny(model), map);
+            asked.placement.offload = offload;
+            asked.generation.max_new_tokens = 3;
+            let (generation, session, _) = run(&asked).unwrap();
+            (generation, session)
+        };
+        let (expected, whole) = generate(single("sim:0"), Offload::Execute);
+        for cut in 1..names.len() {
+            for (first, second) in [("sim:0", "cpu"), ("sim:0", "disk"), ("cpu", "sim:0"), ("disk", "sim:0")] {
+                let device = |index: usize| if index < cut { first } else { second };
+                let map: Vec<(&str, &str)> = names.iter().enumerate().map(|(i, name)| (*name, device(i))).collect();
+                let offloaded = map.iter().filter(|(_, device)| *device != "sim:0");
+                let kept: Vec<&str> = map
+                    .iter()
+                    .filter(|(_, at)| *at == "sim:0")
+                    .map(|(name, _)| *name)
+                    .collect();
+                let mut resident: u64 = kept.iter().map(|module| bytes_of(module)).sum();
+                if is_tied && kept.contains(&names[0]) && kept.contains(&"lm_head") {
+                    resident -= bytes_of("lm_head");
+                }
+                let streamed: u64 = offloaded.map(|(module, _)| bytes_of(module)).sum();
+                for offload in [Offload::Stream, Offload::Execute] {
+                    let about = format!("{model} {cut} {first} {second} {offload:?}");
+                    let (generation, session) = generate(manual(&map), offload);
+                    assert_eq!(generation.output_ids, expected.output_ids, "{about}");
+                    let per_step = if offload == Offload::Stream { streamed } else { 0 };
+                    assert_eq!(generation.streamed_bytes, [per_step; 3], "{about}");
+                    assert_eq!(figure(&session, MemoryKind::Weights), resident, "{about}");
+                    if offload == Offload::Execute && resident < figure(&whole, MemoryKind::Weights) {
+                        let peak = |session| figure(session, MemoryKind::Peak);
+                        assert!(peak(&session) < peak(&whole), "{about}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -38,8 +38,10 @@ fn request(model: &Path, input_ids: &[u32], max_new_tokens: u32) -> WorkerReques
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         prompt: Prompt::InputIds(input_ids.to_vec()),
+        companion_prompts: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens,
             sampling: None,

@@ -59,14 +59,14 @@ fn is_full_sweep() -> bool {
 
 /// Dequantised weights give the golden tokens exactly. Without a full sweep at most `tokens` of each case are made.
 fn check(model: &Path, homes: &[usize], transfer: Transfer, cases: &[&Golden], tokens: usize) {
-    let (decoder, mut ledger) = decoder(model, F32, homes, transfer);
+    let (decoder, ledger) = decoder(model, F32, homes, transfer);
     for case in cases {
         let limit = if is_full_sweep() {
             case.max_new_tokens
         } else {
             case.max_new_tokens.min(tokens)
         };
-        let output = greedy(&decoder, &mut ledger, &case.input_ids, limit, &[EOS]);
+        let output = greedy(&decoder, &ledger, &case.input_ids, limit, &[EOS]);
         let expected = &case.output_ids[..limit.min(case.output_ids.len())];
         assert_eq!(output, expected, "{} on {homes:?}", case.id);
     }
@@ -174,7 +174,7 @@ fn a_stop_text_ends_the_generation_and_is_no_part_of_it() {
 fn quantised_weights_agree_as_far_as_their_rounding_allows() {
     const NOISE: f32 = 0.6;
     let Some(model) = model() else { return };
-    let (decoder, mut ledger) = decoder(
+    let (decoder, ledger) = decoder(
         &model,
         Compute::Quantised,
         &vec![0; module_count(&model)],
@@ -182,13 +182,7 @@ fn quantised_weights_agree_as_far_as_their_rounding_allows() {
     );
     let mut compared = 0;
     for case in golden().iter().filter(|case| case.input_ids.len() < 20) {
-        let output = greedy(
-            &decoder,
-            &mut ledger,
-            &case.input_ids,
-            case.max_new_tokens.min(12),
-            &[EOS],
-        );
+        let output = greedy(&decoder, &ledger, &case.input_ids, case.max_new_tokens.min(12), &[EOS]);
         for (step, (ours, theirs)) in output.iter().zip(&case.output_ids).enumerate() {
             if ours != theirs {
                 assert!(

@@ -19,13 +19,13 @@ const F32: Compute = Compute::Dense(DType::F32);
 const TOLERANCE: f32 = 1e-3;
 
 fn check(model: &Path, name: &str, homes: &[usize], transfer: Transfer) -> f32 {
-    let (decoder, mut ledger) = decoder(model, F32, homes, transfer);
+    let (decoder, ledger) = decoder(model, F32, homes, transfer);
     let mut largest = 0_f32;
     for case in cases(name) {
         let about = format!("{name} {homes:?} {} tokens", case.input_ids.len());
-        let distance = case.distance(&all_logits(&decoder, &mut ledger, &case.input_ids));
+        let distance = case.distance(&all_logits(&decoder, &ledger, &case.input_ids));
         assert!(distance < TOLERANCE, "{about}: off by {distance}");
-        let tokens = greedy(&decoder, &mut ledger, &case.input_ids, case.max_new_tokens, &[2]);
+        let tokens = greedy(&decoder, &ledger, &case.input_ids, case.max_new_tokens, &[2]);
         assert_eq!(tokens, case.greedy_ids, "{about}");
         largest = largest.max(distance);
     }
@@ -93,15 +93,15 @@ fn the_configuration_as_transformers_5_writes_it_means_the_same() {
 #[test]
 fn another_models_expectations_are_not_met() {
     let model = tiny("qwen2-tied");
-    let (decoder, mut ledger) = decoder(&model, F32, &vec![0; module_count(&model)], Transfer::Direct);
+    let (decoder, ledger) = decoder(&model, F32, &vec![0; module_count(&model)], Transfer::Direct);
     let case = &cases("qwen2-untied")[1];
-    assert!(case.distance(&all_logits(&decoder, &mut ledger, &case.input_ids)) > TOLERANCE);
+    assert!(case.distance(&all_logits(&decoder, &ledger, &case.input_ids)) > TOLERANCE);
 }
 
 /// Whether prefill and greedy tokens of the longest prompts notice that the configuration says something else.
 fn notices(name: &str, edit: impl Fn(&mut serde_json::Value)) -> (bool, bool) {
     let folder = with_config(name, "config.json", edit);
-    let (decoder, mut ledger) = decoder(
+    let (decoder, ledger) = decoder(
         folder.path(),
         F32,
         &vec![0; module_count(folder.path())],
@@ -109,10 +109,10 @@ fn notices(name: &str, edit: impl Fn(&mut serde_json::Value)) -> (bool, bool) {
     );
     let (mut prefill, mut decode) = (false, false);
     for case in cases(name) {
-        prefill |= case.distance(&all_logits(&decoder, &mut ledger, &case.input_ids)) > TOLERANCE;
+        prefill |= case.distance(&all_logits(&decoder, &ledger, &case.input_ids)) > TOLERANCE;
         // After the shortest prompt, nearly everything comes from steps of one token.
         if case.input_ids.len() == 1 {
-            decode = greedy(&decoder, &mut ledger, &case.input_ids, case.max_new_tokens, &[2]) != case.greedy_ids;
+            decode = greedy(&decoder, &ledger, &case.input_ids, case.max_new_tokens, &[2]) != case.greedy_ids;
         }
     }
     (prefill, decode)

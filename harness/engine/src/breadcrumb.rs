@@ -9,6 +9,31 @@ use placebench_core::breadcrumb::{MAGIC, PAGE_BYTES, word};
 use placebench_core::outcome::Phase;
 use rustix::time::{ClockId, clock_gettime};
 
+/// A place in the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PlaceMark {
+    /// A module, by its position.
+    Module(usize),
+    /// A hop, by its position.
+    Hop(usize),
+}
+
+/// A step that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) phase: Phase,
+    pub(crate) token: Option<u32>,
+    pub(crate) place: Option<PlaceMark>,
+    /// When, on the clock of [`monotonic_ns`].
+    pub(crate) since_ns: u64,
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, which all processes share.
+pub(crate) fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
 /// Where the worker says where it is. Without a page (in-process use) the words go to ordinary memory.
 pub struct BreadcrumbWriter {
     words: Words,
@@ -78,6 +103,20 @@ impl BreadcrumbWriter {
         self.place(2, index);
     }
 
+    /// A whole step at once, with the time it was begun.
+    pub(crate) fn mark(&self, mark: &Mark) {
+        let (kind, index) = match mark.place {
+            None => (0, 0),
+            Some(PlaceMark::Module(index)) => (1, index),
+            Some(PlaceMark::Hop(index)) => (2, index),
+        };
+        self.set(word::PHASE, u64::from(mark.phase.index()) + 1);
+        self.set(word::TOKEN, mark.token.map_or(0, |token| u64::from(token) + 1));
+        self.set(word::PLACE_INDEX, index as u64);
+        self.set(word::PLACE_KIND, kind);
+        self.stamp(mark.since_ns);
+    }
+
     fn place(&self, kind: u64, index: usize) {
         self.set(word::PLACE_INDEX, index as u64);
         self.set(word::PLACE_KIND, kind);
@@ -85,9 +124,10 @@ impl BreadcrumbWriter {
     }
 
     fn step(&self) {
-        let now = clock_gettime(ClockId::Monotonic);
-        let nanoseconds =
-            u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
+        self.stamp(monotonic_ns());
+    }
+
+    fn stamp(&self, nanoseconds: u64) {
         self.set(word::STAMP_NS, nanoseconds);
         self.word(word::SEQUENCE).fetch_add(1, Ordering::Release);
     }

@@ -1,6 +1,7 @@
 //! What an engine is given besides its request: the event pipe, the breadcrumb, the clock and the faults.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use placebench_core::device::DeviceId;
@@ -10,15 +11,16 @@ use placebench_core::protocol::{EventKind, WorkerEvent};
 use placebench_core::units::Bytes;
 
 use crate::breadcrumb::BreadcrumbWriter;
-use crate::faults::{FaultPlan, HopEffect, ModuleEffect, Moment, TokenEffect};
+use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment, TokenEffect};
+use crate::lanes::Trail;
 
 /// Where an engine reports to. All times are seconds since the context was made.
 pub struct Context {
     start: Instant,
-    sink: Option<Box<dyn Write>>,
+    sink: Option<Box<dyn Write + Send>>,
     sink_broken: bool,
-    breadcrumb: BreadcrumbWriter,
-    faults: FaultPlan,
+    trail: Trail,
+    faults: Arc<FaultPlan>,
     phase: Phase,
     generation: u32,
     token: Option<u32>,
@@ -30,7 +32,7 @@ pub struct Context {
 impl Context {
     /// A context that writes events to `sink`, one JSON object a line.
     #[must_use]
-    pub fn new(sink: Box<dyn Write>, breadcrumb: BreadcrumbWriter, faults: FaultPlan) -> Self {
+    pub fn new(sink: Box<dyn Write + Send>, breadcrumb: BreadcrumbWriter, faults: FaultPlan) -> Self {
         Self {
             sink: Some(sink),
             ..Self::silent(breadcrumb, faults)
@@ -48,8 +50,8 @@ impl Context {
             start: Instant::now(),
             sink: None,
             sink_broken: false,
-            breadcrumb,
-            faults,
+            trail: Trail::Page(Arc::new(breadcrumb)),
+            faults: Arc::new(faults),
             phase: Phase::Spawn,
             generation: 0,
             token: None,
@@ -57,6 +59,45 @@ impl Context {
             hops: Vec::new(),
             place: None,
         }
+    }
+
+    /// Contexts for threads that work on this generation together with this one: the same clock, places and faults, and one
+    /// breadcrumb, which shows the step of all of them that was begun first and has not ended. They write no events.
+    pub fn split(&mut self, threads: usize) -> Vec<Self> {
+        let (start, phase, generation) = (self.start, self.phase, self.generation);
+        let trails = self.trail.split(threads, phase);
+        let own = |trail| Self {
+            start,
+            sink: None,
+            sink_broken: false,
+            trail,
+            faults: Arc::clone(&self.faults),
+            phase,
+            generation,
+            token: None,
+            modules: self.modules.clone(),
+            hops: self.hops.clone(),
+            place: None,
+        };
+        trails.into_iter().map(own).collect()
+    }
+
+    /// The threads of [`Self::split`] have ended.
+    pub fn rejoin(&mut self) {
+        self.trail.rejoin();
+    }
+
+    /// Work on the token at that position of some sequence begins, on a thread of its own.
+    pub fn begin_step(&mut self, position: u32) {
+        self.phase = if position == 0 { Phase::Prefill } else { Phase::Decode };
+        self.trail.phase(self.phase);
+        self.begin_token(position);
+    }
+
+    /// The step is over, and this thread waits for the next.
+    pub fn end_step(&mut self) {
+        self.place = None;
+        self.trail.idle();
     }
 
     /// Seconds since the start, monotonic.
@@ -75,7 +116,7 @@ impl Context {
     pub fn phase(&mut self, phase: Phase) {
         self.phase = phase;
         self.place = None;
-        self.breadcrumb.phase(phase);
+        self.trail.phase(phase);
         self.emit(EventKind::Phase { phase });
         self.faults.at_phase(phase);
     }
@@ -111,7 +152,7 @@ impl Context {
     pub(crate) fn begin_generation(&mut self, number: u32, warmup: bool) {
         self.generation = number;
         self.token = None;
-        self.breadcrumb.generation(number);
+        self.trail.generation(number);
         self.emit(EventKind::Started {
             generation: number,
             warmup,
@@ -130,13 +171,13 @@ impl Context {
     /// Work on the token at that position begins.
     pub fn begin_token(&mut self, position: u32) {
         self.token = Some(position);
-        self.breadcrumb.token(position);
+        self.trail.token(position);
     }
 
     /// The module at that position of [`Self::set_places`] begins; says what an injected fault does to its output.
     #[must_use]
     pub fn enter_module(&mut self, index: usize) -> ModuleEffect {
-        self.breadcrumb.module(index);
+        self.trail.module(index);
         let Some((module, device)) = self.modules.get(index) else {
             return ModuleEffect::None;
         };
@@ -154,7 +195,7 @@ impl Context {
     /// The hop at that position of [`Self::set_places`] begins; says what an injected fault does to what it carries.
     #[must_use]
     pub fn enter_hop(&mut self, index: usize) -> HopEffect {
-        self.breadcrumb.hop(index);
+        self.trail.hop(index);
         let Some((hop, name)) = self.hops.get(index) else {
             return HopEffect::None;
         };
@@ -164,6 +205,20 @@ impl Context {
         });
         self.place = Some(Place::Hop(hop.clone()));
         effect
+    }
+
+    /// The check of the link below the hop at that position begins. Faults strike where what is returned is asked: on the
+    /// thread that copies, so that one that never returns can be given up.
+    #[must_use]
+    pub fn enter_link_check(&mut self, index: usize) -> HopFaults {
+        self.trail.hop(index);
+        let named = self.hops.get(index);
+        self.place = named.map(|(hop, _)| Place::Hop(hop.clone()));
+        HopFaults::new(
+            Arc::clone(&self.faults),
+            self.phase,
+            named.map(|(_, name)| name.clone()),
+        )
     }
 
     /// Before the token at the current position is chosen.
@@ -195,12 +250,18 @@ impl Context {
 
     /// A token was chosen and its device has been synchronised. Returns its stamp.
     pub fn token(&mut self, index: u32, id: u32, top2_gap: f32) -> f64 {
+        self.token_of(0, index, id, top2_gap)
+    }
+
+    /// The same for one of several sequences: 0, or the number of a companion, from 1.
+    pub fn token_of(&mut self, sequence: u32, index: u32, id: u32, top2_gap: f32) -> f64 {
         let stamp = self.now_s();
         let generation = self.generation;
         self.emit_at(
             stamp,
             EventKind::Token {
                 generation,
+                sequence,
                 index,
                 id,
                 top2_gap,

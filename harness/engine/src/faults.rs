@@ -3,6 +3,7 @@
 //! Stalls, delays and crashes happen here; effects on data (a wrong copy, a NaN) are returned, because only the engine
 //! holds the data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use placebench_core::device::DeviceId;
@@ -52,6 +53,32 @@ pub struct Moment<'a> {
     pub module: Option<&'a str>,
     /// Name of the hop about to start, `from -> to`.
     pub hop: Option<&'a str>,
+}
+
+/// What strikes one hop outside of a generation, for use on another thread.
+#[derive(Debug, Clone)]
+pub struct HopFaults {
+    plan: Arc<FaultPlan>,
+    phase: Phase,
+    hop: Option<String>,
+}
+
+impl HopFaults {
+    pub(crate) fn new(plan: Arc<FaultPlan>, phase: Phase, hop: Option<String>) -> Self {
+        Self { plan, phase, hop }
+    }
+
+    /// Before the copy: stalls, delays or crashes as asked, and says what to do to the data. Faults that do not name the
+    /// phase strike while generating only.
+    #[must_use]
+    pub fn strike(&self) -> HopEffect {
+        self.plan.at_hop(Moment {
+            phase: self.phase,
+            token: None,
+            module: None,
+            hop: self.hop.as_deref(),
+        })
+    }
 }
 
 /// The faults of a request.

@@ -10,6 +10,7 @@
 pub mod breadcrumb;
 pub mod context;
 pub mod faults;
+mod lanes;
 pub mod mock;
 pub mod plan;
 pub mod step_clock;
@@ -17,6 +18,7 @@ pub mod worker;
 
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::WorkerFailure;
+use placebench_core::placement::Concurrency;
 use placebench_core::protocol::{Generation, MemoryFigure, WorkerRequest};
 
 pub use context::Context;
@@ -34,6 +36,12 @@ pub trait Engine: Sync {
     /// silently ignored would make a detector look proven.
     fn supports_fault(&self, kind: FaultKind) -> bool;
 
+    /// Whether it can generate several sequences together that way. A request it cannot carry out is refused before
+    /// anything is loaded.
+    fn supports_concurrency(&self, concurrency: Concurrency) -> bool {
+        concurrency.sequences() == 1
+    }
+
     /// Finds, plans and loads the model: phases `resolve`, `plan` and `load`, each announced through `context`.
     ///
     /// # Errors
@@ -43,6 +51,15 @@ pub trait Engine: Sync {
 
 /// A loaded model with its prompt.
 pub trait Session {
+    /// Whatever has to be settled once before the first generation: phase `prepare`.
+    ///
+    /// # Errors
+    /// When nothing could be generated.
+    fn prepare(&mut self, context: &mut Context) -> Result<(), WorkerFailure> {
+        let _ = context;
+        Ok(())
+    }
+
     /// Generates once, from an empty cache: phases `prefill` and `decode`.
     ///
     /// # Errors

@@ -322,6 +322,7 @@ impl Session for MockSession {
             transfer_bytes: Vec::new(),
             streamed_bytes: Vec::new(),
             stage_times_s: Vec::new(),
+            companions: Vec::new(),
         };
         let mut words = Vec::new();
         let mut seed = self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)));

@@ -19,6 +19,21 @@ impl StepClock {
         }
     }
 
+    /// Goes on with a step that has begun on another thread.
+    #[must_use]
+    pub fn resume(context: &Context, laps_s: Vec<f64>) -> Self {
+        Self {
+            laps_s,
+            ..Self::start(context)
+        }
+    }
+
+    /// What has been measured so far.
+    #[must_use]
+    pub fn into_laps(self) -> Vec<f64> {
+        self.laps_s
+    }
+
     /// A stage or a hop is over.
     pub fn lap(&mut self, context: &Context) {
         let now_s = context.now_s();

@@ -74,7 +74,7 @@ pub fn guarded<T>(
 ///
 /// # Errors
 /// When the system refuses, or the supervisor is gone already.
-pub fn prepare_process() -> std::io::Result<Box<dyn Write>> {
+pub fn prepare_process() -> std::io::Result<Box<dyn Write + Send>> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     // The supervisor may have died before the line above.
     let expected: Option<i32> = std::env::var(SUPERVISOR_PID_ENV).ok().and_then(|pid| pid.parse().ok());
@@ -129,6 +129,18 @@ fn carry_out(
             ),
         );
     }
+    let concurrency = request.placement.concurrency;
+    if !engine.supports_concurrency(concurrency) {
+        let (name, sequences) = (engine.name(), concurrency.sequences());
+        return invalid(
+            context,
+            format!("engine `{name}` generates one sequence at a time, not {sequences} together"),
+        );
+    }
+    if request.companion_prompts.len() + 1 != concurrency.sequences() as usize {
+        let (prompts, sequences) = (request.companion_prompts.len() + 1, concurrency.sequences());
+        return invalid(context, format!("{prompts} prompts for {sequences} sequences"));
+    }
     let mut session = engine.open(request, context)?;
     generate_all(session.as_mut(), request, context)
 }
@@ -139,6 +151,7 @@ fn generate_all(
     context: &mut Context,
 ) -> Result<(), WorkerFailure> {
     context.phase(Phase::Prepare);
+    session.prepare(context)?;
     for generation in 0..request.warmup.saturating_add(request.repetitions) {
         let warmup = generation < request.warmup;
         context.begin_generation(generation, warmup);

@@ -210,6 +210,7 @@ impl<'a> Worker<'a> {
             let index = if self.mode == "skipped_token" { index + 1 } else { index };
             self.say(EventKind::Token {
                 generation: number,
+                sequence: 0,
                 index,
                 id: 100 + index,
                 top2_gap: 0.5,
@@ -355,6 +356,7 @@ fn generation(tokens: u32) -> Generation {
         transfer_bytes: vec![8; TOKENS as usize],
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        companions: Vec::new(),
     }
 }
 

@@ -34,6 +34,18 @@ pub(crate) enum Breach {
     },
     #[error("token {got} of generation {generation} where token {expected} was expected")]
     TokenOrder { generation: u32, got: u32, expected: usize },
+    #[error("a token of sequence {sequence} of generation {generation}, where {asked} were asked for, numbered from 0")]
+    NoSequence {
+        generation: u32,
+        sequence: u32,
+        asked: usize,
+    },
+    #[error("generation {generation} has {got} companions where {expected} were asked for")]
+    Companions {
+        generation: u32,
+        got: usize,
+        expected: usize,
+    },
     #[error("generation {generation} was started with warmup = {started} and finished with warmup = {finished}")]
     WarmupChanged {
         generation: u32,
@@ -65,6 +77,7 @@ pub(crate) fn name(kind: &EventKind) -> &'static str {
         EventKind::Planned(_) => "planned",
         EventKind::Places { .. } => "places",
         EventKind::Loaded { .. } => "loaded",
+        EventKind::Links { .. } => "links",
         EventKind::Started { .. } => "started",
         EventKind::Token { .. } => "token",
         EventKind::Finished { .. } => "finished",

@@ -29,8 +29,10 @@ pub(crate) fn case() -> CaseSpec {
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         input: Prompt::Text("Once".into()),
+        companion_inputs: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: 3,
             sampling: None,

@@ -195,6 +195,7 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         rates: case.rates.clone(),
         placement: case.request.clone(),
         prompt: case.input.clone(),
+        companion_prompts: case.companion_inputs.clone(),
         generation: case.generation.clone(),
         warmup: case.measure.warmup,
         repetitions,

@@ -169,6 +169,7 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         planned: None,
         realised: None,
         places: Vec::new(),
+        links: Vec::new(),
         memory: Vec::new(),
         gpus: Vec::new(),
         peak_rss_bytes: None,

@@ -8,8 +8,8 @@ use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, Generation, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule, WorkerEvent,
-    WorkerRequest,
+    DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
+    WorkerEvent, WorkerRequest,
 };
 use placebench_core::record::PhaseSpan;
 
@@ -23,6 +23,8 @@ struct Current {
     warmup: bool,
     start_s: f64,
     tokens: Vec<(f64, u32)>,
+    /// How many tokens the companions have, the first of them at 0.
+    companion_tokens: Vec<usize>,
 }
 
 /// How the events ended.
@@ -37,6 +39,7 @@ enum End {
 pub(crate) struct Transcript {
     warmups_asked: u32,
     measured_asked: u32,
+    companions: usize,
     warmups: u32,
     next_generation: u32,
     hello: bool,
@@ -51,6 +54,7 @@ pub(crate) struct Transcript {
     pub(crate) devices: Vec<DeviceFacts>,
     pub(crate) planned: Option<PlannedPlacement>,
     pub(crate) realised: Option<Vec<RealisedModule>>,
+    pub(crate) links: Vec<LinkFacts>,
     pub(crate) memory: Vec<MemoryFigure>,
     pub(crate) generations: Vec<Generation>,
 }
@@ -61,6 +65,7 @@ impl Transcript {
         Self {
             warmups_asked: request.warmup,
             measured_asked: request.repetitions,
+            companions: request.companion_prompts.len(),
             warmups: 0,
             next_generation: 0,
             hello: false,
@@ -79,6 +84,7 @@ impl Transcript {
             devices: Vec::new(),
             planned: None,
             realised: None,
+            links: Vec::new(),
             memory: Vec::new(),
             generations: Vec::new(),
         }
@@ -133,12 +139,20 @@ impl Transcript {
                 self.hops.clone_from(hops);
             }
             EventKind::Loaded { realised, .. } => self.realised = Some(realised.clone()),
+            EventKind::Links { links } => self.links.clone_from(links),
             EventKind::Started { generation, warmup } => {
                 self.start(*generation, *warmup, event.t_s)?;
             }
             EventKind::Token {
-                generation, index, id, ..
-            } => self.token(*generation, *index, *id, event.t_s)?,
+                generation,
+                sequence,
+                index,
+                id,
+                ..
+            } => match sequence.checked_sub(1) {
+                None => self.token(*generation, *index, *id, event.t_s)?,
+                Some(companion) => self.companion_token(*generation, companion, *index)?,
+            },
             EventKind::Finished {
                 generation,
                 warmup,
@@ -196,6 +210,7 @@ impl Transcript {
                     warmup,
                     start_s: t_s,
                     tokens: Vec::new(),
+                    companion_tokens: vec![0; self.companions],
                 });
                 return Ok(());
             }
@@ -221,6 +236,31 @@ impl Transcript {
         Ok(())
     }
 
+    /// Only that they come in order is of interest: what is kept of a companion is its whole generation.
+    fn companion_token(&mut self, generation: u32, companion: u32, index: u32) -> Result<(), Breach> {
+        let asked = 1 + self.companions;
+        let current = Self::running(self.current.as_mut(), "token", generation)?;
+        let known = usize::try_from(companion)
+            .ok()
+            .and_then(|companion| current.companion_tokens.get_mut(companion));
+        let Some(made) = known else {
+            return Err(Breach::NoSequence {
+                generation,
+                sequence: companion.saturating_add(1),
+                asked,
+            });
+        };
+        if usize::try_from(index) != Ok(*made) {
+            return Err(Breach::TokenOrder {
+                generation,
+                got: index,
+                expected: *made,
+            });
+        }
+        *made += 1;
+        Ok(())
+    }
+
     fn finish(&mut self, generation: u32, warmup: bool, result: &Generation) -> Result<(), Breach> {
         let current = Self::running(self.current.as_mut(), "finished", generation)?;
         if current.warmup != warmup {
@@ -230,11 +270,21 @@ impl Transcript {
                 finished: warmup,
             });
         }
-        if result.output_ids.len() != result.token_stamps_s.len() {
+        let unequal = std::iter::once(result)
+            .chain(&result.companions)
+            .find(|sequence| sequence.output_ids.len() != sequence.token_stamps_s.len());
+        if let Some(sequence) = unequal {
             return Err(Breach::Stamps {
                 generation,
-                ids: result.output_ids.len(),
-                stamps: result.token_stamps_s.len(),
+                ids: sequence.output_ids.len(),
+                stamps: sequence.token_stamps_s.len(),
+            });
+        }
+        if result.companions.len() != self.companions {
+            return Err(Breach::Companions {
+                generation,
+                got: result.companions.len(),
+                expected: self.companions,
             });
         }
         self.current = None;

@@ -41,6 +41,7 @@ impl Progress {
             | EventKind::Devices { .. }
             | EventKind::Planned(_)
             | EventKind::Places { .. }
+            | EventKind::Links { .. }
             | EventKind::Memory(_) => None,
         }
     }

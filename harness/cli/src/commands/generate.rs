@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use placebench_core::device::{DeviceId, DeviceKind, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
-use placebench_core::outcome::WorkerFailure;
-use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
+use placebench_core::outcome::{Phase, WorkerFailure};
+use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, PlacementRequest, StrategyName, Transfer};
 use placebench_core::planner::{Dialect, Objective};
 use placebench_core::protocol::{
     Dtype, EventKind, Generation, GenerationSpec, MemoryKind, Message, PROTOCOL_VERSION, Prompt, WorkerEvent,
@@ -45,6 +45,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
     );
     let result = guarded(&mut context, |context| {
         let mut session = engine.open(&request, context)?;
+        context.phase(Phase::Prepare);
+        session.prepare(context)?;
         let generation = session.generate(context)?;
         Ok((generation, session.memory()))
     });
@@ -190,8 +192,10 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
             transfer: parse_word::<Transfer>("--transfer", &args.transfer, "direct or host")?,
             offload: parse_word::<Offload>("--offload", &args.offload, "execute or stream")?,
             planner: Dialect::default(),
+            concurrency: Concurrency::Single,
         },
         prompt: prompt(args)?,
+        companion_prompts: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: args.max_new_tokens,
             sampling: None,

@@ -15,6 +15,8 @@ mod model_sources;
 mod outcomes;
 mod plan;
 #[cfg(feature = "candle")]
+mod sequences;
+#[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
 #[cfg(feature = "candle")]

@@ -41,6 +41,8 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
         e2e_s: over(&|g| g.token_stamps_s.last().copied()),
         prefill_tokens_per_s: over(&|g| rate(g.input_ids.len() as f64, *g.token_stamps_s.first()?)),
         decode_tokens_per_s: over(&|g| rate(1.0, tpot(g)?)),
+        sequences: first.and_then(|g| u32::try_from(1 + g.companions.len()).ok()),
+        output_tokens_per_s: over(&throughput),
         input_tokens: first.and_then(|g| u32::try_from(g.input_ids.len()).ok()),
         output_tokens: first.and_then(|g| u32::try_from(g.output_ids.len()).ok()),
         finish_reason: first.map(|g| g.finish_reason.as_str().to_owned()),
@@ -59,6 +61,14 @@ pub(super) fn tpot(generation: &Generation) -> Option<f64> {
     let (first, last) = (generation.token_stamps_s.first()?, generation.token_stamps_s.last()?);
     let gaps = generation.token_stamps_s.len() - 1;
     (gaps > 0).then(|| (last - first) / gaps as f64)
+}
+
+/// Tokens of all sequences over the time from the common start to the last token of any of them.
+fn throughput(generation: &Generation) -> Option<f64> {
+    let all = || std::iter::once(generation).chain(&generation.companions);
+    let tokens: usize = all().map(|sequence| sequence.output_ids.len()).sum();
+    let ends = all().filter_map(|sequence| sequence.token_stamps_s.last().copied());
+    rate(tokens as f64, ends.max_by(f64::total_cmp)?)
 }
 
 fn rate(count: f64, seconds: f64) -> Option<f64> {
@@ -121,7 +131,18 @@ mod tests {
             transfer_bytes: vec![100, 10, 30],
             streamed_bytes: vec![],
             stage_times_s: vec![],
+            companions: vec![],
         };
+        let together = Generation {
+            companions: vec![Generation {
+                output_ids: vec![7],
+                token_stamps_s: vec![1.0],
+                ..generation.clone()
+            }],
+            ..generation.clone()
+        };
+        assert_eq!(throughput(&generation), Some(3.0 / 0.9));
+        assert_eq!(throughput(&together), Some(4.0));
         assert_eq!(tpot(&generation), Some(0.2));
         assert_eq!(mean_of_decode(generation.hops.iter().map(|&h| f64::from(h))), Some(2.0));
         assert_eq!(

@@ -1,6 +1,7 @@
 //! From attempts to verdicts. Pure: the same record always gives the same judgement.
 
 mod checks;
+mod companions;
 mod forecast;
 mod metrics;
 pub mod text;
@@ -60,7 +61,11 @@ pub fn judge(
         .map(|case| {
             let own = by_case.get(case.case.as_str()).map(Vec::as_slice).unwrap_or_default();
             let reference = reference_of(info, case).and_then(|other| by_case.get(other.case.as_str()));
-            judge_case(case, own, reference.map(Vec::as_slice), snapshots.get(&case.case))
+            let cases = info.cases.iter().filter(|other| is_reference(other, case));
+            let texts =
+                companions::references(cases.filter_map(|other| by_case.get(other.case.as_str()).map(Vec::as_slice)));
+            let snapshot = snapshots.get(&case.case);
+            judge_case(case, own, reference.map(Vec::as_slice), &texts, snapshot)
         })
         .collect();
     let exit = exit_of(&cases, complete);
@@ -76,16 +81,22 @@ pub fn judge(
 
 /// The case this one's text must agree with.
 fn reference_of<'a>(info: &'a RunInfo, case: &CaseSpec) -> Option<&'a CaseSpec> {
-    let agreement = case.expect.agreement.as_ref()?;
-    info.cases.iter().find(|other| {
-        other.scenario == case.scenario && other.prompt == case.prompt && other.placement == agreement.reference
-    })
+    info.cases
+        .iter()
+        .find(|other| is_reference(other, case) && other.prompt == case.prompt)
+}
+
+/// A case of the placement that this one's texts must agree with, whatever its prompt.
+fn is_reference(other: &CaseSpec, case: &CaseSpec) -> bool {
+    let agreement = case.expect.agreement.as_ref();
+    other.scenario == case.scenario && agreement.is_some_and(|agreement| agreement.reference == other.placement)
 }
 
 fn judge_case(
     case: &CaseSpec,
     attempts: &[&Attempt],
     reference: Option<&[&Attempt]>,
+    references: &[&crate::protocol::Generation],
     snapshot: Option<&SnapshotState>,
 ) -> CaseVerdict {
     let Some(shown) = attempts
@@ -98,7 +109,7 @@ fn judge_case(
     let mut findings = Vec::new();
     checks::outcome(case, attempts, &mut findings);
     checks::placement(case, attempts, &mut findings);
-    let judged = text::judge(case, attempts, reference, snapshot);
+    let judged = text::judge(case, attempts, reference, references, snapshot);
     findings.extend(judged.findings);
     let status = match &shown.outcome {
         Outcome::Skipped { .. } => CaseStatus::Skipped,

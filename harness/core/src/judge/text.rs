@@ -75,7 +75,7 @@ pub fn compare(
 }
 
 impl TextComparison {
-    fn verdict(&self) -> TextVerdict {
+    pub(super) fn verdict(&self) -> TextVerdict {
         match self {
             Self::Exact => TextVerdict::Exact,
             Self::NearTie { .. } => TextVerdict::NearTie,
@@ -83,7 +83,7 @@ impl TextComparison {
         }
     }
 
-    fn words(&self, with: &str) -> String {
+    pub(super) fn words(&self, with: &str) -> String {
         let gap_words = |gap: &Option<f32>| match gap {
             Some(gap) => format!("there the two tokens were {gap:.3} apart in logits"),
             None => "the other token was not among the five likeliest".to_owned(),
@@ -129,6 +129,7 @@ pub(super) fn judge(
     case: &CaseSpec,
     attempts: &[&Attempt],
     reference: Option<&[&Attempt]>,
+    references: &[&Generation],
     snapshot: Option<&SnapshotState>,
 ) -> JudgedText {
     let mut judged = JudgedText {
@@ -157,6 +158,10 @@ pub(super) fn judge(
         against_snapshot(ours, snapshot, &mut judged);
     }
     against_reference(case, ours, reference, &mut judged);
+    for (verdict, finding) in super::companions::judge(case, attempts, references) {
+        judged.worsen(verdict);
+        judged.findings.extend(finding);
+    }
     for text in &case.expect.contains {
         if !ours.text.contains(text) {
             judged.findings.push(Finding {
@@ -199,7 +204,7 @@ fn repeatable(case: &CaseSpec, attempts: &[&Attempt], ours: &Generation, judged:
     let all: Vec<&Generation> = attempts.iter().flat_map(|attempt| &attempt.generations).collect();
     let same = all
         .iter()
-        .filter(|generation| generation.output_ids == ours.output_ids)
+        .filter(|generation| texts(generation).eq(texts(ours)))
         .count();
     if same < all.len() {
         judged.note(
@@ -216,6 +221,13 @@ fn repeatable(case: &CaseSpec, attempts: &[&Attempt], ours: &Generation, judged:
             },
         );
     }
+}
+
+/// The tokens of a generation and of its companions.
+fn texts(generation: &Generation) -> impl Iterator<Item = &[u32]> {
+    std::iter::once(generation)
+        .chain(&generation.companions)
+        .map(|sequence| sequence.output_ids.as_slice())
 }
 
 fn against_snapshot(ours: &Generation, snapshot: &SnapshotState, judged: &mut JudgedText) {
@@ -273,7 +285,7 @@ fn against_reference(case: &CaseSpec, ours: &Generation, reference: Option<&[&At
     }
 }
 
-fn first_generation<'a>(attempts: &[&'a Attempt]) -> Option<&'a Generation> {
+pub(super) fn first_generation<'a>(attempts: &[&'a Attempt]) -> Option<&'a Generation> {
     attempts
         .iter()
         .filter(|attempt| matches!(attempt.outcome, Outcome::Completed))
@@ -302,6 +314,7 @@ mod tests {
             transfer_bytes: vec![],
             streamed_bytes: vec![],
             stage_times_s: vec![],
+            companions: vec![],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::resolve::{NamedPlacement, Scenario};
 use crate::placement::Transfer;
-use crate::protocol::Dtype;
+use crate::protocol::{Dtype, Prompt};
 use crate::record::CaseSpec;
 
 /// One combination of the axes.
@@ -43,7 +43,7 @@ impl Point {
 pub fn expand(scenario: &Scenario, snapshot_dir: &str) -> Vec<CaseSpec> {
     let points = points(scenario);
     let mut cases = Vec::new();
-    for prompt in &scenario.prompts {
+    for prompt in 0..scenario.prompts.len() {
         for point in &points {
             for placement in &scenario.placements {
                 cases.push(case(scenario, prompt, placement, point, snapshot_dir));
@@ -81,13 +81,15 @@ fn multiply<T>(points: &mut Vec<Point>, axis: &[T], set: impl Fn(&mut Point, &T)
     *points = product.collect();
 }
 
-fn case(
-    scenario: &Scenario,
-    (prompt_name, prompt): &(String, crate::protocol::Prompt),
-    placement: &NamedPlacement,
-    point: &Point,
-    snapshot_dir: &str,
-) -> CaseSpec {
+fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &Point, snapshot_dir: &str) -> CaseSpec {
+    // The sequences of a batch: the case's own prompt, then those that follow it in the file, round and round.
+    let mut prompts = scenario.prompts.iter().cycle().skip(prompt);
+    let (prompt_name, input) = prompts
+        .next()
+        .cloned()
+        .unwrap_or_else(|| (String::new(), Prompt::InputIds(Vec::new())));
+    let companions = placement.request.concurrency.sequences() as usize - 1;
+    let companion_inputs = prompts.take(companions).map(|(_, prompt)| prompt.clone()).collect();
     let suffix = point.suffix();
     let name = format!("{}{suffix}", placement.name);
     let mut request = placement.request.clone();
@@ -102,7 +104,7 @@ fn case(
     CaseSpec {
         case: format!("{}/{prompt_name}/{name}", scenario.origin.name),
         scenario: scenario.origin.name.clone(),
-        prompt: prompt_name.clone(),
+        prompt: prompt_name,
         placement: name,
         file: scenario.origin.file.clone(),
         line: placement.line,
@@ -115,7 +117,8 @@ fn case(
         devices: scenario.devices.clone(),
         rates: scenario.rates.clone(),
         request,
-        input: prompt.clone(),
+        input,
+        companion_inputs,
         generation: scenario.generation.clone(),
         timeout: scenario.timeout,
         measure: scenario.measure,

@@ -241,6 +241,12 @@ pub struct PlacementTable {
     pub transfer: Option<Transfer>,
     /// How layers on cpu or disk run beside an accelerator: execute (default) or stream.
     pub offload: Option<Offload>,
+    /// Generate so many sequences together as one batch: the case's prompt and those that follow it in the file, from the start again after the last. 1 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub batch: Option<Spanned<u32>>,
+    /// The same sequences, but each by itself and all under way at once, every stage (maximal run of modules on one device) working on another one. 1 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub in_flight: Option<Spanned<u32>>,
     /// Expectations that replace those of the scenario for this placement.
     pub expect: Option<ExpectTable>,
 }
@@ -344,7 +350,7 @@ pub struct FaultTable {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FaultPointTable {
-    /// A hop: `model.layers.3 -> model.layers.4`.
+    /// A hop: `model.layers.3 -> model.layers.4`. With phase = prepare, the check of its link before anything is generated; the first hop over a link stands for it.
     #[schemars(with = "Option<String>")]
     pub hop: Option<Spanned<String>>,
     /// A module path.

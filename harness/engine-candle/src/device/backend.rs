@@ -1,9 +1,11 @@
 //! Real GPUs. The CUDA half exists twice, with and without the feature, so that nobody else needs a `cfg`.
 
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 use placebench_core::device::{DeviceId, DeviceKind};
 use placebench_core::planner::DeviceIdentity;
 use placebench_core::units::Bytes;
+
+use super::link::PeerAccess;
 
 #[cfg(feature = "cuda")]
 #[path = "cuda.rs"]
@@ -77,6 +79,17 @@ pub(super) fn open(id: &DeviceId) -> Result<(Device, Gpu), String> {
             Ok((handle, gpu))
         }
         DeviceKind::Cpu | DeviceKind::Disk | DeviceKind::Logical => Err("it is no GPU".into()),
+    }
+}
+
+/// Lets both devices reach each other's memory, where they are two cards of one backend.
+pub(super) fn enable_peer_access(from: &Device, to: &Device) -> PeerAccess {
+    match (from.location(), to.location()) {
+        (DeviceLocation::Cuda { gpu_id: a }, DeviceLocation::Cuda { gpu_id: b }) if a != b => {
+            cuda::enable_peer_access(from, to).map_or_else(PeerAccess::Refused, |()| PeerAccess::Enabled)
+        }
+        // Logical devices of one card share its primary context and memory.
+        _ => PeerAccess::NotNeeded,
     }
 }
 

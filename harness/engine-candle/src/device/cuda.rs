@@ -1,11 +1,16 @@
 //! CUDA devices: what is there, and a handle for each logical device.
 
+use std::sync::Arc;
+
 use candle_core::Device;
 use candle_core::cuda_backend::cudarc::driver::CudaContext;
 use placebench_core::device::DeviceId;
 use placebench_core::units::Bytes;
 
 use super::Gpu;
+
+#[path = "cuda_peer.rs"]
+mod peer;
 
 /// Libraries that cudarc opens on first use; it panics where one is missing, so they are looked for beforehand.
 #[cfg(target_os = "linux")]
@@ -67,6 +72,33 @@ pub(super) fn open(id: &DeviceId, ordinal: usize) -> Result<(Device, Gpu), Strin
         total_bytes: memory.map(|(_, total)| Bytes(total as u64)),
     };
     Ok((handle, gpu))
+}
+
+/// Allows kernels and copies of each card to reach the memory of the other. Nobody below does it: neither candle nor
+/// cudarc's safe layer asks for peer access, so that the driver would stage every copy through the host.
+///
+/// # Errors
+/// What the driver says against it, for either direction.
+pub(super) fn enable_peer_access(from: &Device, to: &Device) -> Result<(), String> {
+    let contexts = [context_of(from)?, context_of(to)?];
+    let [from, to] = &contexts;
+    for (accessor, owner) in [(to, from), (from, to)] {
+        peer::allow(accessor, owner).map_err(|error| {
+            let (accessor, owner) = (accessor.ordinal(), owner.ordinal());
+            match error {
+                peer::Refusal::Unable => format!("cuda:{accessor} cannot reach the memory of cuda:{owner}"),
+                peer::Refusal::Driver(error) => {
+                    format!("the driver does not let cuda:{accessor} reach the memory of cuda:{owner}: {error}")
+                }
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn context_of(device: &Device) -> Result<Arc<CudaContext>, String> {
+    let device = device.as_cuda_device().map_err(|error| super::first_line(&error))?;
+    Ok(Arc::clone(device.cuda_stream().context()))
 }
 
 /// As `nvidia-smi -L` and `CUDA_VISIBLE_DEVICES` spell it: `GPU-8b1c3a5e-….`

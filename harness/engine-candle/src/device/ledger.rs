@@ -3,6 +3,8 @@
 //! Weights and caches are charged with the bytes of their tensors. Activations are charged with an estimate of what a
 //! module holds at once ([`crate::model::activations`]), because candle frees and reuses them on its own.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use placebench_core::device::DeviceId;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::protocol::{MemoryFigure, MemoryKind};
@@ -48,10 +50,10 @@ impl Account {
     }
 }
 
-/// The accounts of all devices.
-#[derive(Debug, Clone)]
+/// The accounts of all devices. Several threads may charge them.
+#[derive(Debug)]
 pub struct Ledger {
-    accounts: Vec<Account>,
+    accounts: Mutex<Vec<Account>>,
 }
 
 impl Ledger {
@@ -68,8 +70,13 @@ impl Ledger {
             peak: 0,
         });
         Self {
-            accounts: accounts.collect(),
+            accounts: Mutex::new(accounts.collect()),
         }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Vec<Account>> {
+        // An account is changed after everything that can panic.
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes `bytes` on a device before they are allocated.
@@ -77,14 +84,15 @@ impl Ledger {
     /// # Errors
     /// Out of memory, when they exceed the device's budget or an injected fault says so. Nothing is taken then.
     pub fn charge(
-        &mut self,
+        &self,
         context: &Context,
         slot: Slot,
         purpose: Use,
         bytes: u64,
         what: &str,
     ) -> Result<(), WorkerFailure> {
-        let account = &mut self.accounts[slot.0];
+        let mut accounts = self.accounts();
+        let account = &mut accounts[slot.0];
         let needed = account.used().saturating_add(bytes);
         let refused = bytes > 0 && context.fault_at_allocation(&account.device, Bytes(needed));
         if refused || account.allowed.is_some_and(|allowed| needed > allowed) {
@@ -98,14 +106,15 @@ impl Ledger {
     }
 
     /// Gives back what was charged.
-    pub fn release(&mut self, slot: Slot, purpose: Use, bytes: u64) {
-        let entry = self.accounts[slot.0].entry(purpose);
+    pub fn release(&self, slot: Slot, purpose: Use, bytes: u64) {
+        let mut accounts = self.accounts();
+        let entry = accounts[slot.0].entry(purpose);
         *entry = entry.saturating_sub(bytes);
     }
 
     /// Gives back all caches and activations: a generation has ended, or failed half-way.
-    pub fn end_generation(&mut self, leaked: bool) {
-        for account in &mut self.accounts {
+    pub fn end_generation(&self, leaked: bool) {
+        for account in self.accounts().iter_mut() {
             account.activations = 0;
             if !leaked {
                 account.kv_cache = 0;
@@ -117,7 +126,7 @@ impl Ledger {
     /// the peak.
     #[must_use]
     pub fn figures(&self, slot: Slot, weights: u64) -> [MemoryFigure; 3] {
-        let account = &self.accounts[slot.0];
+        let account = &self.accounts()[slot.0];
         let figure = |kind, bytes| MemoryFigure {
             device: account.device.clone(),
             kind,
@@ -134,7 +143,7 @@ impl Ledger {
     /// True where nothing was ever allocated on the device.
     #[must_use]
     pub fn untouched(&self, slot: Slot) -> bool {
-        self.accounts[slot.0].peak == 0
+        self.accounts()[slot.0].peak == 0
     }
 }
 
@@ -144,7 +153,7 @@ mod tests {
     use crate::device::tests::two_logical_devices;
     use placebench_core::outcome::{FailureClass, Phase};
 
-    fn charge(ledger: &mut Ledger, purpose: Use, bytes: u64) -> Result<(), WorkerFailure> {
+    fn charge(ledger: &Ledger, purpose: Use, bytes: u64) -> Result<(), WorkerFailure> {
         let mut context = Context::unheard();
         context.phase(Phase::Load);
         ledger.charge(&context, Slot(1), purpose, bytes, "model.layers.3")
@@ -152,24 +161,24 @@ mod tests {
 
     #[test]
     fn an_exact_fit_fits_and_one_byte_more_does_not() {
-        let mut ledger = Ledger::new(&two_logical_devices());
-        assert!(charge(&mut ledger, Use::Weights, 1000).is_ok());
-        let failure = charge(&mut ledger, Use::KvCache, 25).unwrap_err();
+        let ledger = Ledger::new(&two_logical_devices());
+        assert!(charge(&ledger, Use::Weights, 1000).is_ok());
+        let failure = charge(&ledger, Use::KvCache, 25).unwrap_err();
         assert_eq!(failure.class, FailureClass::OutOfMemory);
         assert_eq!(failure.phase, Phase::Load);
         assert_eq!(failure.needed_bytes, Some(Bytes(1025)));
         assert_eq!(failure.allowed_bytes, Some(Bytes(1024)));
         assert!(failure.message.contains("sim:0") && failure.message.contains("model.layers.3"));
-        assert!(charge(&mut ledger, Use::KvCache, 24).is_ok());
+        assert!(charge(&ledger, Use::KvCache, 24).is_ok());
     }
 
     #[test]
     fn the_peak_outlives_what_was_given_back() {
-        let mut ledger = Ledger::new(&two_logical_devices());
-        charge(&mut ledger, Use::Weights, 100).unwrap();
-        charge(&mut ledger, Use::Activations, 50).unwrap();
+        let ledger = Ledger::new(&two_logical_devices());
+        charge(&ledger, Use::Weights, 100).unwrap();
+        charge(&ledger, Use::Activations, 50).unwrap();
         ledger.release(Slot(1), Use::Activations, 50);
-        charge(&mut ledger, Use::KvCache, 20).unwrap();
+        charge(&ledger, Use::KvCache, 20).unwrap();
         ledger.end_generation(false);
         let bytes: Vec<u64> = ledger
             .figures(Slot(1), 100)
@@ -183,16 +192,16 @@ mod tests {
     #[test]
     fn a_leak_runs_into_the_budget_and_a_clean_end_does_not() {
         for (leaked, survives) in [(false, true), (true, false)] {
-            let mut ledger = Ledger::new(&two_logical_devices());
-            charge(&mut ledger, Use::KvCache, 600).unwrap();
+            let ledger = Ledger::new(&two_logical_devices());
+            charge(&ledger, Use::KvCache, 600).unwrap();
             ledger.end_generation(leaked);
-            assert_eq!(charge(&mut ledger, Use::KvCache, 600).is_ok(), survives);
+            assert_eq!(charge(&ledger, Use::KvCache, 600).is_ok(), survives);
         }
     }
 
     #[test]
     fn devices_without_a_budget_take_anything() {
-        let mut ledger = Ledger::new(&two_logical_devices());
+        let ledger = Ledger::new(&two_logical_devices());
         let context = Context::unheard();
         assert!(ledger.charge(&context, Slot(0), Use::Weights, 1 << 40, "all").is_ok());
     }

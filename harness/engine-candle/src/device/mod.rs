@@ -3,6 +3,7 @@
 mod backend;
 mod host;
 pub mod ledger;
+pub mod link;
 pub mod placed;
 
 use candle_core::{Device, DeviceLocation};

@@ -10,9 +10,11 @@ use crate::config::{ModelConfig, Projections};
 /// The size of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepShape {
-    /// New positions.
+    /// New positions of all sequences.
     pub rows: usize,
-    /// All positions, the new ones included.
+    /// New positions of the sequence that has most of them: sequences attend one after the other.
+    pub attending_rows: usize,
+    /// All positions of the longest sequence, the new ones included.
     pub positions: usize,
     /// Rows that logits are made for.
     pub logit_rows: usize,
@@ -60,9 +62,9 @@ impl<'a> Activations<'a> {
             Projections::Fused => projected,
         };
         let projections = step.rows * (projected + config.query_size() + whole) * self.element;
-        let scores = 2 * config.num_heads * step.rows * step.positions * size_of::<f32>();
-        let mask = if step.rows > 1 {
-            step.rows * step.positions * size_of::<f32>()
+        let scores = 2 * config.num_heads * step.attending_rows * step.positions * size_of::<f32>();
+        let mask = if step.attending_rows > 1 {
+            step.attending_rows * step.positions * size_of::<f32>()
         } else {
             0
         };

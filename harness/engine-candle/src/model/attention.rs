@@ -54,51 +54,77 @@ pub enum Qkv {
     Fused(Linear),
 }
 
+/// The rows of one sequence within a step, and what is its own.
+#[derive(Debug)]
+pub struct Segment<'a> {
+    /// How many.
+    pub rows: usize,
+    /// Of its positions.
+    pub rotation: Rotation,
+    /// What its rows must not see: [`causal_mask`] for this layer's window. A single row needs none.
+    pub mask: Option<Tensor>,
+    /// Of this layer.
+    pub cache: &'a mut LayerCache,
+}
+
 impl Attention {
-    /// Attends from the rows of `x` to all positions of the cache that they may see, and to themselves.
-    ///
-    /// `mask` is [`causal_mask`] for this layer's window; a single row needs none.
+    /// Attends from the rows of `x`, which are those of the segments one after the other, to the positions of their own
+    /// caches that they may see, and to themselves.
     ///
     /// # Errors
-    /// When shapes or dtypes do not match, or the cache is full.
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        rotation: &Rotation,
-        mask: Option<&Tensor>,
-        cache: &mut LayerCache,
-    ) -> Result<Tensor> {
-        let (rows, past, heads) = (x.dim(0)?, cache.len(), self.heads);
-        let (queries, keys, values) = self.qkv.forward(x, heads)?;
-        let mut queries = split_heads(&queries, heads.queries, heads.dim)?;
-        let mut keys = split_heads(&keys, heads.keys, heads.dim)?;
-        let values = split_heads(&values, heads.keys, heads.dim)?;
+    /// When shapes or dtypes do not match, or a cache is full.
+    pub fn forward(&self, x: &Tensor, segments: &mut [Segment<'_>]) -> Result<Tensor> {
+        let (queries, keys, values) = self.qkv.forward(x, self.heads)?;
+        let joined = match segments {
+            [segment] => self.attend(&[queries, keys, values], segment)?,
+            segments => {
+                let mut first = 0;
+                let mut parts = Vec::with_capacity(segments.len());
+                for segment in segments {
+                    let rows = segment.rows;
+                    let own = |x: &Tensor| x.narrow(0, first, rows);
+                    parts.push(self.attend(&[own(&queries)?, own(&keys)?, own(&values)?], segment)?);
+                    first += rows;
+                }
+                Tensor::cat(&parts, 0)?
+            }
+        };
+        self.o.forward(&joined)
+    }
+
+    /// What the rows of one sequence take from its past: `[rows, heads * head_dim]`, from its queries, keys and values.
+    fn attend(&self, [queries, keys, values]: &[Tensor; 3], segment: &mut Segment<'_>) -> Result<Tensor> {
+        let (rows, past, heads) = (segment.rows, segment.cache.len(), self.heads);
+        let mut queries = split_heads(queries, heads.queries, heads.dim)?;
+        let mut keys = split_heads(keys, heads.keys, heads.dim)?;
+        let values = split_heads(values, heads.keys, heads.dim)?;
         if let Some((q_norm, k_norm)) = &self.head_norms {
             (queries, keys) = (q_norm.forward(&queries)?, k_norm.forward(&keys)?);
         }
+        let rotation = &segment.rotation;
         let (queries, keys) = (rotation.apply(&queries)?, rotation.apply(&keys)?);
-        let (keys, values) = cache.append(&keys, &values)?;
+        let (keys, values) = segment.cache.append(&keys, &values)?;
         // What no row sees is left out of the views, so that decoding in a window reads no more than the window.
         let first = first_visible(past, self.window);
         let positions = past + rows - first;
         let (keys, values) = (keys.narrow(1, first, positions)?, values.narrow(1, first, positions)?);
-
-        if let Some(joined) = self.fused(&queries, &keys, &values, mask.is_some())? {
-            return self.o.forward(&joined);
+        if let Some(joined) = self.fused(&queries, &keys, &values, segment.mask.is_some())? {
+            return Ok(joined);
         }
+
         // All query heads that share a key head are rows of one product, so keys and values are never repeated.
         let group = heads.queries / heads.keys;
         let queries = queries.reshape((heads.keys, group * rows, heads.dim))?;
         let scores = self.limited(queries.matmul(&keys.t()?)?)?;
-        let weights = attention_weights(&scores, mask, (heads.queries, rows))?.to_dtype(values.dtype())?;
+        let weights =
+            attention_weights(scores, segment.mask.as_ref(), (heads.queries, rows))?.to_dtype(values.dtype())?;
         let mixed = weights
             .reshape((heads.keys, group * rows, positions))?
             .matmul(&values)?;
-        let joined = mixed
+        mixed
             .reshape((heads.queries, rows, heads.dim))?
             .transpose(0, 1)?
-            .reshape((rows, heads.queries * heads.dim))?;
-        self.o.forward(&joined)
+            .reshape((rows, heads.queries * heads.dim))
     }
 
     /// All of it in one pass over the cache, where the kernel knows this attention: it takes no soft limit, and no mask but
@@ -185,13 +211,15 @@ fn split_heads(x: &Tensor, heads: usize, dim: usize) -> Result<Tensor> {
 }
 
 /// Softmax over the positions, in single precision whatever the model computes in.
-fn attention_weights(scores: &Tensor, mask: Option<&Tensor>, (heads, rows): (usize, usize)) -> Result<Tensor> {
+///
+/// The scores of a long prompt are what takes most memory: each tensor of them is freed before the one after the next is
+/// made, so that there are never more than two.
+fn attention_weights(mut scores: Tensor, mask: Option<&Tensor>, (heads, rows): (usize, usize)) -> Result<Tensor> {
     let positions = scores.dim(D::Minus1)?;
-    let scores = scores.to_dtype(DType::F32)?;
-    let scores = match mask {
-        Some(mask) => scores.reshape((heads, rows, positions))?.broadcast_add(mask)?,
-        None => scores,
-    };
+    scores = scores.to_dtype(DType::F32)?;
+    if let Some(mask) = mask {
+        scores = scores.reshape((heads, rows, positions))?.broadcast_add(mask)?;
+    }
     candle_nn::ops::softmax_last_dim(&scores)
 }
 

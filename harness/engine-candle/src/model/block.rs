@@ -2,12 +2,10 @@
 
 use candle_core::{Device, Result as CandleResult, Tensor};
 
-use super::attention::{Attention, Heads, Qkv};
-use super::cache::LayerCache;
+use super::attention::{Attention, Heads, Qkv, Segment};
 use super::linear::{Linear, Matrix};
 use super::mlp::{GateUp, Mlp};
 use super::norm::Norm;
-use super::rope::Rotation;
 use crate::config::{BlockNorms, ModelConfig, Projections};
 use crate::weights::{WeightSource, WeightsError};
 
@@ -72,20 +70,12 @@ impl Block {
         })
     }
 
-    /// The next hidden state, `[rows, hidden]`.
+    /// The next hidden state, `[rows, hidden]`, of all sequences of a step.
     ///
     /// # Errors
-    /// When shapes do not match or the cache is full.
-    pub fn forward(
-        &self,
-        x: &Tensor,
-        rotation: &Rotation,
-        mask: Option<&Tensor>,
-        cache: &mut LayerCache,
-    ) -> CandleResult<Tensor> {
-        let attended = self
-            .attention
-            .forward(&self.input_norm.forward(x)?, rotation, mask, cache)?;
+    /// When shapes do not match or a cache is full.
+    pub fn forward(&self, x: &Tensor, segments: &mut [Segment<'_>]) -> CandleResult<Tensor> {
+        let attended = self.attention.forward(&self.input_norm.forward(x)?, segments)?;
         let x = (x + normed(self.attention_norm.as_ref(), attended)?)?;
         let fed = self.mlp.forward(&self.mlp_norm.forward(&x)?)?;
         x + normed(self.output_norm.as_ref(), fed)?

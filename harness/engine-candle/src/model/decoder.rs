@@ -1,5 +1,8 @@
 //! The placed decoder: modules in order of execution, activations moving only where the device changes.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use candle_core::{Device, Tensor};
 use placebench_core::device::DeviceId;
 use placebench_core::fault::FaultKind;
@@ -15,6 +18,7 @@ use super::linear::{Linear, Matrix};
 use super::norm::Norm;
 use super::sequence::Sequence;
 use crate::config::ModelConfig;
+use crate::device::link::Link;
 use crate::device::{Devices, Ledger, Placed, Slot, Use};
 use crate::error::EngineError;
 use crate::fault;
@@ -47,9 +51,12 @@ pub struct Decoder {
     pub(super) source: Box<dyn WeightSource>,
     pub(super) devices: Devices,
     pub(super) layout: Layout,
+    /// How activations travel where that was settled otherwise than the layout asks.
+    pub(super) transfers: BTreeMap<Link, Transfer>,
     pub(super) names: Vec<String>,
     /// For each module the number of the hop into it.
     pub(super) hop_into: Vec<Option<usize>>,
+    pub(super) stages: Vec<Range<usize>>,
     pub(super) embedding: Homed<Matrix>,
     pub(super) blocks: Vec<Homed<Block>>,
     pub(super) norm: Homed<Norm>,
@@ -66,7 +73,7 @@ impl Decoder {
         source: Box<dyn WeightSource>,
         devices: Devices,
         layout: Layout,
-        ledger: &mut Ledger,
+        ledger: &Ledger,
         context: &Context,
     ) -> Result<Self, WorkerFailure> {
         let names = module_names(&config);
@@ -96,7 +103,7 @@ impl Decoder {
         })?;
         let head = loader.head(source_ref, &config, homes[last], &embedding)?;
         let mut hops = 0;
-        let hop_into = std::iter::once(None)
+        let hop_into: Vec<Option<usize>> = std::iter::once(None)
             .chain(homes.windows(2).map(|pair| {
                 (pair[0].runs_on != pair[1].runs_on).then(|| {
                     hops += 1;
@@ -109,7 +116,9 @@ impl Decoder {
             source,
             devices,
             layout,
+            transfers: BTreeMap::new(),
             names,
+            stages: stages(&hop_into),
             hop_into,
             embedding,
             blocks,
@@ -181,21 +190,50 @@ impl Decoder {
         }
     }
 
-    /// Allocates the state of a generation of at most `capacity` positions.
+    /// Allocates the state of a sequence of at most `capacity` positions.
     ///
     /// # Errors
     /// When a device has no room.
-    pub fn sequence(&self, capacity: usize, ledger: &mut Ledger, context: &Context) -> Result<Sequence, WorkerFailure> {
+    pub fn sequence(&self, capacity: usize, ledger: &Ledger, context: &Context) -> Result<Sequence, WorkerFailure> {
+        let mut sequences = self.sequences(&[capacity], ledger, context)?;
+        sequences.pop().ok_or_else(|| {
+            let message = "no sequence was asked for".to_owned();
+            EngineError::Request(message).into_failure(context)
+        })
+    }
+
+    /// Allocates the states of sequences that are generated together, of at most so many positions each.
+    ///
+    /// # Errors
+    /// When a device has no room.
+    pub fn sequences(
+        &self,
+        capacities: &[usize],
+        ledger: &Ledger,
+        context: &Context,
+    ) -> Result<Vec<Sequence>, WorkerFailure> {
         let slots: Vec<Slot> = self.blocks.iter().map(|block| block.home().runs_on).collect();
         let dtype = self.source.compute().activations();
-        Sequence::allocate(&self.config, &slots, capacity, dtype, &self.devices, ledger, context)
+        Sequence::allocate(&self.config, &slots, capacities, dtype, &self.devices, ledger, context)
+    }
+
+    /// The stages in order of execution: the positions of their modules.
+    #[must_use]
+    pub fn stages(&self) -> &[Range<usize>] {
+        &self.stages
+    }
+
+    /// How many of the modules at these positions are layers.
+    pub(crate) fn layers_among(&self, modules: &Range<usize>) -> usize {
+        let layers = 1..1 + self.config.num_layers;
+        modules.clone().filter(|module| layers.contains(module)).count()
     }
 }
 
 /// Loads modules one after the other.
 struct Loader<'a> {
     devices: &'a Devices,
-    ledger: &'a mut Ledger,
+    ledger: &'a Ledger,
     context: &'a Context,
     names: &'a [String],
 }
@@ -263,6 +301,19 @@ impl Loader<'_> {
             ..failure
         }
     }
+}
+
+/// Runs of modules without a hop between them.
+fn stages(hop_into: &[Option<usize>]) -> Vec<Range<usize>> {
+    let begins = |(index, hop): (usize, &Option<usize>)| (index == 0 || hop.is_some()).then_some(index);
+    let starts: Vec<usize> = hop_into.iter().enumerate().filter_map(begins).collect();
+    let ends = starts.iter().copied().skip(1).chain([hop_into.len()]);
+    starts
+        .iter()
+        .copied()
+        .zip(ends)
+        .map(|(start, end)| start..end)
+        .collect()
 }
 
 /// Modules with the devices they run on, and the hops where that changes.

@@ -1,5 +1,6 @@
 //! What a generation keeps from step to step: caches, position tables, and what each link carried last.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Tensor};
@@ -12,11 +13,13 @@ use crate::config::ModelConfig;
 use crate::device::{Devices, Ledger, Slot, Use};
 use crate::error::EngineError;
 
-/// The state of one generation.
+/// The state of one sequence, or of a part of its layers.
 #[derive(Debug)]
 pub struct Sequence {
-    pub(super) caches: Vec<LayerCache>,
-    /// Made once on each device that has layers, never moved.
+    caches: Vec<LayerCache>,
+    /// The layer of the first cache.
+    first_layer: usize,
+    /// Made once on each device that has layers, never moved. Sequences that are generated together share them.
     pub(super) tables: BTreeMap<Slot, RotaryTables>,
     /// Positions so far.
     pub(super) len: usize,
@@ -27,48 +30,78 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// Allocates caches beside their layers and tables on every device with layers, for at most `capacity` positions.
+    /// Allocates caches beside their layers, one sequence for each capacity (in positions), and tables on every device with
+    /// layers, as long as the longest needs.
     ///
     /// # Errors
     /// When a device has no room.
     pub fn allocate(
         config: &ModelConfig,
         layer_slots: &[Slot],
-        capacity: usize,
+        capacities: &[usize],
         dtype: DType,
         devices: &Devices,
-        ledger: &mut Ledger,
+        ledger: &Ledger,
         context: &Context,
-    ) -> Result<Self, WorkerFailure> {
+    ) -> Result<Vec<Self>, WorkerFailure> {
         let failure = |error: EngineError| error.into_failure(context);
-        let mut caches = Vec::with_capacity(layer_slots.len());
+        let longest = capacities.iter().copied().max().unwrap_or(0);
         let mut tables = BTreeMap::new();
-        let (heads, width) = (config.num_kv_heads, config.head_dim);
-        for (layer, &slot) in layer_slots.iter().enumerate() {
-            let handle = devices.handle(slot);
-            if let std::collections::btree_map::Entry::Vacant(vacant) = tables.entry(slot) {
-                let bytes = RotaryTables::bytes_for(config, capacity, dtype);
+        for &slot in layer_slots {
+            if let Entry::Vacant(vacant) = tables.entry(slot) {
+                let bytes = RotaryTables::bytes_for(config, longest, dtype);
                 ledger.charge(context, slot, Use::Activations, bytes, "the position tables")?;
-                let made = RotaryTables::new(config, capacity, dtype, handle);
-                vacant.insert(
-                    made.map_err(EngineError::candle("making position tables"))
-                        .map_err(failure)?,
-                );
+                let made = RotaryTables::new(config, longest, dtype, devices.handle(slot));
+                let made = made.map_err(EngineError::candle("making position tables"));
+                vacant.insert(made.map_err(failure)?);
             }
-            let bytes = layer_cache_bytes(heads, capacity, width, dtype);
-            let what = format!("the cache of model.layers.{layer}");
-            ledger.charge(context, slot, Use::KvCache, bytes, &what)?;
-            let cache = LayerCache::new(heads, capacity, width, dtype, handle);
-            caches.push(cache.map_err(EngineError::candle(what)).map_err(failure)?);
         }
+        let (heads, width) = (config.num_kv_heads, config.head_dim);
         let keeps_deliveries = context.fault_present(placebench_core::fault::FaultKind::StaleCopy);
-        Ok(Self {
-            caches,
-            tables,
-            len: 0,
-            rope_switch: config.rope_switch(),
-            delivered: keeps_deliveries.then(HashMap::new),
-        })
+        let sequence = |&capacity: &usize| {
+            let mut caches = Vec::with_capacity(layer_slots.len());
+            for (layer, &slot) in layer_slots.iter().enumerate() {
+                let bytes = layer_cache_bytes(heads, capacity, width, dtype);
+                let what = format!("the cache of model.layers.{layer}");
+                ledger.charge(context, slot, Use::KvCache, bytes, &what)?;
+                let cache = LayerCache::new(heads, capacity, width, dtype, devices.handle(slot));
+                caches.push(cache.map_err(EngineError::candle(what)).map_err(failure)?);
+            }
+            Ok(Self {
+                caches,
+                first_layer: 0,
+                tables: tables.clone(),
+                len: 0,
+                rope_switch: config.rope_switch(),
+                delivered: keeps_deliveries.then(HashMap::new),
+            })
+        };
+        capacities.iter().map(sequence).collect()
+    }
+
+    /// The cache of a layer, where this part has it.
+    pub(super) fn cache(&mut self, layer: usize) -> Option<&mut LayerCache> {
+        self.caches.get_mut(layer.checked_sub(self.first_layer)?)
+    }
+
+    /// The same sequence in parts of so many layers each, for stages that keep their own.
+    pub(crate) fn into_parts(self, layers: &[usize]) -> Vec<Self> {
+        let (tables, delivered, len, rope_switch) = (self.tables, self.delivered, self.len, self.rope_switch);
+        let mut caches = self.caches.into_iter();
+        let mut first_layer = self.first_layer;
+        let part = |&number: &usize| {
+            let first = first_layer;
+            first_layer += number;
+            Self {
+                caches: caches.by_ref().take(number).collect(),
+                first_layer: first,
+                tables: tables.clone(),
+                len,
+                rope_switch,
+                delivered: delivered.clone(),
+            }
+        };
+        layers.iter().map(part).collect()
     }
 
     /// True where `rows` more positions change how those turn that are cached: all have to be computed anew.

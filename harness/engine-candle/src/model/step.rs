@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 
 use candle_core::{Device, Tensor};
 use placebench_core::outcome::WorkerFailure;
@@ -10,11 +11,12 @@ use placebench_engine::faults::ModuleEffect;
 use placebench_engine::{Context, StepClock};
 
 use super::activations::{Activations, StepShape};
-use super::attention::{causal_mask, softcap};
+use super::attention::{Segment, causal_mask, softcap};
 use super::block::{Block, Module, load_embedding, load_head, load_norm};
 use super::decoder::Decoder;
 use super::homed::Homed;
 use super::sequence::Sequence;
+use crate::device::link::Link;
 use crate::device::{Ledger, Placed, Slot, Use};
 use crate::error::EngineError;
 use crate::fault;
@@ -45,7 +47,7 @@ pub struct Pass<'a> {
     /// Events, breadcrumb and faults.
     pub context: &'a mut Context,
     /// Memory per device.
-    pub ledger: &'a mut Ledger,
+    pub ledger: &'a Ledger,
     /// What this step has moved so far.
     pub counters: StepCounters,
     /// Where this step's time has gone so far.
@@ -54,7 +56,7 @@ pub struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// A step that has moved nothing yet.
-    pub fn new(context: &'a mut Context, ledger: &'a mut Ledger) -> Self {
+    pub fn new(context: &'a mut Context, ledger: &'a Ledger) -> Self {
         let clock = StepClock::start(context);
         Self {
             context,
@@ -65,8 +67,50 @@ impl<'a> Pass<'a> {
     }
 }
 
+/// The sequences of a step, in the order of their rows.
+pub struct Batch<'a, 'b> {
+    /// The state of each.
+    pub sequences: &'a mut [&'b mut Sequence],
+    /// New positions of each.
+    pub rows: &'a [usize],
+}
+
+impl Batch<'_, '_> {
+    fn shape(&self, wanted: LogitRows) -> StepShape {
+        let rows = self.rows.iter().sum();
+        let lengths = self.sequences.iter().zip(self.rows);
+        StepShape {
+            rows,
+            attending_rows: self.rows.iter().copied().max().unwrap_or(0),
+            positions: lengths.map(|(sequence, rows)| sequence.len + rows).max().unwrap_or(0),
+            logit_rows: if wanted == LogitRows::Last {
+                self.rows.len()
+            } else {
+                rows
+            },
+        }
+    }
+
+    /// The new positions have become past ones.
+    pub(crate) fn advance(&mut self) {
+        for (sequence, rows) in self.sequences.iter_mut().zip(self.rows) {
+            sequence.len += rows;
+        }
+    }
+
+    /// The positions of the last row of each sequence.
+    fn last_rows(&self) -> Vec<usize> {
+        let mut end = 0;
+        let last = self.rows.iter().map(|rows| {
+            end += rows;
+            end.saturating_sub(1)
+        });
+        last.collect()
+    }
+}
+
 impl Decoder {
-    /// Computes the logits `[rows, vocab]` of the next positions. `ids` holds one token number a position.
+    /// Computes the logits `[rows, vocab]` of the next positions of one sequence. `ids` holds one token number a position.
     ///
     /// # Errors
     /// When a device has no room, or a copy or a computation fails.
@@ -77,83 +121,132 @@ impl Decoder {
         wanted: LogitRows,
         pass: &mut Pass<'_>,
     ) -> Result<Placed, WorkerFailure> {
-        let rows = ids.rows();
-        let step = StepShape {
-            rows,
-            positions: sequence.len + rows,
-            logit_rows: if wanted == LogitRows::Last { 1 } else { rows },
+        let rows = [ids.rows()];
+        let mut batch = Batch {
+            sequences: &mut [sequence],
+            rows: &rows,
         };
-        let need = Activations::new(&self.config, self.source.compute().activations());
-        let (source, config) = (self.source.as_ref(), &self.config);
+        self.forward_batch(&mut batch, ids, wanted, pass)
+    }
 
-        let load = |device: &Device| load_embedding(source, config, device);
-        let mut x = self.run(0, &self.embedding, need.embedding(step), load, pass, |matrix, slot| {
-            matrix
-                .rows(ids.on(slot, &self.devices)?)
-                .and_then(|rows| rows.to_dtype(self.source.compute().activations()))
-                .and_then(|rows| config.embedding_scale.map_or(Ok(rows.clone()), |scale| rows * scale))
-                .map_err(EngineError::candle("model.embed_tokens"))
-        })?;
-        x = self.run_blocks(x, step, need, sequence, pass)?;
-        if step.logit_rows < rows {
-            // Before the hop to the norm, so that no more than what is needed moves.
-            x = x
-                .map(|x| x.narrow(0, rows - 1, 1))
-                .map_err(|error| error.into_failure(pass.context))?;
+    /// The same for several sequences: their rows are computed together, one sequence's after the other's, and each attends
+    /// to itself alone. Nothing is padded, so a sequence's numbers are those it has alone, but for the order of additions.
+    ///
+    /// # Errors
+    /// When a device has no room, or a copy or a computation fails.
+    pub fn forward_batch(
+        &self,
+        batch: &mut Batch<'_, '_>,
+        ids: &Placed,
+        wanted: LogitRows,
+        pass: &mut Pass<'_>,
+    ) -> Result<Placed, WorkerFailure> {
+        let mut x = ids.clone();
+        for stage in &self.stages {
+            if stage.start > 0 {
+                x = self.hop(stage.start, x, batch, pass)?;
+            }
+            x = self.run_stage(stage, x, batch, wanted, pass)?;
         }
-        let (norm, head) = (self.names.len() - 2, self.names.len() - 1);
-        let x = self.hop(norm, x, self.norm.home().runs_on, sequence, pass)?;
-        let load = |device: &Device| load_norm(source, config, device);
-        let x = self.run(norm, &self.norm, need.norm(step), load, pass, |norm, slot| {
-            norm.forward(x.on(slot, &self.devices)?)
-                .map_err(EngineError::candle("model.norm"))
-        })?;
-        let x = self.hop(head, x, self.head.home().runs_on, sequence, pass)?;
-        let load = |device: &Device| load_head(source, config, device);
-        self.run(head, &self.head, need.head(step), load, pass, |head, slot| {
-            head.forward(x.on(slot, &self.devices)?)
-                .and_then(|logits| softcap(logits, config.final_softcap))
-                .map_err(EngineError::candle("lm_head"))
+        batch.advance();
+        Ok(x)
+    }
+
+    /// Computes the modules of one stage. `x` is on its device: token numbers for the first stage, hidden states for the
+    /// others. The sequences stay as long as they are: [`Batch::advance`]. Of the hidden states behind the last layer only the rows that get logits go on.
+    pub(crate) fn run_stage(
+        &self,
+        stage: &Range<usize>,
+        mut x: Placed,
+        batch: &mut Batch<'_, '_>,
+        wanted: LogitRows,
+        pass: &mut Pass<'_>,
+    ) -> Result<Placed, WorkerFailure> {
+        let step = batch.shape(wanted);
+        let (last_layer, mut masks) = (self.config.num_layers, Masks::default());
+        for index in stage.clone() {
+            x = self.run_module(index, &x, step, batch, &mut masks, pass)?;
+            if index == last_layer && step.logit_rows < step.rows {
+                // Before the hop to the norm, so that no more than what is needed moves.
+                x = x
+                    .map(|x| keep_rows(x, &batch.last_rows()))
+                    .map_err(|error| error.into_failure(pass.context))?;
+            }
+        }
+        Ok(x)
+    }
+
+    fn run_module(
+        &self,
+        index: usize,
+        x: &Placed,
+        step: StepShape,
+        batch: &mut Batch<'_, '_>,
+        masks: &mut Masks,
+        pass: &mut Pass<'_>,
+    ) -> Result<Placed, WorkerFailure> {
+        let (source, config, devices) = (self.source.as_ref(), &self.config, &self.devices);
+        let need = Activations::new(config, source.compute().activations());
+        let what = || EngineError::candle(self.names[index].as_str());
+        let norm = self.names.len() - 2;
+        if index == 0 {
+            let load = |device: &Device| load_embedding(source, config, device);
+            return self.run(0, &self.embedding, need.embedding(step), load, pass, |matrix, slot| {
+                matrix
+                    .rows(x.on(slot, devices)?)
+                    .and_then(|rows| rows.to_dtype(source.compute().activations()))
+                    .and_then(|rows| config.embedding_scale.map_or(Ok(rows.clone()), |scale| rows * scale))
+                    .map_err(what())
+            });
+        }
+        if index == norm {
+            let load = |device: &Device| load_norm(source, config, device);
+            return self.run(norm, &self.norm, need.norm(step), load, pass, |norm, slot| {
+                norm.forward(x.on(slot, devices)?).map_err(what())
+            });
+        }
+        let Some(block) = self.blocks.get(index - 1) else {
+            let load = |device: &Device| load_head(source, config, device);
+            return self.run(index, &self.head, need.head(step), load, pass, |head, slot| {
+                head.forward(x.on(slot, devices)?)
+                    .and_then(|logits| softcap(logits, config.final_softcap))
+                    .map_err(what())
+            });
+        };
+        let load = |device: &Device| Block::load(source, config, index - 1, device);
+        self.run(index, block, need.block(step), load, pass, |block, slot| {
+            let x = x.on(slot, devices)?;
+            let mut segments = self.segments(index - 1, slot, batch, masks)?;
+            block.forward(x, &mut segments).map_err(what())
         })
     }
 
-    fn run_blocks(
+    /// What each sequence brings to a layer.
+    fn segments<'s>(
         &self,
-        mut x: Placed,
-        step: StepShape,
-        need: Activations<'_>,
-        sequence: &mut Sequence,
-        pass: &mut Pass<'_>,
-    ) -> Result<Placed, WorkerFailure> {
-        let start = sequence.len;
-        let mut masks = Masks::default();
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let index = layer + 1;
-            x = self.hop(index, x, block.home().runs_on, sequence, pass)?;
-            let load = |device: &Device| Block::load(self.source.as_ref(), &self.config, layer, device);
-            let Sequence { caches, tables, .. } = &mut *sequence;
-            let cache = &mut caches[layer];
-            x = self.run(index, block, need.block(step), load, pass, |block, slot| {
-                let x = x.on(slot, &self.devices)?;
-                let what = || EngineError::candle(self.names[index].as_str());
-                let tables = tables.get(&slot).ok_or_else(|| EngineError::WrongDevice {
-                    found: self.devices.id(Slot::CPU).clone(),
-                    expected: self.devices.id(slot).clone(),
-                })?;
-                let rotation = tables.at(start, step.rows).map_err(what())?;
-                let mask = masks
-                    .on(
-                        slot,
-                        (start, step.rows),
-                        self.config.window(layer),
-                        self.devices.handle(slot),
-                    )
-                    .map_err(what())?;
-                block.forward(x, &rotation, mask, cache).map_err(what())
-            })?;
+        layer: usize,
+        slot: Slot,
+        batch: &'s mut Batch<'_, '_>,
+        masks: &mut Masks,
+    ) -> Result<Vec<Segment<'s>>, EngineError> {
+        let handle = self.devices.handle(slot);
+        let absent = || EngineError::WrongDevice {
+            found: self.devices.id(Slot::CPU).clone(),
+            expected: self.devices.id(slot).clone(),
+        };
+        let mut segments = Vec::with_capacity(batch.rows.len());
+        for (sequence, &rows) in batch.sequences.iter_mut().zip(batch.rows) {
+            let start = sequence.len;
+            let rotation = sequence.tables.get(&slot).ok_or_else(absent)?.at(start, rows);
+            let mask = masks.on(slot, (start, rows), self.config.window(layer), handle);
+            segments.push(Segment {
+                rows,
+                rotation: rotation.map_err(EngineError::candle("turning positions"))?,
+                mask: mask.map_err(EngineError::candle("making a mask"))?,
+                cache: sequence.cache(layer).ok_or_else(absent)?,
+            });
         }
-        sequence.len += step.rows;
-        Ok(x)
+        Ok(segments)
     }
 
     /// Computes one module on the device it runs on, with its weights at hand and its memory accounted for.
@@ -195,24 +288,28 @@ impl Decoder {
         }
     }
 
-    /// Moves the activation to the device of the next module, if that is another one.
-    fn hop(
+    /// Moves the activation to the device of the module at `index`, which begins a stage.
+    pub(crate) fn hop(
         &self,
         index: usize,
         x: Placed,
-        to: Slot,
-        sequence: &mut Sequence,
+        batch: &mut Batch<'_, '_>,
         pass: &mut Pass<'_>,
     ) -> Result<Placed, WorkerFailure> {
-        let Some(hop) = self.hop_into[index] else { return Ok(x) };
+        let (Some(Some(hop)), Some(home)) = (self.hop_into.get(index), self.layout.homes.get(index)) else {
+            return Ok(x);
+        };
         // A kernel that never ends belongs to the stage that launched it: it is waited for before the hop begins.
-        self.wait_for(x.slot())
+        self.devices
+            .wait_for(x.slot())
             .map_err(|error| error.into_failure(pass.context))?;
         pass.clock.lap(pass.context);
-        let effect = pass.context.enter_hop(hop);
+        let effect = pass.context.enter_hop(*hop);
+        // One activation carries all sequences; the first remembers what the link has delivered.
+        let delivered = batch.sequences.first_mut().and_then(|first| first.delivered.as_mut());
         let moved = self
-            .carry(&x, to)
-            .and_then(|moved| fault::on_hop(effect, hop, moved, sequence.delivered.as_mut()))
+            .carry(&x, home.runs_on)
+            .and_then(|moved| fault::on_hop(effect, *hop, moved, delivered))
             .map_err(|error| error.into_failure(pass.context))?;
         pass.counters.hops += 1;
         pass.counters.transfer_bytes += x.bytes();
@@ -220,27 +317,33 @@ impl Decoder {
         Ok(moved)
     }
 
-    /// The receiving end is synchronised, so that a copy that never completes hangs here, where the breadcrumb says so,
-    /// and not at some later operation.
+    /// The activation where it goes next, once it has really arrived.
     fn carry(&self, x: &Placed, to: Slot) -> Result<Placed, EngineError> {
-        let moved = x.moved_to(to, self.layout.transfer, &self.devices)?;
-        self.wait_for(to)?;
-        Ok(moved)
-    }
-
-    fn wait_for(&self, slot: Slot) -> Result<(), EngineError> {
-        let device = self.devices.handle(slot);
-        device
-            .synchronize()
-            .map_err(EngineError::candle("waiting for a device"))
+        let link = Link { from: x.slot(), to };
+        let transfer = self.transfers.get(&link).copied().unwrap_or(self.layout.transfer);
+        self.devices.carry(x, to, transfer)
     }
 }
 
-/// The causal masks of a step, one for each device and window, made there.
+/// The last row of each sequence.
+fn keep_rows(x: &Tensor, rows: &[usize]) -> candle_core::Result<Tensor> {
+    match rows {
+        [row] => x.narrow(0, *row, 1),
+        rows => {
+            let kept = rows.iter().map(|row| x.narrow(0, *row, 1));
+            Tensor::cat(&kept.collect::<candle_core::Result<Vec<_>>>()?, 0)
+        }
+    }
+}
+
+/// The causal masks of a stage, each made once where it is used.
 #[derive(Default)]
 struct Masks {
-    made: BTreeMap<(Slot, Option<usize>), Tensor>,
+    made: BTreeMap<MaskKey, Tensor>,
 }
+
+/// Where it is used, the first and the number of its rows, and the window they see.
+type MaskKey = (Slot, usize, usize, Option<usize>);
 
 impl Masks {
     /// The mask on a device; a single new position sees everything it is given and needs none.
@@ -250,15 +353,15 @@ impl Masks {
         (start, rows): (usize, usize),
         window: Option<usize>,
         device: &Device,
-    ) -> candle_core::Result<Option<&Tensor>> {
+    ) -> candle_core::Result<Option<Tensor>> {
         if rows == 1 {
             return Ok(None);
         }
         // A window that no position reaches is none.
         let window = window.filter(|window| *window < start + rows);
-        match self.made.entry((slot, window)) {
-            Entry::Occupied(made) => Ok(Some(made.into_mut())),
-            Entry::Vacant(vacant) => Ok(Some(vacant.insert(causal_mask(start, rows, window, device)?))),
+        match self.made.entry((slot, start, rows, window)) {
+            Entry::Occupied(made) => Ok(Some(made.get().clone())),
+            Entry::Vacant(vacant) => Ok(Some(vacant.insert(causal_mask(start, rows, window, device)?).clone())),
         }
     }
 }

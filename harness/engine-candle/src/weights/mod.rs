@@ -54,8 +54,8 @@ pub fn open(checkpoint: &Checkpoint, compute: Compute) -> Result<Box<dyn WeightS
     })
 }
 
-/// Where tensors are read from.
-pub trait WeightSource {
+/// Where tensors are read from, by several threads where stages work side by side.
+pub trait WeightSource: Send + Sync {
     /// A matrix `[rows, columns]` in buffers of its own on `device`.
     ///
     /// # Errors

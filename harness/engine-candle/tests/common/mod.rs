@@ -13,6 +13,7 @@ pub(crate) mod gguf_of_tiny;
 pub(crate) mod expected;
 
 pub(crate) mod request;
+pub(crate) mod synthetic;
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +53,7 @@ pub(crate) fn sim(index: usize) -> Slot {
 pub(crate) fn decoder(model: &Path, compute: Compute, homes: &[usize], transfer: Transfer) -> (Decoder, Ledger) {
     let checkpoint = checkpoint::open(model).unwrap();
     let devices = Devices::open(&three_devices(), &[]).unwrap();
-    let mut ledger = Ledger::new(&devices);
+    let ledger = Ledger::new(&devices);
     let layout = Layout {
         homes: homes.iter().map(|&index| Home::at(sim(index))).collect(),
         transfer,
@@ -60,7 +61,7 @@ pub(crate) fn decoder(model: &Path, compute: Compute, homes: &[usize], transfer:
     };
     let source = open(&checkpoint, compute).unwrap();
     let context = Context::unheard();
-    let decoder = Decoder::load(checkpoint.config, source, devices, layout, &mut ledger, &context).unwrap();
+    let decoder = Decoder::load(checkpoint.config, source, devices, layout, &ledger, &context).unwrap();
     (decoder, ledger)
 }
 
@@ -75,7 +76,7 @@ pub(crate) fn two_way(modules: usize, cut: usize) -> Vec<usize> {
 }
 
 /// Logits of all positions of a prompt.
-pub(crate) fn all_logits(decoder: &Decoder, ledger: &mut Ledger, ids: &[u32]) -> Vec<Vec<f32>> {
+pub(crate) fn all_logits(decoder: &Decoder, ledger: &Ledger, ids: &[u32]) -> Vec<Vec<f32>> {
     let mut context = Context::unheard();
     let mut sequence = decoder.sequence(ids.len(), ledger, &context).unwrap();
     let mut pass = Pass::new(&mut context, ledger);
@@ -93,13 +94,7 @@ pub(crate) fn all_logits(decoder: &Decoder, ledger: &mut Ledger, ids: &[u32]) ->
 }
 
 /// Greedy tokens, through the cache.
-pub(crate) fn greedy(
-    decoder: &Decoder,
-    ledger: &mut Ledger,
-    ids: &[u32],
-    max_new_tokens: usize,
-    eos: &[u32],
-) -> Vec<u32> {
+pub(crate) fn greedy(decoder: &Decoder, ledger: &Ledger, ids: &[u32], max_new_tokens: usize, eos: &[u32]) -> Vec<u32> {
     let mut context = Context::unheard();
     let mut sequence = decoder.sequence(ids.len() + max_new_tokens, ledger, &context).unwrap();
     let mut output: Vec<u32> = Vec::new();

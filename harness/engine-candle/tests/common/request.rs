@@ -53,6 +53,18 @@ pub(crate) fn halves(first: &str, second: &str) -> DeviceMapRequest {
     ])
 }
 
+/// The same for a model of that many layers.
+pub(crate) fn halves_of(layers: usize, first: &str, second: &str) -> DeviceMapRequest {
+    let middle = layers / 2;
+    manual(&[
+        ("model.embed_tokens", first),
+        (&format!("model.layers.0-{}", middle - 1), first),
+        (&format!("model.layers.{middle}-{}", layers - 1), second),
+        ("model.norm", second),
+        ("lm_head", second),
+    ])
+}
+
 pub(crate) fn single(device: &str) -> DeviceMapRequest {
     DeviceMapRequest::Single(id(device))
 }
@@ -77,8 +89,10 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         prompt: Prompt::InputIds(PROMPT.into()),
+        companion_prompts: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: 8,
             sampling: None,

@@ -78,6 +78,7 @@ fn request(device_map: DeviceMapRequest, max_memory: Option<&[(&str, u64)]>) -> 
         transfer: Default::default(),
         offload: Default::default(),
         planner: Default::default(),
+        concurrency: Default::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use placebench_core::device::DeviceId;
 use placebench_core::placement::{DeviceMapRequest, PlacementRequest};
-use placebench_core::protocol::{PlannedPlacement, RealisedModule};
+use placebench_core::protocol::{LinkFacts, PlannedPlacement, RealisedModule};
 use placebench_core::record::Attempt;
 use placebench_core::units::Bytes;
 use serde::Serialize;
@@ -104,15 +104,24 @@ pub fn view(
         loaded,
         modules,
         warnings: planned
-            .map(|planned| {
-                planned
-                    .warnings
-                    .iter()
-                    .map(|text| super::words::message(text))
-                    .collect()
-            })
-            .unwrap_or_default(),
+            .into_iter()
+            .flat_map(|planned| planned.warnings.iter().map(|text| super::words::message(text)))
+            .chain(
+                attempt
+                    .into_iter()
+                    .flat_map(|attempt| attempt.links.iter().filter_map(detour)),
+            )
+            .collect(),
     }
+}
+
+/// A link that could not be used as asked.
+fn detour(link: &LinkFacts) -> Option<String> {
+    let reason = super::words::message(link.reason.as_deref()?);
+    Some(format!(
+        "activations from {} to {} go through the host: {reason}",
+        link.from, link.to
+    ))
 }
 
 fn modules(

@@ -107,8 +107,10 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             transfer: Transfer::Direct,
             offload: Offload::Execute,
             planner: Default::default(),
+            concurrency: Default::default(),
         },
         input: Prompt::Text("Once upon a time".into()),
+        companion_inputs: Vec::new(),
         generation: GenerationSpec {
             max_new_tokens: 24,
             sampling: None,
@@ -199,6 +201,7 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
         transfer_bytes: vec![u64::from(hops) * 512; steps],
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        companions: Vec::new(),
     }
 }
 
@@ -234,6 +237,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         planned: None,
         realised: None,
         places: Vec::new(),
+        links: Vec::new(),
         memory: Vec::new(),
         gpus: Vec::new(),
         peak_rss_bytes: Some(Bytes(48 << 20)),
@@ -285,6 +289,8 @@ pub(crate) fn metrics(attempts: &[Attempt], hops: f64) -> CaseMetrics {
             .collect()
     };
     CaseMetrics {
+        sequences: Some(1),
+        output_tokens_per_s: None,
         samples: attempts.len() as u32,
         load_s: Some(0.31),
         ttft_s: Some(ttft_s),

@@ -49,6 +49,7 @@ impl Finished {
             planned: transcript.planned,
             realised: transcript.realised,
             places: transcript.modules,
+            links: transcript.links,
             memory: transcript.memory,
             peak_rss_bytes: seen.peak_rss,
             generations: transcript.generations,

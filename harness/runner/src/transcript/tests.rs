@@ -31,6 +31,7 @@ fn started(generation: u32, warmup: bool) -> EventKind {
 fn token(generation: u32, index: u32) -> EventKind {
     EventKind::Token {
         generation,
+        sequence: 0,
         index,
         id: 7 + index,
         top2_gap: 1.0,
@@ -54,6 +55,7 @@ fn finished(generation: u32, warmup: bool) -> EventKind {
             transfer_bytes: vec![0],
             streamed_bytes: Vec::new(),
             stage_times_s: Vec::new(),
+            companions: Vec::new(),
         },
     }
 }
@@ -127,6 +129,43 @@ fn generations_come_in_order_and_complete() {
         "token 0 of generation 0 where token 1 was expected"
     );
     assert_eq!(breach(0, 1, &[hello(), hello()]), "a second `hello`");
+}
+
+#[test]
+fn companions_are_as_many_as_asked_for_and_in_order() {
+    let of = |sequence: u32, index: u32| EventKind::Token {
+        generation: 0,
+        sequence,
+        index,
+        id: 3,
+        top2_gap: 1.0,
+    };
+    let heard = |kinds: &[EventKind]| {
+        let mut request = request_of(&fixture::case(), 1);
+        request.warmup = 0;
+        request.companion_prompts = vec![request.prompt.clone()];
+        say(&mut Transcript::new(&request), kinds)
+    };
+    let with_companions = |number: usize| {
+        let mut event = finished(0, false);
+        if let EventKind::Finished { result, .. } = &mut event {
+            result.companions = vec![result.clone(); number];
+        }
+        event
+    };
+    let begun = [hello(), started(0, false), of(0, 0), of(1, 0), of(1, 1)];
+    let ended = |event: EventKind| [begun.as_slice(), &[event, EventKind::Done]].concat();
+    assert!(heard(&ended(with_companions(1))).is_ok());
+    let wrong = heard(&ended(with_companions(0))).unwrap_err().to_string();
+    assert_eq!(wrong, "generation 0 has 0 companions where 1 were asked for");
+    let wrong = heard(&[begun.as_slice(), &[of(2, 0)]].concat())
+        .unwrap_err()
+        .to_string();
+    assert!(wrong.starts_with("a token of sequence 2"), "{wrong}");
+    let wrong = heard(&[begun.as_slice(), &[of(1, 1)]].concat())
+        .unwrap_err()
+        .to_string();
+    assert_eq!(wrong, "token 1 of generation 0 where token 2 was expected");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::DEFAULT_MAX_GAP;
 use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::{Fault, FaultPoint};
-use crate::placement::{DeviceMapRequest, PlacementRequest, StrategyName};
+use crate::placement::{Concurrency, DeviceMapRequest, PlacementRequest, StrategyName};
 use crate::planner::{Dialect, Objective};
 use crate::record::{AgreementSpec, Expectation};
 use crate::scenario::file::{ExpectTable, PlacementTable, ScenarioFile};
@@ -85,6 +85,36 @@ pub(super) fn resolve_placement(
         transfer: table.transfer.unwrap_or_default(),
         offload: table.offload.unwrap_or_default(),
         planner: table.planner.map_or_else(Dialect::default, Dialect::from),
+        concurrency: concurrency(table, problems),
+    }
+}
+
+/// Far above what is measured, far below what would be a slip of the pen for bytes or milliseconds.
+const MOST_SEQUENCES: u32 = 1024;
+
+fn concurrency(table: &PlacementTable, problems: &mut Vec<Problem>) -> Concurrency {
+    for (key, name) in [(&table.batch, "batch"), (&table.in_flight, "in_flight")] {
+        if let Some(number) = key
+            && !(1..=MOST_SEQUENCES).contains(number.get_ref())
+        {
+            let message = format!("{name} is a number of sequences, from 1 to {MOST_SEQUENCES}");
+            problems.push(Problem::at(number.span(), message));
+        }
+    }
+    let number = |key: &Option<Spanned<u32>>| key.as_ref().map_or(1, |number| *number.get_ref());
+    match (number(&table.batch), number(&table.in_flight)) {
+        (0 | 1, 0 | 1) => Concurrency::Single,
+        (batch, 0 | 1) => Concurrency::Batch(batch),
+        (0 | 1, in_flight) => Concurrency::InFlight(in_flight),
+        (_, in_flight) => {
+            if let Some(key) = &table.in_flight {
+                problems.push(Problem::at(
+                    key.span(),
+                    "batch and in_flight are two ways to generate several sequences together: give one of them",
+                ));
+            }
+            Concurrency::InFlight(in_flight)
+        }
     }
 }
 
