@@ -10,6 +10,7 @@
 
 pub mod breadcrumb;
 pub mod device;
+pub mod evidence;
 pub mod exit_code;
 pub mod fault;
 pub mod judge;

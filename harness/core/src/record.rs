@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceId, LogicalDevice};
+use crate::evidence::{Evidence, Recovery};
 use crate::exit_code::ExitCode;
 use crate::fault::Fault;
 use crate::judge::{MemoryForecast, TimeForecast};
@@ -20,7 +21,8 @@ use crate::units::Bytes;
 /// Version of the three files of a run, `major.minor`. A minor version only adds fields, with defaults that mean what
 /// their absence meant; a reader refuses another major version.
 ///
-/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops).
+/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; evidence and recovery of attempts
+/// that had to be stopped).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.
@@ -314,6 +316,12 @@ pub struct Attempt {
     pub stderr_tail: String,
     /// The worker's pipes were still held open after it had gone.
     pub leaked_pipes: bool,
+    /// What was seen of the worker when its deadline had passed; absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Whether what the worker held came back; absent where it completed or was never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }
 
 /// The judgement on a text.

@@ -10,8 +10,10 @@
 mod breach;
 pub mod breadcrumb;
 pub mod cancel;
+mod devices;
 pub mod environment;
 mod event_log;
+mod evidence;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -21,6 +23,8 @@ mod lines;
 mod memory;
 mod outcome;
 mod pipes;
+mod quarantine;
+mod recovery;
 pub mod run;
 pub mod schedule;
 pub mod slug;
