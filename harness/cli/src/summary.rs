@@ -98,8 +98,14 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
             ));
         }
     }
-    if let Some(evidence) = record.attempts_of(&judged.case).find_map(|attempt| attempt.evidence.as_ref()) {
-        out(&format!("         evidence: {}", one_line(&printable(&evidence.sentence()))));
+    if let Some(evidence) = record
+        .attempts_of(&judged.case)
+        .find_map(|attempt| attempt.evidence.as_ref())
+    {
+        out(&format!(
+            "         evidence: {}",
+            one_line(&printable(&evidence.sentence()))
+        ));
     }
     let stderr = record
         .attempts_of(&judged.case)
@@ -162,9 +168,13 @@ fn print_not_recovered(record: &RunRecord) {
             .map(|gpu| format!("GPU {} ({}), quarantined from then on", gpu.index, printable(&gpu.name)))
             .collect();
         if recovery.processes_left > 0 {
-            let count = usize::try_from(recovery.processes_left).unwrap_or(usize::MAX);
-            let held = recovery.rss_left_bytes.map(|bytes| format!(" with {bytes}")).unwrap_or_default();
-            left.push(terminal::counted_as(count, "process", "processes") + &held);
+            let count = recovery.processes_left;
+            let held = recovery
+                .rss_left_bytes
+                .map(|bytes| format!(" with {bytes}"))
+                .unwrap_or_default();
+            let noun = if count == 1 { "process" } else { "processes" };
+            left.push(format!("{count} {noun}{held}"));
         }
         out("");
         out(&format!(

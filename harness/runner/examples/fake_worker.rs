@@ -106,6 +106,10 @@ fn start_pool() -> io::Result<()> {
 }
 
 /// Threads that end the process as soon as its first thread is traced.
+#[expect(
+    clippy::exit,
+    reason = "the whole process is to end, from a thread that is not its first"
+)]
 fn start_witnesses() {
     let is_traced = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -239,6 +239,8 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         partial_tokens: Vec::new(),
         stderr_tail: String::new(),
         leaked_pipes: false,
+        evidence: None,
+        recovery: None,
     }
 }
 
@@ -437,6 +439,7 @@ fn stalled() -> Outcome {
             token: Some(3),
             place: Some(the_hop()),
             for_s: Some(2.01),
+            last_token_before_s: None,
         },
         tokens: 3,
     }
