@@ -427,13 +427,22 @@ impl Outcome {
                     n => format!("{n} tokens"),
                 },
                 last.last_token_before_s
-                    .map(|seconds| format!(", the last {} before it got there", human_seconds(seconds)))
+                    .map(|seconds| format!(", the last {} before it got there", short_time(seconds)))
                     .unwrap_or_default()
             ),
             Self::OutOfMemory { failure } | Self::Failed { failure } => failure.message.clone(),
             Self::Crashed { message, last, .. } => format!("{message}; {}", last_seen_words(last)),
             Self::Skipped { reason, .. } => reason.clone(),
         }
+    }
+}
+
+/// A time between an event that came through a pipe and a stamp in memory: below a millisecond it is the pipe's.
+fn short_time(seconds: f64) -> String {
+    if seconds < 0.001 {
+        "less than 1 ms".to_owned()
+    } else {
+        crate::units::human_seconds(seconds)
     }
 }
 
@@ -488,5 +497,6 @@ mod tests {
             tokens: 3,
         };
         insta::assert_snapshot!(outcome.sentence(), @"stalled: in decode, token 3, hop model.layers.3 -> model.layers.4, sim:0 -> sim:1, for 2.01 s (timeout.token allows 2.00 s); 3 tokens generated before, the last 41.0 ms before it got there");
+        assert_eq!(short_time(0.0), "less than 1 ms");
     }
 }

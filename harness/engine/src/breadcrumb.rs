@@ -89,7 +89,10 @@ impl BreadcrumbWriter {
         let nanoseconds =
             u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0);
         self.set(word::STAMP_NS, nanoseconds);
-        self.word(word::SEQUENCE).fetch_add(1, Ordering::Release);
+        // One writer only, so counting needs no locked instruction.
+        let sequence = self.word(word::SEQUENCE);
+        let next = u64::from_le(sequence.load(Ordering::Relaxed)).wrapping_add(1);
+        sequence.store(next.to_le(), Ordering::Release);
     }
 
     fn set(&self, index: usize, value: u64) {

@@ -1,7 +1,5 @@
 //! What a report says of a worker that missed its deadline, with names that want to be markup.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
-
 mod sample;
 
 use placebench_core::evidence::{Evidence, GpuMoment, GpuRecovery, Recovery, StackFrame, ThreadEvidence};
