@@ -68,7 +68,7 @@ fn supervise(program: &str, mode: &str) -> ExitCode {
 }
 
 /// Traces a process and keeps at it, so that nobody else can; says so in a line.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn trace(pid: &str) -> ExitCode {
     use nix::sys::ptrace::{Options, seize};
     let seized = pid
@@ -78,7 +78,7 @@ fn trace(pid: &str) -> ExitCode {
     hang_for_ever()
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn trace(_pid: &str) -> ExitCode {
     ExitCode::from(72)
 }

@@ -198,6 +198,20 @@ mod tests {
         assert_eq!(order(&engine), [13, 10, 11, 12]);
     }
 
+    /// Whoever waits for a process is told of its stops as well: they are no end.
+    #[test]
+    fn being_looked_at_is_no_end() {
+        use crate::sys::{GroupSignal, SIGKILL, spawn_in_group};
+        let (mut child, group) = spawn_in_group(std::process::Command::new("sleep").arg("100000")).unwrap();
+        let waiting = std::thread::spawn(move || group.wait_without_reaping().unwrap());
+        for _ in 0..50 {
+            Look::at(group.id()).finish();
+        }
+        group.signal(GroupSignal::Kill);
+        assert_eq!(waiting.join().unwrap().signal, Some(SIGKILL));
+        child.wait().unwrap();
+    }
+
     #[test]
     fn a_group_that_is_gone_is_no_error() {
         let evidence = Look::at(u32::MAX).finish();

@@ -1,6 +1,7 @@
 //! Names of the system calls a worker is found waiting in.
 
-/// Numbers on x86-64 and on aarch64 (which has no `poll`, `epoll_wait` or `select` of its own), and the name.
+/// Numbers on x86-64 and in the table that newer architectures share (without `poll`, `epoll_wait` and `select`), and the
+/// name.
 const CALLS: [(Option<u32>, Option<u32>, &str); 34] = [
     (Some(0), Some(63), "read"),
     (Some(1), Some(64), "write"),
@@ -40,11 +41,15 @@ const CALLS: [(Option<u32>, Option<u32>, &str); 34] = [
 
 /// The name of a number on this machine, where it has one here.
 pub(super) fn name(number: u32) -> Option<&'static str> {
-    let here = |(x86_64, aarch64, _): &&(Option<u32>, Option<u32>, &str)| {
+    let here = |(x86_64, shared, _): &&(Option<u32>, Option<u32>, &str)| {
         let own = if cfg!(target_arch = "x86_64") {
             *x86_64
-        } else if cfg!(target_arch = "aarch64") {
-            *aarch64
+        } else if cfg!(any(
+            target_arch = "aarch64",
+            target_arch = "riscv64",
+            target_arch = "loongarch64"
+        )) {
+            *shared
         } else {
             None
         };
