@@ -29,6 +29,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
         print_failure(record, judged);
     }
     print_skipped(record);
+    print_not_recovered(record);
     let count = |status: CaseStatus| with(status).count();
     let mut words = Vec::new();
     for (status, word) in [
@@ -102,6 +103,15 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
             ));
         }
     }
+    if let Some(evidence) = record
+        .attempts_of(&judged.case)
+        .find_map(|attempt| attempt.evidence.as_ref())
+    {
+        out(&format!(
+            "         evidence: {}",
+            one_line(&printable(&evidence.sentence()))
+        ));
+    }
     let stderr = record
         .attempts_of(&judged.case)
         .map(|attempt| attempt.stderr_tail.trim())
@@ -146,6 +156,38 @@ fn print_skipped(record: &RunRecord) {
             "{} {cases}: {}{hint}",
             status_word(CaseStatus::Skipped),
             one_line(&printable(&reason))
+        ));
+    }
+}
+
+/// Devices and processes that did not come back, whether or not a later case was skipped for it.
+fn print_not_recovered(record: &RunRecord) {
+    for attempt in &record.attempts {
+        let Some(recovery) = attempt.recovery.as_ref().filter(|recovery| !recovery.is_complete()) else {
+            continue;
+        };
+        let mut left: Vec<String> = recovery
+            .gpus
+            .iter()
+            .filter(|gpu| !gpu.recovered)
+            .map(|gpu| format!("GPU {} ({}), quarantined from then on", gpu.index, printable(&gpu.name)))
+            .collect();
+        if recovery.processes_left > 0 {
+            let count = recovery.processes_left;
+            let held = recovery
+                .rss_left_bytes
+                .map(|bytes| format!(" with {bytes}"))
+                .unwrap_or_default();
+            let noun = if count == 1 { "process" } else { "processes" };
+            left.push(format!("{count} {noun}{held}"));
+        }
+        out("");
+        out(&format!(
+            "{} did not recover within {} of attempt {} of {}",
+            left.join(" and "),
+            human_seconds(recovery.after_s),
+            attempt.attempt,
+            printable(&attempt.case)
         ));
     }
 }

@@ -11,6 +11,7 @@
 pub mod breadcrumb;
 pub mod device;
 pub mod doctor;
+pub mod evidence;
 pub mod exit_code;
 pub mod fault;
 pub mod judge;

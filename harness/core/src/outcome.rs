@@ -157,6 +157,9 @@ pub struct LastSeen {
     pub place: Option<Place>,
     /// Seconds it had been there when it was judged.
     pub for_s: Option<f64>,
+    /// Seconds from the last token of its generation to when it got there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_token_before_s: Option<f64>,
 }
 
 /// Words of the deadline that expired, as in a scenario's `[timeout]`.
@@ -414,7 +417,7 @@ impl Outcome {
                 tokens,
                 ..
             } => format!(
-                "stalled: {} (timeout.{} allows {}); {} generated before",
+                "stalled: {} (timeout.{} allows {}); {} generated before{}",
                 last_seen_words(last),
                 deadline.as_str(),
                 human_seconds(*limit_s),
@@ -422,12 +425,24 @@ impl Outcome {
                     0 => "no token".to_owned(),
                     1 => "1 token".to_owned(),
                     n => format!("{n} tokens"),
-                }
+                },
+                last.last_token_before_s
+                    .map(|seconds| format!(", the last {} before it got there", short_time(seconds)))
+                    .unwrap_or_default()
             ),
             Self::OutOfMemory { failure } | Self::Failed { failure } => failure.message.clone(),
             Self::Crashed { message, last, .. } => format!("{message}; {}", last_seen_words(last)),
             Self::Skipped { reason, .. } => reason.clone(),
         }
+    }
+}
+
+/// A time between an event that came through a pipe and a stamp in memory: below a millisecond it is the pipe's.
+fn short_time(seconds: f64) -> String {
+    if seconds < 0.001 {
+        "less than 1 ms".to_owned()
+    } else {
+        crate::units::human_seconds(seconds)
     }
 }
 
@@ -477,9 +492,11 @@ mod tests {
                     to_device: DeviceId::new("sim:1").unwrap(),
                 })),
                 for_s: Some(2.01),
+                last_token_before_s: Some(0.041),
             },
             tokens: 3,
         };
-        insta::assert_snapshot!(outcome.sentence(), @"stalled: in decode, token 3, hop model.layers.3 -> model.layers.4, sim:0 -> sim:1, for 2.01 s (timeout.token allows 2.00 s); 3 tokens generated before");
+        insta::assert_snapshot!(outcome.sentence(), @"stalled: in decode, token 3, hop model.layers.3 -> model.layers.4, sim:0 -> sim:1, for 2.01 s (timeout.token allows 2.00 s); 3 tokens generated before, the last 41.0 ms before it got there");
+        assert_eq!(short_time(0.0), "less than 1 ms");
     }
 }

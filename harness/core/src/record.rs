@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::device::{DeviceId, LogicalDevice};
+use crate::evidence::{Evidence, Recovery};
 use crate::exit_code::ExitCode;
 use crate::fault::Fault;
 use crate::judge::{MemoryForecast, TimeForecast};
@@ -21,9 +22,9 @@ use crate::units::Bytes;
 /// Version of the three files of a run, `major.minor`. A minor version only adds fields, with defaults that mean what
 /// their absence meant; a reader refuses another major version.
 ///
-/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops);
-/// 1.2 (links; sequences that are generated together).
-pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 2 };
+/// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
+/// generated together; GPUs; evidence and recovery of attempts that had to be stopped).
+pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -322,6 +323,12 @@ pub struct Attempt {
     pub stderr_tail: String,
     /// The worker's pipes were still held open after it had gone.
     pub leaked_pipes: bool,
+    /// What was seen of the worker when its deadline had passed; absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Whether what the worker held came back; absent where it completed or was never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
 }
 
 /// The judgement on a text.

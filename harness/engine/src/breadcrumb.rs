@@ -129,7 +129,10 @@ impl BreadcrumbWriter {
 
     fn stamp(&self, nanoseconds: u64) {
         self.set(word::STAMP_NS, nanoseconds);
-        self.word(word::SEQUENCE).fetch_add(1, Ordering::Release);
+        // One writer only, so counting needs no locked instruction.
+        let sequence = self.word(word::SEQUENCE);
+        let next = u64::from_le(sequence.load(Ordering::Relaxed)).wrapping_add(1);
+        sequence.store(next.to_le(), Ordering::Release);
     }
 
     fn set(&self, index: usize, value: u64) {

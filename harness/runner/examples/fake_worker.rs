@@ -4,7 +4,7 @@
 //! `fake_worker supervise PROGRAM MODE` is a supervisor of such a worker, for tests that kill the supervisor.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use placebench_core::breadcrumb::{MAGIC, word};
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|first| first == "supervise") {
         return supervise(&args[1], &args[2]);
+    }
+    if args.first().is_some_and(|first| first == "trace") {
+        return trace(&args[1]);
     }
     let (mode, argument) = args[0].split_once(':').unwrap_or((&args[0], ""));
     match Worker::new(mode, argument).and_then(|mut worker| worker.run()) {
@@ -62,6 +65,65 @@ fn supervise(program: &str, mode: &str) -> ExitCode {
         drop(write!(io::stderr(), "{}", attempt.stderr_tail));
     }
     ExitCode::from(u8::from(attempt.is_err()))
+}
+
+/// Traces a process and keeps at it, so that nobody else can; says so in a line.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn trace(pid: &str) -> ExitCode {
+    use nix::sys::ptrace::{Options, seize};
+    let seized = pid
+        .parse()
+        .map(|pid| seize(nix::unistd::Pid::from_raw(pid), Options::empty()));
+    drop(writeln!(io::stdout(), "{seized:?}"));
+    hang_for_ever()
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn trace(_pid: &str) -> ExitCode {
+    ExitCode::from(72)
+}
+
+/// Where every hang of this program sleeps.
+#[inline(never)]
+fn hang_for_ever() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(100_000));
+    }
+}
+
+/// Where the idle threads of a pool sleep.
+#[inline(never)]
+fn idle_in_a_pool() {
+    hang_for_ever()
+}
+
+/// Threads beside the first one, named and asleep.
+fn start_pool() -> io::Result<()> {
+    for name in ["pool-0", "pool-1"] {
+        std::thread::Builder::new().name(name.into()).spawn(idle_in_a_pool)?;
+    }
+    Ok(())
+}
+
+/// Threads that end the process as soon as its first thread is traced.
+#[expect(
+    clippy::exit,
+    reason = "the whole process is to end, from a thread that is not its first"
+)]
+fn start_witnesses() {
+    let is_traced = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+        tracer.is_some_and(|pid| pid.trim() != "0")
+    };
+    for _ in 0..3 {
+        std::thread::spawn(move || {
+            while !is_traced() {
+                std::thread::yield_now();
+            }
+            std::process::exit(9);
+        });
+    }
 }
 
 struct Worker<'a> {
@@ -109,6 +171,9 @@ impl<'a> Worker<'a> {
                     writeln!(io::stderr(), "{name}={value}")?;
                 }
             }
+            "hang_with_pool" => start_pool()?,
+            "hang_traced" => self.be_traced()?,
+            "exit_when_traced" => start_witnesses(),
             _ => {}
         }
         self.hang_at("spawn");
@@ -258,9 +323,12 @@ impl<'a> Worker<'a> {
     }
 
     fn hang_at(&self, point: &str) {
-        let hangs = matches!(self.mode, "hang" | "hang_without_breadcrumb") && self.argument == point;
-        while hangs || (self.mode == "error_then_hang" && point.is_empty()) {
-            std::thread::sleep(Duration::from_secs(100_000));
+        let hangs = matches!(
+            self.mode,
+            "hang" | "hang_without_breadcrumb" | "hang_with_pool" | "hang_traced" | "exit_when_traced"
+        ) && self.argument == point;
+        if hangs || (self.mode == "error_then_hang" && point.is_empty()) {
+            hang_for_ever();
         }
     }
 
@@ -290,6 +358,21 @@ impl<'a> Worker<'a> {
         }
         let child = command.spawn()?;
         writeln!(io::stderr(), "grandchild {}", child.id())
+    }
+
+    /// Lets another process of its group trace its first thread.
+    fn be_traced(&self) -> io::Result<()> {
+        use std::io::BufRead;
+        // A kernel without Yama knows no such permission, and needs none.
+        #[cfg(target_os = "linux")]
+        drop(rustix::process::set_ptracer(rustix::process::PTracer::Any).map_err(io::Error::from));
+        let mut tracer = Command::new(std::env::current_exe()?);
+        tracer.arg("trace").arg(std::process::id().to_string());
+        let mut child = tracer.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut said = String::new();
+        let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        io::BufReader::new(output).read_line(&mut said)?;
+        write!(io::stderr(), "tracer: {said}")
     }
 
     fn memory(&mut self, bytes: u64) -> io::Result<()> {

@@ -9,15 +9,19 @@ pub struct StopLimits {
     pub grace: Duration,
     /// Between SIGKILL and giving up on a process the kernel does not let go of.
     pub after_kill: Duration,
+    /// Between the end and the verdict that what the worker held does not come back.
+    pub recovery: Duration,
 }
 
 /// One second to end in order, ten to be torn down by the kernel: unmapping a few hundred gigabytes of weights takes
-/// seconds, waiting in a driver takes for ever.
+/// seconds, waiting in a driver takes for ever. Five for what it held to come back: a driver frees the memory of a context
+/// after its process has gone.
 impl Default for StopLimits {
     fn default() -> Self {
         Self {
             grace: Duration::from_secs(1),
             after_kill: Duration::from_secs(10),
+            recovery: Duration::from_secs(5),
         }
     }
 }

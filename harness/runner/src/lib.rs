@@ -10,8 +10,10 @@
 mod breach;
 pub mod breadcrumb;
 pub mod cancel;
+mod devices;
 pub mod environment;
 mod event_log;
+mod evidence;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -22,6 +24,8 @@ mod memory;
 mod outcome;
 mod pipes;
 pub mod probe;
+mod quarantine;
+mod recovery;
 pub mod run;
 pub mod schedule;
 pub mod slug;

@@ -232,6 +232,7 @@ mod tests {
     fn probe(script: &str, silence: Duration, cancel: &Cancel) -> (Probed, Vec<String>) {
         let mut command = WorkerCommand::new("sh", ["-c", script]);
         command.stop = StopLimits {
+            recovery: Duration::ZERO,
             grace: Duration::from_millis(100),
             after_kill: PLENTY,
         };

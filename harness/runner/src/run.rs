@@ -1,7 +1,8 @@
 //! A run: the attempts of all cases in the order of the schedule, each recorded before the next begins.
 //!
 //! Whatever becomes of an attempt, the run goes on. A case that did not complete is not repeated: six times the same
-//! hang costs six deadlines and says nothing new.
+//! hang costs six deadlines and says nothing new. A device that did not recover from an attempt is left alone for the rest of
+//! the run: the cases that would use it are on record as skipped.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,6 +13,7 @@ use placebench_core::record::{Attempt, CaseSpec};
 
 use crate::cancel::Cancel;
 use crate::environment;
+use crate::quarantine::Quarantine;
 use crate::schedule::{Slot, schedule};
 use crate::store::{RunFolder, StoreError, is_interrupted};
 use crate::supervisor::{Observation, SupervisorError, WorkerCommand, attempt_without_process, run_attempt};
@@ -94,6 +96,7 @@ pub fn run(
 ) -> Result<RunSummary, RunError> {
     let mut slots = schedule(plan.cases, plan.seed);
     let mut progress = Progress::after(plan);
+    let mut quarantine = Quarantine::after(plan.previous, plan.cases);
     slots.retain(|slot| !progress.is_made(plan.cases, *slot));
     let mut summary = RunSummary {
         attempts: 0,
@@ -108,11 +111,13 @@ pub fn run(
             summary.interrupted = true;
             break;
         }
-        let attempt = match skip_reason(case, plan.cuda_devices) {
+        let skipped = skip_reason(case, plan.cuda_devices).or_else(|| quarantine.skip_reason(case));
+        let attempt = match skipped {
             Some(skipped) => attempt_without_process(case, slot.attempt, environment::now_rfc3339(), skipped),
             None => make_attempt(plan, *slot, &folder.events_path(&case.case), cancel, observer)?,
         };
         folder.append(&attempt)?;
+        quarantine.take(&attempt, plan.cases);
         summary.attempts += 1;
         observer(RunEvent::AttemptFinished {
             case,

@@ -3,6 +3,7 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use placebench_core::evidence::GpuMoment;
 use placebench_core::outcome::{Deadline, LastSeen, Outcome};
 use placebench_core::protocol::WorkerRequest;
 use placebench_core::record::Timeouts;
@@ -11,6 +12,8 @@ use placebench_core::units::{Bytes, human_seconds};
 use crate::breadcrumb::BreadcrumbPage;
 use crate::cancel::Cancel;
 use crate::event_log::EventLog;
+use crate::evidence::Look;
+use crate::gpu::GpuWatch;
 use crate::ladder::{Ladder, StopLimits, StopStep};
 use crate::lines::Line;
 use crate::memory;
@@ -51,12 +54,24 @@ pub(crate) struct Supervision {
     next_look: Instant,
     oom_kills_before: Option<u64>,
     notes: Vec<String>,
+    /// When the last token of the generation under way came in.
+    last_token: Option<Instant>,
+    looked: Option<Looked>,
+}
+
+/// What was seen of a worker that missed its deadline.
+struct Looked {
+    look: Look,
+    judged_after: Duration,
+    taken_after: Duration,
+    gpus: Vec<GpuMoment>,
 }
 
 /// Those the loop talks to.
 struct Surroundings<'a> {
     page: &'a BreadcrumbPage,
     cancel: &'a Cancel,
+    gpus: Option<&'a GpuWatch>,
     log: Option<EventLog>,
     observer: &'a mut dyn FnMut(Observation<'_>),
 }
@@ -88,6 +103,8 @@ impl Supervision {
             next_look: spawned,
             oom_kills_before: memory::oom_kills(),
             notes: Vec::new(),
+            last_token: None,
+            looked: None,
         }
     }
 
@@ -96,12 +113,14 @@ impl Supervision {
         mut self,
         page: &BreadcrumbPage,
         cancel: &Cancel,
+        gpus: Option<&GpuWatch>,
         log: Option<EventLog>,
         observer: &mut dyn FnMut(Observation<'_>),
     ) -> Result<Finished, SupervisorError> {
         let mut around = Surroundings {
             page,
             cancel,
+            gpus,
             log,
             observer,
         };
@@ -215,7 +234,19 @@ impl Supervision {
                 tokens: self.transcript.tokens_made(),
             }
         };
-        self.judge(outcome, around)
+        let deadline = self.spawned + expiry.at;
+        let judged_after = deadline.elapsed();
+        self.judge(outcome, around)?;
+        // The judgement stands: from here on it is about why.
+        let gpus = around.gpus.map(GpuWatch::moment).unwrap_or_default();
+        let look = Look::at(self.group.id());
+        self.looked = Some(Looked {
+            look,
+            judged_after,
+            taken_after: deadline.elapsed(),
+            gpus,
+        });
+        Ok(())
     }
 
     /// The outcome stands; what remains is to end the process.
@@ -297,6 +328,11 @@ impl Supervision {
         let received = at.saturating_duration_since(self.spawned);
         if let Some(progress) = Progress::of(&event.kind) {
             self.watchdog.progress(progress, received);
+            self.last_token = match progress {
+                Progress::Token => Some(at),
+                Progress::Started => None,
+                Progress::Fetched | Progress::Loaded | Progress::Finished | Progress::Ending => self.last_token,
+            };
             if progress == Progress::Ending {
                 // The last chance: a process that has ended has no memory left to look at.
                 self.look_at_memory();
@@ -344,17 +380,24 @@ impl Supervision {
                 token: self.transcript.tokens_under_way(),
                 place: None,
                 for_s: Some(silent.as_secs_f64()),
+                last_token_before_s: None,
             };
         };
         let standing = (crumb.stamp_ns > 0).then(|| {
             let nanoseconds = sys::monotonic_ns().saturating_sub(crumb.stamp_ns);
             Duration::from_nanos(nanoseconds).as_secs_f64()
         });
+        let silent = self.last_token.map(|at| at.elapsed().as_secs_f64());
+        // A token is stamped when it comes in, which may be a moment after the step that follows it has begun.
+        let before = silent
+            .zip(standing)
+            .map(|(silent, standing)| (silent - standing).max(0.0));
         LastSeen {
             phase: Some(crumb.phase.unwrap_or(said)),
             token: crumb.token,
             place: crumb.place.and_then(|place| self.transcript.place(place)),
             for_s: standing,
+            last_token_before_s: before,
         }
     }
 

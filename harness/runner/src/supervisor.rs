@@ -26,6 +26,7 @@ use crate::event_log::EventLog;
 use crate::gpu::GpuWatch;
 use crate::outcome;
 use crate::pipes::Listeners;
+use crate::recovery;
 use crate::supervision::Supervision;
 use crate::sys::{self, Group, GroupSignal};
 use crate::worker_env;
@@ -127,6 +128,7 @@ pub fn run_attempt(
         .map(|path| EventLog::open(path, attempt_number))
         .transpose()?;
 
+    let gpus = GpuWatch::start(request, &case.env);
     let mut process = process_of(command, case, page.path());
     process.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let spawned = Instant::now();
@@ -137,14 +139,24 @@ pub fn run_attempt(
             return Ok(attempt_without_process(case, attempt_number, started_at, outcome));
         }
     };
-    let gpus = GpuWatch::start(request);
     let mut leash = Leash::new(child, group);
     let listeners = leash.listen().map_err(cannot_make("the listening threads"))?;
     observer(Observation::Spawned { pid: group.id() });
     let supervision = Supervision::new(command.stop, case.timeout, request, group, spawned, listeners);
-    let attempt = supervision.run(&page, cancel, log, observer)?;
-    let mut attempt = attempt.into_record(case, attempt_number, started_at);
-    match gpus.map(GpuWatch::stop) {
+    let finished = supervision.run(&page, cancel, gpus.as_ref(), log, observer)?;
+    let mut attempt = finished.into_record(case, attempt_number, started_at);
+    // From here on nothing of the worker's group is left, unless the kernel does not let go of it.
+    drop(leash);
+    let answered = match &attempt.outcome {
+        Outcome::Completed | Outcome::Skipped { .. } => gpus.map(GpuWatch::stop),
+        _ => {
+            let watched = gpus.is_some();
+            let (recovery, telemetry) = recovery::check(group.id(), gpus, command.stop.recovery);
+            attempt.recovery = Some(recovery);
+            watched.then_some(telemetry)
+        }
+    };
+    match answered {
         Some(Some(gpus)) => attempt.gpus = gpus,
         Some(None) => attempt
             .stderr_tail
@@ -177,6 +189,8 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         partial_tokens: Vec::new(),
         stderr_tail: String::new(),
         leaked_pipes: false,
+        evidence: None,
+        recovery: None,
     }
 }
 

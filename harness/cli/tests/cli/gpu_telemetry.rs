@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use placebench_core::outcome::Outcome;
 use placebench_core::record::Attempt;
 use placebench_core::units::Bytes;
 
@@ -79,4 +80,102 @@ fn a_driver_that_stops_answering_holds_nobody_up() {
         "{}",
         attempt.stderr_tail
     );
+}
+
+/// A suite whose first case stalls on the card, with two more after it: one on the card, one on the host.
+fn after_a_stall(mode: &str) -> (TestEnv, Ran) {
+    let env = TestEnv::new();
+    let scenario = |on: &str, rest: &str| {
+        format!(
+            "schema_version = 1\n[model]\npath = \"models/m\"\n[devices]\n\"half:0\" = {{ on = \"{on}\" }}\n[[prompt]]\n\
+             name = \"p\"\ntext = \"Hello\"\n[placement.single]\ndevice_map = \"half:0\"\n{rest}"
+        )
+    };
+    let stall = "[[fault]]\nkind = \"stall\"\nat = { phase = \"decode\" }\n[timeout]\ntoken = \"600ms\"\n[expect]\noutcome = \
+                 \"stalled\"\n";
+    env.write("suite/a-stall.toml", &scenario("cuda:0", stall));
+    env.write("suite/b-card.toml", &scenario("cuda:0", ""));
+    env.write("suite/c-host.toml", &scenario("cpu", ""));
+    let mut command = env.command(&["run", "suite"]);
+    command
+        .env("PLACEBENCH_NVML_LIBRARY", library(&env))
+        .env("FAKE_NVML", mode);
+    let ran = Ran::of(command.output().unwrap());
+    (env, ran)
+}
+
+#[test]
+fn a_card_whose_memory_does_not_come_back_is_quarantined() {
+    let (env, ran) = after_a_stall("leak");
+    let attempts = env.attempts();
+    let [stalled, card, host] = attempts.as_slice() else {
+        panic!("{attempts:?}")
+    };
+    let evidence = stalled.evidence.as_ref().unwrap();
+    assert_eq!(evidence.gpus[0].utilisation_percent, Some(75));
+    assert!(
+        evidence.gpus[0].memory_used_bytes >= Some(Bytes(5 << 30)),
+        "{evidence:?}"
+    );
+    let recovery = stalled.recovery.as_ref().unwrap();
+    assert!(!recovery.is_complete() && recovery.processes_left == 0, "{recovery:?}");
+    assert!(
+        recovery.gpus[0].before_bytes < Some(Bytes(1 << 30)),
+        "known before it began: {recovery:?}"
+    );
+    let Outcome::Skipped { reason, hint } = &card.outcome else {
+        panic!("{card:?}")
+    };
+    assert!(reason.contains("GPU 0 (Card of paper) is quarantined"), "{reason}");
+    assert!(hint.as_deref().unwrap().contains("nvidia-smi"));
+    assert_eq!(host.outcome, Outcome::Completed, "the host is free");
+    assert!(
+        ran.stdout.contains("quarantined from then on did not recover within"),
+        "{ran:?}"
+    );
+    assert!(
+        ran.stdout.contains("1 case: GPU 0 (Card of paper) is quarantined"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn memory_that_comes_back_late_is_waited_for() {
+    let (env, ran) = after_a_stall("late");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let attempts = env.attempts();
+    assert!(
+        attempts[0].recovery.as_ref().unwrap().is_complete(),
+        "{:?}",
+        attempts[0].recovery
+    );
+    assert_eq!(attempts[1].outcome, Outcome::Completed);
+    assert!(!ran.stdout.contains("quarantined"), "{ran:?}");
+}
+
+/// The mock engine stalls as engines do: inside of the worker.
+#[test]
+fn the_stack_of_a_stalled_engine_is_on_record() {
+    let (env, ran) = after_a_stall("");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let attempts = env.attempts();
+    let evidence = attempts[0].evidence.as_ref().unwrap();
+    assert!(attempts[0].recovery.as_ref().unwrap().is_complete());
+    if !cfg!(all(
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64")
+    )) {
+        return;
+    }
+    let functions: Vec<&str> = (evidence.threads[0].frames.iter())
+        .filter_map(|frame| frame.function.as_deref())
+        .collect();
+    for wanted in ["FaultPlan", "placebench_engine::worker::run"] {
+        assert!(
+            functions.iter().any(|name| name.contains(wanted)),
+            "{wanted}: {functions:#?}"
+        );
+    }
+    let page = std::fs::read_to_string(env.latest().join("report.html")).unwrap();
+    assert!(page.contains("placebench_engine::worker::run"));
 }

@@ -1,5 +1,6 @@
 /* A management library for a machine without GPUs: one card that is busy and slowed down by its power cap. With
- * FAKE_NVML=hang it stops answering once an attempt is under way, as sick drivers do. */
+ * FAKE_NVML=hang it stops answering once an attempt is under way, as sick drivers do; with `leak` memory is taken then and
+ * does not come back; with `late` it comes back after some more questions. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,6 +31,8 @@ int nvmlDeviceGetMemoryInfo_v2(device_t device, memory_t *memory) {
     memory->total = 80ull << 30;
     memory->reserved = 0;
     memory->used = (unsigned long long)(++asked) << 20;
+    if (mode && asked > 2 && (strcmp(mode, "leak") == 0 || (strcmp(mode, "late") == 0 && asked < 25)))
+        memory->used += 5ull << 30;
     memory->free = memory->total - memory->used;
     return 0;
 }

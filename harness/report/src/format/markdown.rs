@@ -27,6 +27,14 @@ pub fn render(view: &ReportView) -> String {
         let cells: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
+    for case in view.cases() {
+        if let Some(evidence) = &case.evidence {
+            text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&evidence.sentence)));
+        }
+        if !case.not_recovered.is_empty() {
+            text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&case.not_recovered)));
+        }
+    }
     for note in &view.notes {
         text.push_str(&format!("\n{}\n", escape(note)));
     }

@@ -7,6 +7,7 @@ use placebench_core::record::{
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
+use super::evidence::{self, EvidenceView};
 use super::forecast::{self, ForecastView};
 use super::memory::{self, MemoryView};
 use super::modules::{self, PlacementView};
@@ -120,6 +121,10 @@ pub struct CaseView {
     pub faults: String,
     /// Last lines of the worker's log.
     pub log: String,
+    /// What was seen of the worker when its deadline had passed.
+    pub evidence: Option<EvidenceView>,
+    /// What did not come back after the attempt; empty where all did.
+    pub not_recovered: String,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -226,6 +231,13 @@ pub fn view(
         faults: faults(spec),
         log: attempt
             .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
+            .unwrap_or_default(),
+        evidence: attempt
+            .and_then(|attempt| attempt.evidence.as_ref())
+            .map(evidence::view),
+        not_recovered: attempt
+            .and_then(|attempt| attempt.recovery.as_ref())
+            .map(evidence::not_recovered)
             .unwrap_or_default(),
     }
 }

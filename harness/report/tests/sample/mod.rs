@@ -245,6 +245,8 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         partial_tokens: Vec::new(),
         stderr_tail: String::new(),
         leaked_pipes: false,
+        evidence: None,
+        recovery: None,
     }
 }
 
@@ -445,6 +447,7 @@ fn stalled() -> Outcome {
             token: Some(3),
             place: Some(the_hop()),
             for_s: Some(2.01),
+            last_token_before_s: None,
         },
         tokens: 3,
     }

@@ -1,78 +1,178 @@
 //! Sampling the GPUs beside an attempt, in a thread of its own: a sick driver may never answer, and must not hold up the
 //! supervisor then.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use placebench_core::device::{DeviceId, DeviceKind};
-use placebench_core::placement::DeviceMapRequest;
+use placebench_core::evidence::{GpuMoment, GpuRecovery};
 use placebench_core::protocol::WorkerRequest;
 use placebench_core::record::GpuTelemetry;
+use placebench_core::units::Bytes;
 
 use super::nvml::{Driver, Sample};
+use crate::devices::{CudaOrder, CudaUse, GpuId};
 
 /// Pause between two samples: the driver renews its figures a few times a second.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long the last answer may take.
-const LAST_ANSWER: Duration = Duration::from_secs(1);
+/// How long the first and the last answer may take.
+const ANSWER: Duration = Duration::from_secs(1);
+/// What may be in use beyond what was in use before: desktops and the driver itself take and return some.
+const TOLERANCE: Bytes = Bytes(128 << 20);
 
 /// GPUs that are being sampled.
 pub(crate) struct GpuWatch {
-    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     thread: thread::Thread,
     result: Receiver<Vec<GpuTelemetry>>,
+    uses: CudaUse,
+    env: Vec<(String, String)>,
+}
+
+/// What the sampling thread and the supervisor tell each other.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// When to stop, once that is known.
+    stop: Option<Stop>,
+    /// When the driver last answered, and what.
+    latest: Option<(Instant, Vec<(GpuTelemetry, Sample)>)>,
+}
+
+/// When sampling stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// After one more sample.
+    Now,
+    /// When the memory is back, or then.
+    OnceRecovered(Instant),
+}
+
+impl Shared {
+    /// Whoever panicked with the lock held left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl GpuWatch {
-    /// Begins to sample, where the request may use a GPU of NVIDIA.
-    pub(crate) fn start(request: &WorkerRequest) -> Option<Self> {
-        if !may_use_cuda(request) {
+    /// Begins to sample, where the request may use a GPU of NVIDIA. The first sample is waited for, so that what is in use
+    /// before the worker starts is known; but not for long.
+    pub(crate) fn start(request: &WorkerRequest, env: &[(String, String)]) -> Option<Self> {
+        let uses = CudaUse::of(&request.devices, &request.placement);
+        if uses.is_none() {
             return None;
         }
-        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared::default());
         let (sender, result) = channel();
-        let told = Arc::clone(&stop);
+        let (ready, is_ready) = channel();
+        let told = Arc::clone(&shared);
         let thread = thread::Builder::new().name("gpu-watch".to_owned());
         let started = thread.spawn(move || {
             // Whoever asked may have given up on the answer.
-            let _unheard = sender.send(watch(&told));
+            let _unheard = sender.send(watch(&told, &mut || {
+                let _unheard = ready.send(());
+            }));
         });
         let thread = started.ok()?.thread().clone();
-        Some(Self { stop, thread, result })
+        // Whatever comes of it, the attempt is made.
+        let _first = is_ready.recv_timeout(ANSWER);
+        Some(Self {
+            shared,
+            thread,
+            result,
+            uses,
+            env: env.to_vec(),
+        })
+    }
+
+    /// The GPUs as the driver last told, without asking it: it may hang.
+    pub(crate) fn moment(&self) -> Vec<GpuMoment> {
+        let state = self.shared.lock();
+        let Some((at, latest)) = &state.latest else {
+            return Vec::new();
+        };
+        let age_s = at.elapsed().as_secs_f64();
+        let one = |(gpu, sample): &(GpuTelemetry, Sample)| GpuMoment {
+            index: gpu.index,
+            name: gpu.name.clone(),
+            age_s,
+            memory_used_bytes: sample.memory_used,
+            utilisation_percent: sample.utilisation_percent,
+            power_w: sample.power_w,
+        };
+        latest.iter().map(one).collect()
     }
 
     /// Takes a last sample and sums up; `None` where the driver does not answer any more.
     pub(crate) fn stop(self) -> Option<Vec<GpuTelemetry>> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.tell(Stop::Now);
+        self.result.recv_timeout(ANSWER).ok()
+    }
+
+    /// From now on memory is to come back: sampling goes on until it has, or until then.
+    pub(crate) fn await_recovery(&self, until: Instant) {
+        self.tell(Stop::OnceRecovered(until));
+    }
+
+    /// Whether the memory came back, and the summary as [`Self::stop`] gives it. To be called after
+    /// [`Self::await_recovery`], with the same time.
+    pub(crate) fn recovered(self, until: Instant) -> (Vec<GpuRecovery>, Option<Vec<GpuTelemetry>>) {
+        let patience = until.saturating_duration_since(Instant::now()) + ANSWER;
+        let answer = self.result.recv_timeout(patience).ok();
+        let known = match &answer {
+            Some(gpus) => gpus.clone(),
+            None => {
+                let state = self.shared.lock();
+                let latest = state.latest.iter().flat_map(|(_, latest)| latest);
+                latest.map(|(gpu, _)| gpu.clone()).collect()
+            }
+        };
+        let one_model = known.windows(2).all(|pair| pair[0].name == pair[1].name);
+        let order = CudaOrder::of(&self.env, one_model);
+        let own = known.iter().filter(|gpu| {
+            let id = GpuId {
+                index: gpu.index,
+                uuid: &gpu.uuid,
+            };
+            self.uses.may_be(id, &order)
+        });
+        let of = |gpu: &GpuTelemetry| GpuRecovery {
+            index: gpu.index,
+            uuid: gpu.uuid.clone(),
+            name: gpu.name.clone(),
+            before_bytes: gpu.memory_before_bytes,
+            after_bytes: answer.as_ref().and(gpu.memory_after_bytes),
+            recovered: answer.is_some() && has_recovered(gpu),
+        };
+        (own.map(of).collect(), answer)
+    }
+
+    fn tell(&self, stop: Stop) {
+        self.shared.lock().stop = Some(stop);
         self.thread.unpark();
-        self.result.recv_timeout(LAST_ANSWER).ok()
     }
 }
 
-/// Names a CUDA device, or leaves it to a planner that may find one.
-fn may_use_cuda(request: &WorkerRequest) -> bool {
-    let is_cuda = |device: &DeviceId| matches!(device.kind(), DeviceKind::Cuda(_));
-    let placement = &request.placement;
-    let mapped = match &placement.device_map {
-        DeviceMapRequest::Single(device) => is_cuda(device),
-        DeviceMapRequest::Manual(map) => map.iter().any(|(_, device)| is_cuda(device)),
-        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => match &placement.max_memory {
-            Some(budgets) => budgets.iter().any(|(device, _)| is_cuda(device)),
-            None => request.devices.is_empty(),
-        },
-    };
-    mapped || request.devices.iter().any(|device| is_cuda(&device.on))
+/// A card that does not tell its memory cannot be blamed for keeping it.
+fn has_recovered(gpu: &GpuTelemetry) -> bool {
+    match (gpu.memory_before_bytes, gpu.memory_after_bytes) {
+        (Some(before), Some(after)) => after.0 <= before.0.saturating_add(TOLERANCE.0),
+        _ => true,
+    }
 }
 
-fn watch(stop: &AtomicBool) -> Vec<GpuTelemetry> {
+fn watch(shared: &Shared, ready: &mut dyn FnMut()) -> Vec<GpuTelemetry> {
     let Ok(driver) = Driver::open() else {
         return Vec::new();
     };
     let version = driver.version();
-    let mut gpus: Vec<(u32, GpuTelemetry, Sums)> = driver
+    let mut gpus: Vec<(GpuTelemetry, Sums)> = driver
         .gpus()
         .into_iter()
         .map(|facts| {
@@ -86,19 +186,30 @@ fn watch(stop: &AtomicBool) -> Vec<GpuTelemetry> {
                 sm_clock_limit_mhz: facts.sm_clock_limit_mhz,
                 ..GpuTelemetry::default()
             };
-            (facts.index, telemetry, Sums::default())
+            (telemetry, Sums::default())
         })
         .collect();
     loop {
         // Looked at before sampling, so that the last sample is taken after the end.
-        let is_last = stop.load(Ordering::Relaxed);
-        for (index, telemetry, sums) in &mut gpus {
-            if let Some(sample) = driver.sample(*index) {
-                sums.add(telemetry, sample);
+        let stop = shared.lock().stop;
+        let mut latest = Vec::new();
+        for (telemetry, sums) in &mut gpus {
+            if let Some(sample) = driver.sample(telemetry.index) {
+                sums.add(telemetry, &sample);
+                latest.push((telemetry.clone(), sample));
             }
         }
-        if is_last {
-            return gpus.into_iter().map(|(_, telemetry, _)| telemetry).collect();
+        shared.lock().latest = Some((Instant::now(), latest));
+        ready();
+        let is_over = match stop {
+            None => false,
+            Some(Stop::Now) => true,
+            Some(Stop::OnceRecovered(until)) => {
+                gpus.iter().all(|(gpu, _)| has_recovered(gpu)) || Instant::now() >= until
+            }
+        };
+        if is_over {
+            return gpus.into_iter().map(|(telemetry, _)| telemetry).collect();
         }
         thread::park_timeout(PAUSE);
     }
@@ -112,7 +223,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, gpu: &mut GpuTelemetry, sample: Sample) {
+    fn add(&mut self, gpu: &mut GpuTelemetry, sample: &Sample) {
         gpu.samples += 1;
         if let Some(used) = sample.memory_used {
             gpu.memory_before_bytes.get_or_insert(used);
@@ -132,9 +243,9 @@ impl Sums {
             gpu.sm_clock_max_mhz = gpu.sm_clock_max_mhz.max(Some(clock));
         }
         gpu.temperature_max_c = gpu.temperature_max_c.max(sample.temperature_c);
-        for reason in sample.throttle_reasons {
+        for reason in &sample.throttle_reasons {
             if !gpu.throttle_reasons.iter().any(|known| known == reason) {
-                gpu.throttle_reasons.push(reason.to_owned());
+                gpu.throttle_reasons.push((*reason).to_owned());
             }
         }
     }
@@ -151,9 +262,6 @@ mod tests {
     use super::*;
     use crate::fixture;
     use crate::run::request_of;
-    use placebench_core::device::LogicalDevice;
-    use placebench_core::placement::StrategyName;
-    use placebench_core::units::Bytes;
 
     #[test]
     fn samples_are_summed_up() {
@@ -168,7 +276,7 @@ mod tests {
                 temperature_c: None,
                 throttle_reasons: if clock == 400 { vec!["power cap"] } else { Vec::new() },
             };
-            sums.add(&mut gpu, sample);
+            sums.add(&mut gpu, &sample);
         }
         assert_eq!(gpu.samples, 3);
         let memory = [gpu.memory_before_bytes, gpu.memory_peak_bytes, gpu.memory_after_bytes];
@@ -188,26 +296,23 @@ mod tests {
     }
 
     #[test]
-    fn only_requests_that_may_use_a_gpu_are_watched() {
-        let device = |name: &str| DeviceId::new(name).unwrap();
-        let with = |device_map: DeviceMapRequest, logical: &[(&str, &str)]| {
-            let mut request = request_of(&fixture::case(), 1);
-            request.placement.device_map = device_map;
-            request.devices = logical
-                .iter()
-                .map(|(id, on)| LogicalDevice {
-                    id: device(id),
-                    on: device(on),
-                    memory_bytes: None,
-                })
-                .collect();
-            may_use_cuda(&request)
+    fn memory_has_to_come_back_but_for_a_tolerance() {
+        let gpu = |before: Option<u64>, after: Option<u64>| GpuTelemetry {
+            memory_before_bytes: before.map(Bytes),
+            memory_after_bytes: after.map(Bytes),
+            ..GpuTelemetry::default()
         };
-        let auto = || DeviceMapRequest::Strategy(StrategyName::Auto);
-        assert!(with(DeviceMapRequest::Single(device("cuda:1")), &[]));
-        assert!(with(auto(), &[]));
-        assert!(with(auto(), &[("half:0", "cuda:0")]));
-        assert!(!with(DeviceMapRequest::Single(device("cpu")), &[]));
-        assert!(!with(auto(), &[("sim:0", "cpu")]));
+        assert!(has_recovered(&gpu(Some(5 << 30), Some((5 << 30) + TOLERANCE.0))));
+        assert!(!has_recovered(&gpu(Some(5 << 30), Some((5 << 30) + TOLERANCE.0 + 1))));
+        assert!(
+            has_recovered(&gpu(Some(5 << 30), Some(1 << 30))),
+            "somebody else has gone meanwhile"
+        );
+        assert!(has_recovered(&gpu(None, None)), "a card that does not tell");
+    }
+
+    #[test]
+    fn requests_for_the_host_are_not_watched() {
+        assert!(GpuWatch::start(&request_of(&fixture::case(), 1), &[]).is_none());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use placebench_core::evidence::Evidence;
 use placebench_core::outcome::Outcome;
 use placebench_core::record::{Attempt, CaseSpec};
 
@@ -39,7 +40,16 @@ impl Finished {
             }
             stderr_tail.push_str(&format!("[placebench] {note}\n"));
         }
+        let evidence = seen.looked.map(|looked| Evidence {
+            judged_after_s: looked.judged_after.as_secs_f64(),
+            taken_after_s: looked.taken_after.as_secs_f64(),
+            gpus: looked.gpus,
+            // Nothing that was said after the judgement is listened to, so this is what it had said by then.
+            memory: transcript.memory.clone(),
+            ..looked.look.finish()
+        });
         Attempt {
+            evidence,
             wall_s: end.saturating_duration_since(seen.spawned).as_secs_f64(),
             partial_tokens: transcript.take_partial_tokens(),
             phases: transcript.phases,

@@ -17,6 +17,7 @@ fn a_process_that_survives_sigkill_is_given_up() {
     let at_once = StopLimits {
         grace: Duration::ZERO,
         after_kill: Duration::ZERO,
+        recovery: Duration::ZERO,
     };
     let supervision = Supervision::new(
         at_once,
@@ -33,7 +34,7 @@ fn a_process_that_survives_sigkill_is_given_up() {
     let mut sender = Some(sender);
     let page = BreadcrumbPage::create().unwrap();
     let finished = supervision
-        .run(&page, &Cancel::new(), None, &mut |observation| {
+        .run(&page, &Cancel::new(), None, None, &mut |observation| {
             if let Observation::Stopping(step) = observation {
                 steps.push(step);
                 if step == StopStep::GiveUp {

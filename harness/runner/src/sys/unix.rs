@@ -41,6 +41,9 @@ impl Ended {
     };
 }
 
+/// Pause before a process that was stopped is waited for again.
+const STOPPED_PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Number of SIGKILL, as [`Ended`] reports it.
 pub(crate) const SIGKILL: i32 = Signal::KILL.as_raw();
 
@@ -73,12 +76,14 @@ impl Group {
     pub(crate) fn wait_without_reaping(self) -> io::Result<Ended> {
         loop {
             match rustix::process::waitid(WaitId::Pid(self.0), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-                Ok(Some(status)) => {
+                Ok(Some(status)) if status.exited() || status.killed() || status.dumped() => {
                     return Ok(Ended {
                         signal: status.terminating_signal(),
                         code: status.exit_status(),
                     });
                 }
+                // A process that is stopped to be looked at is reported although nobody asks for that.
+                Ok(Some(_)) => std::thread::sleep(STOPPED_PAUSE),
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -2,6 +2,8 @@
 //! machine is: what is to be caught hangs for ever, and what is not to be caught has limits it comes nowhere near.
 
 #[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod orphans;
