@@ -1,5 +1,9 @@
 //! What several sequences gain over one at a time, on two logical devices of one thread each.
 //!
+//! Where two threads do not get two cores, stages side by side take as long as one after the other. So the last model is
+//! also run with links that take long and need no core (the injected fault `slow_link`): what that gains does not depend on
+//! how many cores are free.
+//!
 //! The ways are taken in turn, round after round, so that a load from elsewhere meets all of them; the medians of the rounds'
 //! ratios are printed. Criterion measures one thing after the other, which on a shared machine compares loads.
 #![expect(
@@ -16,10 +20,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use placebench_core::device::{DeviceId, LogicalDevice};
+use placebench_core::fault::{Fault, FaultKind, FaultPoint};
 use placebench_core::judge::median;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, PlacementRequest, Transfer};
 use placebench_core::protocol::{GenerationSpec, ModelSource, PROTOCOL_VERSION, Prompt, WorkerRequest};
+use placebench_engine::breadcrumb::BreadcrumbWriter;
+use placebench_engine::faults::FaultPlan;
 use placebench_engine::{Context, Session};
 use placebench_engine_candle::session::CandleSession;
 use synthetic::Sizes;
@@ -57,8 +64,9 @@ fn request(model: &Path, concurrency: Concurrency) -> Option<WorkerRequest> {
         ("model.embed_tokens", &first),
         ("model.layers.0-3", &first),
         ("model.layers.4-7", &second),
-        ("model.norm", &second),
-        ("lm_head", &second),
+        // Back again, so that there are two links to wait for, one behind each device.
+        ("model.norm", &first),
+        ("lm_head", &first),
     ];
     let prompt = Prompt::InputIds(vec![7, 11, 200, 31, 5]);
     Some(WorkerRequest {
@@ -98,8 +106,18 @@ fn rate(session: &mut CandleSession, sequences: u32, context: &mut Context) -> R
     Ok(f64::from(sequences * NEW_TOKENS) / start.elapsed().as_secs_f64())
 }
 
-fn compare(model: &Path) -> Result<(), WorkerFailure> {
-    let mut context = Context::unheard();
+/// Every hop takes this long.
+fn slow_links() -> Vec<Fault> {
+    vec![Fault {
+        kind: FaultKind::SlowLink,
+        at: FaultPoint::default(),
+        delay_s: Some(0.01),
+    }]
+}
+
+fn compare(model: &Path, faults: Vec<Fault>) -> Result<(), WorkerFailure> {
+    let faults = FaultPlan::new(faults);
+    let mut context = Context::new(Box::new(std::io::sink()), BreadcrumbWriter::unread(), faults);
     let mut sessions = Vec::new();
     for (name, concurrency) in WAYS {
         let Some(request) = request(model, concurrency) else {
@@ -137,9 +155,13 @@ fn main() {
     }
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/models/tiny");
     let large = synthetic::write(LARGE);
-    for (name, model) in [("3 MiB, shipped", shipped.as_path()), ("104 MiB, random", large.path())] {
+    for (name, model, faults) in [
+        ("104 MiB, random", large.path(), Vec::new()),
+        ("3 MiB, shipped", shipped.as_path(), Vec::new()),
+        ("3 MiB, shipped, with links of 10 ms", shipped.as_path(), slow_links()),
+    ] {
         println!("{name}");
-        if let Err(failure) = compare(model) {
+        if let Err(failure) = compare(model, faults) {
             eprintln!("{}", failure.message);
         }
     }
