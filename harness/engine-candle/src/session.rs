@@ -272,12 +272,25 @@ fn check_length(input: usize, request: &WorkerRequest, checkpoint: &Checkpoint) 
         request.generation.max_new_tokens,
         checkpoint.config.max_position_embeddings,
     );
-    if input.saturating_add(new as usize) <= most {
-        return Ok(());
+    let end = input.saturating_add(new as usize);
+    if end > most {
+        return Err(EngineError::Request(format!(
+            "the prompt has {input} tokens and max_new_tokens is {new}, but the model was made for {most} positions"
+        )));
     }
-    Err(EngineError::Request(format!(
-        "the prompt has {input} tokens and max_new_tokens is {new}, but the model was made for {most} positions"
-    )))
+    // A sequence that grows beyond this is computed anew from its beginning, which only one alone can do.
+    match checkpoint.config.rope_switch() {
+        Some(switch) if request.placement.concurrency.sequences() > 1 && input <= switch && end > switch => {
+            Err(EngineError::Files {
+                class: FailureClass::Unsupported,
+                message: format!(
+                    "with LongRoPE a sequence that grows beyond {switch} positions (the prompt has {input} tokens, \
+                     max_new_tokens is {new}) cannot be generated together with others: leave out batch and in_flight"
+                ),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), EngineError> {
@@ -353,7 +366,8 @@ fn shape_of(tree: &ModuleTree) -> Result<ModelShape, EngineError> {
     })
 }
 
-/// The request as the planner counts it: this decoder makes logits of the last position only and repeats no keys.
+/// The request as the planner counts it: this decoder makes logits of the last position only, repeats no keys, and on the
+/// host stores no scores.
 fn workload(request: &WorkerRequest, found: &Found, compute: Compute) -> Workload {
     let element = compute.activations().size_in_bytes() as u64;
     // Prompts of different lengths count as long as the longest.
@@ -363,7 +377,16 @@ fn workload(request: &WorkerRequest, found: &Found, compute: Compute) -> Workloa
         u64::from(request.generation.max_new_tokens),
         element,
     );
-    workload.attention = Attention::Grouped;
+    let config = &found.checkpoint.config;
+    let has_one_pass = config.block.attention_softcap.is_none() && config.windows.iter().all(Option::is_none);
+    let is_on_host = |facts: &DeviceFacts| facts.on.kind() == DeviceKind::Cpu;
+    let all_on_host = found.devices.facts().iter().all(is_on_host);
+    let is_single_precision = compute.activations() == candle_core::DType::F32;
+    workload.attention = if has_one_pass && all_on_host && is_single_precision {
+        Attention::Fused
+    } else {
+        Attention::Grouped
+    };
     workload.batch = u64::from(request.placement.concurrency.sequences());
     workload
 }

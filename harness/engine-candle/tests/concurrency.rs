@@ -12,14 +12,23 @@ use placebench_core::protocol::{EventKind, FinishReason, Generation, MemoryKind,
 use placebench_engine::Session;
 use placebench_engine_candle::session::CandleSession;
 
-const MODELS: [&str; 3] = ["qwen2-tied", "qwen2-untied", "llama-gqa"];
+/// Windows, fused matrices, norms of heads and soft limits are among them.
+const MODELS: [&str; 7] = [
+    "qwen2-tied",
+    "qwen2-untied",
+    "llama-gqa",
+    "mistral-sliding-window",
+    "phi3",
+    "qwen3",
+    "gemma2",
+];
 
-/// Of different lengths, the first that of all requests.
+/// Of different lengths, with tokens that every model has.
 fn prompts() -> Vec<Vec<u32>> {
     vec![
-        PROMPT.to_vec(),
+        PROMPT.iter().map(|id| id % 150).collect(),
         vec![9],
-        vec![100, 5, 5, 17, 230, 8, 1, 64, 12],
+        vec![100, 5, 5, 17, 130, 8, 1, 64, 12],
         vec![3, 45, 11],
     ]
 }
@@ -27,6 +36,7 @@ fn prompts() -> Vec<Vec<u32>> {
 fn together(model: &str, map: DeviceMapRequest, concurrency: Concurrency) -> WorkerRequest {
     let mut asked = request(&tiny(model), map);
     asked.placement.concurrency = concurrency;
+    asked.prompt = Prompt::InputIds(prompts().remove(0));
     let companions = prompts().into_iter().cycle().skip(1);
     asked.companion_prompts = companions
         .take(concurrency.sequences() as usize - 1)
@@ -73,7 +83,13 @@ fn there_and_back() -> DeviceMapRequest {
 fn prompts_of_different_lengths_do_not_see_each_other() {
     for model in MODELS {
         let expected = each_alone(model);
-        for map in [single("cpu"), halves("sim:0", "sim:1"), there_and_back()] {
+        let second_half = manual(&[
+            ("model", "sim:1"),
+            ("lm_head", "sim:1"),
+            ("model.embed_tokens", "sim:0"),
+            ("model.layers.0", "sim:0"),
+        ]);
+        for map in [single("cpu"), second_half, there_and_back()] {
             for concurrency in both(4) {
                 let about = format!("{model} {map:?} {concurrency:?}");
                 assert_eq!(texts(&together(model, map.clone(), concurrency)), expected, "{about}");
@@ -283,6 +299,23 @@ fn a_session_generates_again_and_frees_what_it_took() {
             bytes_on(&session, "sim:0", MemoryKind::KvCache),
             after_one,
             "{concurrency:?}"
+        );
+    }
+}
+
+#[test]
+fn a_sequence_that_has_to_be_computed_anew_cannot_have_company() {
+    for concurrency in both(2) {
+        let mut asked = together("phi3-longrope", single("cpu"), concurrency);
+        // Five tokens of prompt and eight more stay below forty positions.
+        assert!(run(&asked).is_ok());
+        asked.generation.max_new_tokens = 40;
+        let failure = open(&asked).err().unwrap();
+        assert_eq!(failure.class, FailureClass::Unsupported);
+        assert!(
+            failure.message.contains("grows beyond 40 positions"),
+            "{}",
+            failure.message
         );
     }
 }

@@ -20,6 +20,15 @@ pub struct StepShape {
     pub logit_rows: usize,
 }
 
+/// What becomes of the scores of attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scores {
+    /// They are a tensor, and their softmax is another.
+    Stored,
+    /// A kernel looks at a few of them at a time; its scratch memory does not grow with the sequence and is not counted.
+    Passing,
+}
+
 /// Bytes of activations.
 #[derive(Debug, Clone, Copy)]
 pub struct Activations<'a> {
@@ -49,11 +58,11 @@ impl<'a> Activations<'a> {
         (step.rows * size_of::<u32>()) as u64 + self.hidden(step.rows)
     }
 
-    /// A block: the residual and its normalised copy, and either attention (queries, keys, values, mask, scores and their
-    /// softmax in single precision, the mixed values) or the feed-forward part (gate, up and their product). A layer with a
+    /// A block: the residual and its normalised copy, the mask, and either attention (queries, keys, values, scores and their
+    /// softmax in single precision where they are stored, the mixed values) or the feed-forward part (gate, up and their product). A layer with a
     /// window is counted as one without.
     #[must_use]
-    pub fn block(&self, step: StepShape) -> u64 {
+    pub fn block(&self, step: StepShape, scores: Scores) -> u64 {
         let config = self.config;
         let projected = config.query_size() + 2 * config.key_value_size();
         // What is projected in one piece lies beside the pieces it is cut into.
@@ -62,15 +71,15 @@ impl<'a> Activations<'a> {
             Projections::Fused => projected,
         };
         let projections = step.rows * (projected + config.query_size() + whole) * self.element;
-        let scores = 2 * config.num_heads * step.attending_rows * step.positions * size_of::<f32>();
-        let mask = if step.attending_rows > 1 {
-            step.attending_rows * step.positions * size_of::<f32>()
-        } else {
-            0
+        let table = step.attending_rows * step.positions * size_of::<f32>();
+        let (scores, mask) = match scores {
+            Scores::Stored if step.attending_rows > 1 => (2 * config.num_heads * table, table),
+            Scores::Stored => (2 * config.num_heads * table, 0),
+            Scores::Passing => (0, 0),
         };
-        let attention = projections + scores + mask;
+        let attention = projections + scores;
         let feed_forward = 3 * step.rows * config.intermediate_size * self.element;
-        2 * self.hidden(step.rows) + attention.max(feed_forward) as u64
+        2 * self.hidden(step.rows) + (mask + attention.max(feed_forward)) as u64
     }
 
     /// The last norm: in and out.

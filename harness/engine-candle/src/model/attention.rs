@@ -2,6 +2,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
+use super::activations::Scores;
 use super::cache::LayerCache;
 use super::linear::Linear;
 use super::norm::Norm;
@@ -61,7 +62,8 @@ pub struct Segment<'a> {
     pub rows: usize,
     /// Of its positions.
     pub rotation: Rotation,
-    /// What its rows must not see: [`causal_mask`] for this layer's window. A single row needs none.
+    /// What its rows must not see: [`causal_mask`] for this layer's window. A single row needs none, and neither do scores
+    /// that are passing.
     pub mask: Option<Tensor>,
     /// Of this layer.
     pub cache: &'a mut LayerCache,
@@ -108,8 +110,11 @@ impl Attention {
         let first = first_visible(past, self.window);
         let positions = past + rows - first;
         let (keys, values) = (keys.narrow(1, first, positions)?, values.narrow(1, first, positions)?);
-        if let Some(joined) = self.fused(&queries, &keys, &values, segment.mask.is_some())? {
+        if let Some(joined) = self.fused(&queries, &keys, &values)? {
             return Ok(joined);
+        }
+        if rows > 1 && segment.mask.is_none() {
+            candle_core::bail!("{rows} rows would see positions behind them: there is no mask");
         }
 
         // All query heads that share a key head are rows of one product, so keys and values are never repeated.
@@ -127,16 +132,14 @@ impl Attention {
             .reshape((rows, heads.queries * heads.dim))
     }
 
-    /// All of it in one pass over the cache, where the kernel knows this attention: it takes no soft limit, and no mask but
-    /// the causal one. A window that hides nothing, as from a single row whose view ends with it, is as good as none.
-    fn fused(&self, queries: &Tensor, keys: &Tensor, values: &Tensor, is_masked: bool) -> Result<Option<Tensor>> {
-        let hides = self
-            .window
-            .is_some_and(|window| keys.dim(1).is_ok_and(|seen| seen > window));
-        if self.softcap.is_some() || (is_masked && hides) {
-            return Ok(None);
+    /// All of it in one pass over the cache, where the kernel knows this attention.
+    fn fused(&self, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Option<Tensor>> {
+        let (rows, positions) = (queries.dim(1)?, keys.dim(1)?);
+        let limits = (self.softcap, self.window);
+        match scores(limits, (rows, positions), queries.dtype(), queries.device()) {
+            Scores::Stored => Ok(None),
+            Scores::Passing => kernels::attend(queries, keys, values, self.scale),
         }
-        kernels::attend(queries, keys, values, self.scale)
     }
 
     /// Scores scaled and, where there is a limit, softly limited.
@@ -165,6 +168,24 @@ impl Attention {
                 .transpose()?,
             ..*self
         })
+    }
+}
+
+/// What becomes of the scores of so many rows over so many positions, under a soft limit and a window. The kernel of the host
+/// takes single precision, no soft limit, and no mask but the causal one; a window that hides nothing, as from a single row
+/// whose view ends with it, is as good as none.
+#[must_use]
+pub fn scores(
+    (softcap, window): (Option<f64>, Option<usize>),
+    (rows, positions): (usize, usize),
+    dtype: DType,
+    device: &Device,
+) -> Scores {
+    let hides = rows > 1 && window.is_some_and(|window| positions > window);
+    if device.is_cpu() && dtype == DType::F32 && softcap.is_none() && !hides {
+        Scores::Passing
+    } else {
+        Scores::Stored
     }
 }
 

@@ -10,8 +10,8 @@ use placebench_core::placement::Offload;
 use placebench_engine::faults::ModuleEffect;
 use placebench_engine::{Context, StepClock};
 
-use super::activations::{Activations, StepShape};
-use super::attention::{Segment, causal_mask, softcap};
+use super::activations::{Activations, Scores, StepShape};
+use super::attention::{Segment, causal_mask, scores, softcap};
 use super::block::{Block, Module, load_embedding, load_head, load_norm};
 use super::decoder::Decoder;
 use super::homed::Homed;
@@ -214,11 +214,24 @@ impl Decoder {
             });
         };
         let load = |device: &Device| Block::load(source, config, index - 1, device);
-        self.run(index, block, need.block(step), load, pass, |block, slot| {
+        let size = (step.attending_rows, step.positions);
+        let scores = self.scores(index - 1, block.home().runs_on, size);
+        self.run(index, block, need.block(step, scores), load, pass, |block, slot| {
             let x = x.on(slot, devices)?;
             let mut segments = self.segments(index - 1, slot, batch, masks)?;
             block.forward(x, &mut segments).map_err(what())
         })
+    }
+
+    /// What becomes of the scores of a layer for so many rows and positions.
+    fn scores(&self, layer: usize, slot: Slot, size: (usize, usize)) -> Scores {
+        let limits = (self.config.block.attention_softcap, self.config.window(layer));
+        scores(
+            limits,
+            size,
+            self.source.compute().activations(),
+            self.devices.handle(slot),
+        )
     }
 
     /// What each sequence brings to a layer.
@@ -238,7 +251,10 @@ impl Decoder {
         for (sequence, &rows) in batch.sequences.iter_mut().zip(batch.rows) {
             let start = sequence.len;
             let rotation = sequence.tables.get(&slot).ok_or_else(absent)?.at(start, rows);
-            let mask = masks.on(slot, (start, rows), self.config.window(layer), handle);
+            let mask = match self.scores(layer, slot, (rows, start + rows)) {
+                Scores::Stored => masks.on(slot, (start, rows), self.config.window(layer), handle),
+                Scores::Passing => Ok(None),
+            };
             segments.push(Segment {
                 rows,
                 rotation: rotation.map_err(EngineError::candle("turning positions"))?,
