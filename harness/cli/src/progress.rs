@@ -111,15 +111,11 @@ impl<'a> Progress<'a> {
 
     /// Shows the cases whose reference is over too, or all that wait.
     fn show_ready(&mut self, all: bool) {
-        let over = &self.over;
         let ready = |case: &CaseSpec| -> bool {
-            let Some(agreement) = &case.expect.agreement else {
-                return true;
-            };
-            let reference = format!("{}/{}/{}", case.scenario, case.prompt, agreement.reference);
-            all || over.contains(&reference)
+            let mut references = self.info.cases.iter().filter(|other| is_compared_with(case, other));
+            all || references.all(|reference| self.over.contains(&reference.case))
         };
-        let (ready, waiting): (Vec<&CaseSpec>, Vec<&CaseSpec>) = self.waiting.drain(..).partition(|case| ready(case));
+        let (ready, waiting): (Vec<&CaseSpec>, Vec<&CaseSpec>) = self.waiting.iter().partition(|case| ready(case));
         self.waiting = waiting;
         for case in ready {
             self.show(case);
@@ -132,7 +128,9 @@ impl<'a> Progress<'a> {
                 .info
                 .cases
                 .iter()
-                .filter(|other| other.scenario == case.scenario && other.prompt == case.prompt)
+                .filter(|other| {
+                    (other.scenario == case.scenario && other.prompt == case.prompt) || is_compared_with(case, other)
+                })
                 .cloned()
                 .collect(),
             ..self.info.clone()
@@ -166,6 +164,19 @@ impl<'a> Progress<'a> {
             terminal::out(&line.to_string());
         }
     }
+}
+
+/// Whether a text of `case` must agree with one of `other`: the reference placement's of its prompt, or, where sequences of
+/// several prompts are generated together, of any prompt.
+fn is_compared_with(case: &CaseSpec, other: &CaseSpec) -> bool {
+    let is_reference = case
+        .expect
+        .agreement
+        .as_ref()
+        .is_some_and(|agreement| agreement.reference == other.placement);
+    other.scenario == case.scenario
+        && is_reference
+        && (other.prompt == case.prompt || !case.companion_inputs.is_empty())
 }
 
 /// What a worker is doing now, where the event says it.
