@@ -99,9 +99,9 @@ impl SmallDecoder {
             offload: Offload::Execute,
         };
         let context = Context::unheard();
-        let mut ledger = Ledger::new(&devices);
-        let decoder = Decoder::load(config, Box::new(MadeUp), devices, layout, &mut ledger, &context)?;
-        let sequence = decoder.sequence(POSITIONS, &mut ledger, &context)?;
+        let ledger = Ledger::new(&devices);
+        let decoder = Decoder::load(config, Box::new(MadeUp), devices, layout, &ledger, &context)?;
+        let sequence = decoder.sequence(POSITIONS, &ledger, &context)?;
         Ok(Self {
             decoder,
             ledger,
@@ -116,13 +116,13 @@ impl SmallDecoder {
         if self.position + tokens > POSITIONS {
             self.position = 0;
             self.ledger.end_generation(false);
-            self.sequence = self.decoder.sequence(POSITIONS, &mut self.ledger, &self.context)?;
+            self.sequence = self.decoder.sequence(POSITIONS, &self.ledger, &self.context)?;
         }
         self.position += tokens;
         let ids = vec![1; tokens];
         timed(|| {
             let ids = self.decoder.place_ids(&ids)?;
-            let mut pass = Pass::new(&mut self.context, &mut self.ledger);
+            let mut pass = Pass::new(&mut self.context, &self.ledger);
             let logits = self
                 .decoder
                 .forward(&mut self.sequence, &ids, LogitRows::Last, &mut pass)?;
