@@ -5,7 +5,7 @@
 //! ([`judge`]). Nothing in this crate reads a file, a clock or a device, and nothing in it knows candle: whoever
 //! wants effects lives in `placebench-runner` (processes and files) or in an engine crate (devices).
 //!
-//! Three formats are serialised here and nowhere else: the scenario file ([`scenario::file`]), the worker protocol
+//! Formats are serialised here and nowhere else: the scenario file ([`scenario::file`]), the worker protocol
 //! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
 
 pub mod breadcrumb;

@@ -5,5 +5,5 @@
 mod nvml;
 mod watch;
 
-pub use nvml::{Driver, DriverError, GpuFacts, LIBRARY_ENV};
+pub use nvml::{LIBRARY_ENV, open_library, slowed_by};
 pub(crate) use watch::GpuWatch;

@@ -5,24 +5,13 @@
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, P2pCapabilitiesIndex, P2pStatus, TemperatureSensor};
 use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
+use nvml_wrapper::{Device, cuda_driver_version_major, cuda_driver_version_minor};
 use placebench_core::doctor::probe::{DriverFacts, DriverGpu, PeerFacts};
-
-/// The name under which containers have it too; without the `1` it comes with development packages only.
-const LIBRARY: &str = if cfg!(windows) { "nvml.dll" } else { "libnvidia-ml.so.1" };
-
-/// What holds clocks down, in words. Being idle and wishes of the user are no reasons to worry.
-const REASONS: [(ThrottleReasons, &str); 5] = [
-    (ThrottleReasons::SW_POWER_CAP, "power cap"),
-    (ThrottleReasons::HW_SLOWDOWN, "hardware slowdown"),
-    (ThrottleReasons::SW_THERMAL_SLOWDOWN, "temperature (driver)"),
-    (ThrottleReasons::HW_THERMAL_SLOWDOWN, "temperature (hardware)"),
-    (ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN, "power brake"),
-];
+use placebench_runner::gpu::{open_library, slowed_by};
 
 /// Asks for everything. What the driver does not say is left out.
 pub(crate) fn facts() -> DriverFacts {
-    let nvml = match Nvml::builder().lib_path(LIBRARY.as_ref()).init() {
+    let nvml = match open_library() {
         Ok(nvml) => nvml,
         Err(error) => {
             return DriverFacts {
@@ -52,7 +41,7 @@ pub(crate) fn facts() -> DriverFacts {
 
 fn in_words(error: &NvmlError) -> String {
     match error {
-        NvmlError::LibloadingError(_) => format!("no NVIDIA driver ({LIBRARY} cannot be loaded)"),
+        NvmlError::LibloadingError(_) => "no NVIDIA driver (its management library cannot be loaded)".to_owned(),
         NvmlError::DriverNotLoaded => "the NVIDIA driver is installed but its kernel module is not loaded".to_owned(),
         NvmlError::LibRmVersionMismatch => {
             "the NVIDIA library and kernel module have different versions: the machine needs a restart".to_owned()
@@ -75,11 +64,7 @@ fn gpu(device: &Device<'_>) -> DriverGpu {
         max_sm_clock_mhz: device.max_clock_info(Clock::SM).ok(),
         memory_clock_mhz: device.clock_info(Clock::Memory).ok(),
         temperature_c: device.temperature(TemperatureSensor::Gpu).ok(),
-        throttled_by: REASONS
-            .iter()
-            .filter(|(reason, _)| held.contains(*reason))
-            .map(|(_, words)| (*words).to_owned())
-            .collect(),
+        throttled_by: slowed_by(held).into_iter().map(str::to_owned).collect(),
         pcie: link.map(|(generation, width)| format!("gen {generation} x{width}")),
         processes: device.running_compute_processes_count().ok(),
     }

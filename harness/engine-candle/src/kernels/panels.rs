@@ -63,6 +63,11 @@ impl Shared {
     }
 }
 
+/// How many threads panels are shared among.
+pub(super) fn thread_count() -> usize {
+    Threads::global().count()
+}
+
 /// Cuts a row-major matrix into panels of `width` columns and calls `work` once for each, on all threads.
 ///
 /// # Panics

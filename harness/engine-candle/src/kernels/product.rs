@@ -11,7 +11,7 @@ use half::bf16;
 use super::format::Format;
 use super::gemm::{self, Strided};
 use super::isa::Isa;
-use super::panels::{Panel, for_each_panel};
+use super::panels::{Panel, for_each_panel, thread_count};
 use super::rows::QuantisedRows;
 
 /// From this many rows on quantised weights are written out. Measured on one thread (`benches/linear.rs`): with vector
@@ -68,8 +68,10 @@ fn by_dots(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut
         Weights::Blocks(..) => Some(QuantisedRows::new(x, sizes.input)),
         Weights::Bf16(_) => None,
     };
-    // Wide enough for the pool to be worth asking, narrow enough for all threads to have some.
-    for_each_panel(output, sizes.output, 16, |mut panel| {
+    // A few pieces for each thread, so that one that comes late takes less. Smaller ones would break the stream of weights,
+    // and neighbours would write to the same cache lines.
+    let width = sizes.output.div_ceil(4 * thread_count()).next_multiple_of(16);
+    for_each_panel(output, sizes.output, width, |mut panel| {
         let columns = panel.columns();
         for first in columns.clone().step_by(4) {
             let numbers: [usize; 4] = std::array::from_fn(|i| (first + i).min(columns.end - 1));

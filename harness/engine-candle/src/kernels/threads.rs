@@ -82,6 +82,11 @@ impl Threads {
         }
     }
 
+    /// How many there are, the caller's included.
+    pub(super) fn count(&self) -> usize {
+        self.helpers.len() + 1
+    }
+
     /// Calls `work` once with every number below `items`, in no particular order, on all threads.
     ///
     /// # Panics

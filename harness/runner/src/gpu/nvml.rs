@@ -54,27 +54,40 @@ pub(super) struct Sample {
     pub(super) throttle_reasons: Vec<&'static str>,
 }
 
+/// Loads the library named by [`LIBRARY_ENV`], else the one the driver installed, and opens it.
+///
+/// # Errors
+/// When there is none, or its driver does not work.
+pub fn open_library() -> Result<Nvml, NvmlError> {
+    let named = std::env::var_os(LIBRARY_ENV);
+    let candidates: Vec<OsString> = named.map_or_else(|| LIBRARIES.map(OsString::from).into(), |path| vec![path]);
+    let mut last = NvmlError::DriverNotLoaded;
+    for path in &candidates {
+        match Nvml::builder().lib_path(path).init() {
+            Ok(nvml) => return Ok(nvml),
+            Err(error) => {
+                // Found, but its driver is sick: another name leads to the same.
+                let is_absent = matches!(error, NvmlError::LibloadingError(_));
+                last = error;
+                if !is_absent {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
 impl Driver {
-    /// Loads the library named by [`LIBRARY_ENV`], else the one the driver installed, and opens it.
+    /// Opens the library.
     ///
     /// # Errors
     /// When there is none, or its driver does not work.
-    pub fn open() -> Result<Self, DriverError> {
-        let named = std::env::var_os(LIBRARY_ENV);
-        let candidates: Vec<OsString> = named.map_or_else(|| LIBRARIES.map(OsString::from).into(), |path| vec![path]);
-        let mut last = None;
-        for path in &candidates {
-            match Nvml::builder().lib_path(path).init() {
-                Ok(nvml) => return Ok(Self { nvml }),
-                // Found, but its driver is sick: another name leads to the same.
-                Err(error) if !matches!(error, NvmlError::LibloadingError(_)) => {
-                    return Err(DriverError(error.to_string()));
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        let reason = last.map_or_else(|| "no library".to_owned(), |error| error.to_string());
-        Err(DriverError(reason))
+    pub(crate) fn open() -> Result<Self, DriverError> {
+        let opened = open_library();
+        opened
+            .map(|nvml| Self { nvml })
+            .map_err(|error| DriverError(error.to_string()))
     }
 
     /// The driver's version: `580.65.06`.
@@ -123,7 +136,8 @@ impl Driver {
 }
 
 /// Reasons that make a measurement doubtful; an idle GPU clocks down, and somebody may have fixed its clocks.
-fn slowed_by(reasons: ThrottleReasons) -> Vec<&'static str> {
+#[must_use]
+pub fn slowed_by(reasons: ThrottleReasons) -> Vec<&'static str> {
     const NAMED: [(ThrottleReasons, &str); 5] = [
         (ThrottleReasons::SW_POWER_CAP, "power cap"),
         (ThrottleReasons::HW_SLOWDOWN, "hardware slowdown"),
