@@ -24,6 +24,7 @@ use crate::shown::shown;
 
 pub use dummy::dummy;
 pub use error::{Misshapen, ModelFilesError};
+pub use gguf::gpt2_tree;
 pub(crate) use safetensors::shards;
 
 /// How weights are stored.

@@ -50,7 +50,16 @@ fn build(
     config: &ModelConfig,
     stored_as: impl Fn(&str) -> (String, Option<u64>),
 ) -> Result<ModuleTree, ConfigTreeError> {
-    let hyper_parameters = hyper_parameters(config);
+    from_hyper_parameters(id, hyper_parameters(config), stored_as)
+}
+
+/// The tree of a configuration in the words of `config.json`, with every parameter as it is stored: its element type, and
+/// its bytes where they do not follow from that.
+pub(crate) fn from_hyper_parameters(
+    id: &str,
+    hyper_parameters: serde_json::Value,
+    stored_as: impl Fn(&str) -> (String, Option<u64>),
+) -> Result<ModuleTree, ConfigTreeError> {
     let plain = module_tree::from_config(id, &hyper_parameters)?;
     let mut tree = ModuleTree::builder(id, plain.architecture())
         .config(Some(hyper_parameters))

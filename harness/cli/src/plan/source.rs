@@ -85,6 +85,10 @@ fn gguf(path: &Path, dtype: Option<&str>) -> Result<ModuleTree, CliError> {
     use placebench_core::protocol::Dtype;
     use placebench_engine_candle::{checkpoint, tree};
 
+    let gpt2 = checkpoint::gpt2_tree(&name(path), path, dtype.is_none());
+    if let Some(tree) = gpt2.map_err(|error| CliError::setup(chain(&error)))? {
+        return Ok(tree);
+    }
     let checkpoint = checkpoint::open(path).map_err(|error| CliError::setup(error.sentence()))?;
     match dtype {
         None => tree::from_checkpoint(&name(path), &checkpoint),

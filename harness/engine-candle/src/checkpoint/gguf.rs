@@ -3,6 +3,7 @@
 //! Every count and length of the header is checked against the file before anything is allocated for it; candle reads
 //! the header only once the walk through it has succeeded.
 
+mod gpt2;
 mod header;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use crate::config::{GgufTensorFacts, ModelConfig};
 use crate::shown::shown;
 use crate::weights::{ROPE_DIVISORS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, gguf_name};
 
+pub use gpt2::gpt2_tree;
 pub(super) use header::MAGIC;
 
 const EMBEDDING: &str = "token_embd.weight";
