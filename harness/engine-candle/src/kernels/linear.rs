@@ -17,7 +17,8 @@ pub(crate) enum Operand<'a> {
     Quantised(&'a QTensor),
 }
 
-/// `x · Wᵀ` where these kernels do better than candle: quantised weights of a format they know, and bfloat16. `None` for everything else, which is left to candle.
+/// `x · Wᵀ` where these kernels do better than candle: quantised weights of a format they know, bfloat16, and a few rows in
+/// single precision. `None` for everything else, which is left to candle.
 ///
 /// # Errors
 /// When the shapes do not match.
@@ -32,10 +33,15 @@ pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor
                 && x.dtype() == DType::F32
                 && Format::of(tensor.dtype()).is_some_and(|format| is_better(format, rows))
         }
-        // Single and half precision candle multiplies as fast as memory delivers them; bfloat16 it widens at every product.
+        // A single row candle multiplies as fast as memory delivers single and half precision; bfloat16 it widens at every
+        // product. For a few rows in single precision it packs the weights first, which takes longer than the product.
         Operand::Dense(tensor) => {
             let is_on_host = tensor.device().is_cpu() && tensor.is_contiguous();
-            is_on_host && tensor.dtype() == DType::BF16 && x.dtype() == DType::BF16
+            let is_better = match tensor.dtype() {
+                DType::F32 => FEW_ROWS.contains(&rows),
+                dtype => dtype == DType::BF16,
+            };
+            is_on_host && is_better && tensor.dtype() == x.dtype()
         }
     };
     if !is_served {
@@ -58,6 +64,9 @@ pub(crate) fn multiply(x: &Tensor, weights: Operand<'_>) -> Result<Option<Tensor
     };
     x.contiguous()?.apply_op1_no_bwd(&operation).map(Some)
 }
+
+/// Rows of single precision, as a batch of sequences has them while decoding.
+const FEW_ROWS: std::ops::RangeInclusive<usize> = 2..=8;
 
 /// On ARM candle has dot products of its own for most formats, and there are none for that processor here.
 fn is_better(format: Format, rows: usize) -> bool {
@@ -91,6 +100,11 @@ impl CustomOp1 for Product<'_> {
                 let Storage::Cpu(weights) = &*weights else {
                     bail!("weights are not on the host")
                 };
+                if tensor.dtype() == DType::F32 {
+                    let weights = Weights::F32(elements(weights, weights_layout)?);
+                    let x = elements::<f32>(storage, layout)?;
+                    return Ok((CpuStorage::F32(product(x, weights, self.sizes, Isa::best())), shape));
+                }
                 let weights = Weights::Bf16(elements(weights, weights_layout)?);
                 let x: Vec<f32> = elements::<bf16>(storage, layout)?.iter().map(|x| x.to_f32()).collect();
                 let output = product(&x, weights, self.sizes, Isa::best());

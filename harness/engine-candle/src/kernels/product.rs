@@ -30,6 +30,8 @@ const PANEL_BYTES: usize = 256 << 10;
 /// A matrix of weights, `[out, in]`, row after row.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Weights<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
     /// bfloat16.
     Bf16(&'a [bf16]),
     /// Blocks.
@@ -66,7 +68,7 @@ pub(super) fn product(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa) -
 fn by_dots(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &mut [f32]) {
     let quantised = match weights {
         Weights::Blocks(..) => Some(QuantisedRows::new(x, sizes.input)),
-        Weights::Bf16(_) => None,
+        Weights::F32(_) | Weights::Bf16(_) => None,
     };
     // A few pieces for each thread, so that one that comes late takes less. Smaller ones would break the stream of weights,
     // and neighbours would write to the same cache lines.
@@ -97,6 +99,7 @@ fn dot_elements(weights: Weights<'_>, numbers: [usize; 4], x: &[f32], isa: Isa) 
     let range = |number: usize| number * x.len()..(number + 1) * x.len();
     match weights {
         Weights::Blocks(..) => [f32::NAN; 4],
+        Weights::F32(all) => isa.dot_f32(numbers.map(|number| &all[range(number)]), x),
         Weights::Bf16(all) => isa.dot_bf16(numbers.map(|number| &all[range(number)]), x),
     }
 }
@@ -118,6 +121,7 @@ fn by_panels(x: &[f32], weights: Weights<'_>, sizes: Sizes, isa: Isa, output: &m
             }
             let buffer = &mut buffer[..elements.len()];
             match weights {
+                Weights::F32(all) => buffer.copy_from_slice(&all[elements]),
                 Weights::Bf16(all) => widen(&all[elements], buffer),
                 Weights::Blocks(format, bytes) => {
                     let row_bytes = format.row_bytes(sizes.input);
@@ -238,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn products_with_bfloat16_are_within_single_precision(
+        fn products_with_elements_are_within_single_precision(
             rows in 1_usize..20, input in 1_usize..70, output in 1_usize..40, seed in 0_u32..1000,
         ) {
             let sizes = Sizes { rows, input, output };
@@ -246,11 +250,14 @@ mod tests {
             let singles = numbers(output * input, seed + 1);
             let brains: Vec<bf16> = singles.iter().map(|weight| bf16::from_f32(*weight)).collect();
             let dense: Vec<f32> = brains.iter().map(|weight| weight.to_f32()).collect();
-            let expected = exactly(&x, &dense, sizes);
-            for isa in Isa::available() {
-                let found = product(&x, Weights::Bf16(&brains), sizes, isa);
-                for (found, (expected, size)) in found.iter().zip(&expected) {
-                    prop_assert!((f64::from(*found) - expected).abs() <= size * 1e-5, "{isa:?}: {found} for {expected}");
+            for (weights, values) in [(Weights::Bf16(&brains), &dense), (Weights::F32(&singles), &singles)] {
+                let expected = exactly(&x, values, sizes);
+                for isa in Isa::available() {
+                    let found = product(&x, weights, sizes, isa);
+                    for (found, (expected, size)) in found.iter().zip(&expected) {
+                        let error = (f64::from(*found) - expected).abs();
+                        prop_assert!(error <= size * 1e-5, "{isa:?}: {found} for {expected}");
+                    }
                 }
             }
         }
