@@ -17,30 +17,30 @@ const LIBRARIES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 
 /// An open management library.
 #[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     nvml: Nvml,
 }
 
 /// Why the driver cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("NVIDIA's management library does not answer: {0}")]
-pub struct DriverError(String);
+pub(crate) struct DriverError(String);
 
 /// What stays true of a GPU.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GpuFacts {
+pub(crate) struct GpuFacts {
     /// Its number in NVML: by bus, whatever CUDA calls it.
-    pub index: u32,
+    pub(crate) index: u32,
     /// `GPU-…`, which stays with the hardware.
-    pub uuid: String,
+    pub(crate) uuid: String,
     /// Its model.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it is plugged in: `00000000:3B:00.0`.
-    pub bus_id: String,
+    pub(crate) bus_id: String,
     /// Its memory.
-    pub memory_bytes: Option<Bytes>,
+    pub(crate) memory_bytes: Option<Bytes>,
     /// The highest clock of its processors.
-    pub sm_clock_limit_mhz: Option<u32>,
+    pub(crate) sm_clock_limit_mhz: Option<u32>,
 }
 
 /// A GPU at one moment.
@@ -92,13 +92,13 @@ impl Driver {
 
     /// The driver's version: `580.65.06`.
     #[must_use]
-    pub fn version(&self) -> Option<String> {
+    pub(crate) fn version(&self) -> Option<String> {
         self.nvml.sys_driver_version().ok()
     }
 
     /// All GPUs, in the order of their bus.
     #[must_use]
-    pub fn gpus(&self) -> Vec<GpuFacts> {
+    pub(crate) fn gpus(&self) -> Vec<GpuFacts> {
         let count = self.nvml.device_count().unwrap_or(0);
         (0..count).filter_map(|index| self.facts(index)).collect()
     }

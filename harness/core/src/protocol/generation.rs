@@ -1,0 +1,74 @@
+//! What a worker generated.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a generation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// An end token.
+    Eos,
+    /// `max_new_tokens`.
+    Length,
+    /// A stop text.
+    Stop,
+}
+
+impl FinishReason {
+    /// The name in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::Length => "length",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// A token with its logit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogit {
+    /// The token.
+    pub id: u32,
+    /// Its logit.
+    pub logit: f32,
+}
+
+/// One finished generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Tokens of the prompt.
+    pub input_ids: Vec<u32>,
+    /// Generated tokens, with the end token if it came.
+    pub output_ids: Vec<u32>,
+    /// Generated text without special tokens; empty for models without a tokenizer.
+    pub text: String,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Start of the generation on the worker's clock, in seconds.
+    pub start_s: f64,
+    /// For each generated token the seconds since `start_s`, after the device was synchronised.
+    pub token_stamps_s: Vec<f64>,
+    /// For each step the largest logit minus the second largest.
+    pub top2_gaps: Vec<f32>,
+    /// For each step the five largest logits, largest first: what a near-tie is judged by.
+    pub top5: Vec<Vec<TokenLogit>>,
+    /// Activations moved between devices, per step: `[prefill, decode, decode, …]` has one entry a token.
+    pub hops: Vec<u32>,
+    /// Bytes moved by those hops, per step.
+    pub transfer_bytes: Vec<u64>,
+    /// Weights copied in for offloaded layers, per step; zeros without `offload = "stream"`. Of a batch, hops and bytes are
+    /// those of the whole step, the same for all its sequences.
+    #[serde(default)]
+    pub streamed_bytes: Vec<u64>,
+    /// For each step the seconds of its stages and hops in turn, `[stage, hop, stage, …]`, in order of execution, each
+    /// measured once its device had really finished. Choosing a token and the like is in none of them. Empty from engines
+    /// that do not measure it.
+    #[serde(default)]
+    pub stage_times_s: Vec<Vec<f64>>,
+    /// The other sequences that were generated together with this one, in the order of the request, each with the same
+    /// `start_s`. Their own lists of companions are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<Self>,
+}

@@ -1,0 +1,119 @@
+//! An attempt: one child process, whatever became of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::DeviceId;
+use crate::evidence::{Evidence, Recovery};
+use crate::outcome::{Outcome, Phase};
+use crate::protocol::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, RealisedModule};
+use crate::units::Bytes;
+
+/// A phase a worker went through, in seconds on its clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhaseSpan {
+    /// The phase.
+    pub phase: Phase,
+    /// Its start.
+    pub start_s: f64,
+    /// Its end; absent where it never ended.
+    pub end_s: Option<f64>,
+}
+
+/// What the driver said about a GPU while an attempt ran. It counts every process on the card, and is sampled: a short
+/// peak may be missed. Absent figures were not told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuTelemetry {
+    /// Its number in the driver's management library: by bus, whatever CUDA calls it.
+    pub index: u32,
+    /// `GPU-…`, which stays with the hardware.
+    pub uuid: String,
+    /// Its model.
+    pub name: String,
+    /// Where it is plugged in.
+    pub bus_id: String,
+    /// The driver's version.
+    pub driver: Option<String>,
+    /// Its memory.
+    pub memory_bytes: Option<Bytes>,
+    /// How often it was looked at.
+    pub samples: u32,
+    /// Memory in use when the attempt began.
+    pub memory_before_bytes: Option<Bytes>,
+    /// Most that was in use.
+    pub memory_peak_bytes: Option<Bytes>,
+    /// Memory in use when the process had gone.
+    pub memory_after_bytes: Option<Bytes>,
+    /// Share of the time in which a kernel ran.
+    pub utilisation_mean_percent: Option<f64>,
+    /// The same, at most.
+    pub utilisation_max_percent: Option<u32>,
+    /// Power.
+    pub power_mean_w: Option<f64>,
+    /// The same, at most.
+    pub power_max_w: Option<f64>,
+    /// Clock of its processors, at least.
+    pub sm_clock_min_mhz: Option<u32>,
+    /// The same, at most.
+    pub sm_clock_max_mhz: Option<u32>,
+    /// The highest clock there is.
+    pub sm_clock_limit_mhz: Option<u32>,
+    /// Temperature, at most.
+    pub temperature_max_c: Option<u32>,
+    /// Why it was slowed down, if it was: the figures are doubtful then.
+    pub throttle_reasons: Vec<String>,
+}
+
+/// A line of `attempts.jsonl`: one child process, whatever became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The case.
+    pub case: String,
+    /// Number of the attempt within the case, from 0.
+    pub attempt: u32,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Seconds from spawn to the end of the process, on the supervisor's clock.
+    pub wall_s: f64,
+    /// What happened.
+    pub outcome: Outcome,
+    /// The phases it went through.
+    pub phases: Vec<PhaseSpan>,
+    /// Versions of what computed.
+    pub versions: Vec<String>,
+    /// The worker's build profile.
+    pub profile: Option<String>,
+    /// The devices it saw.
+    pub devices: Vec<DeviceFacts>,
+    /// What the planner answered.
+    pub planned: Option<PlannedPlacement>,
+    /// What was really loaded where.
+    pub realised: Option<Vec<RealisedModule>>,
+    /// The modules in order of execution with the devices they run on.
+    #[serde(default)]
+    pub places: Vec<(String, DeviceId)>,
+    /// How activations travelled between the devices, where the worker said so.
+    #[serde(default)]
+    pub links: Vec<LinkFacts>,
+    /// Memory per device and kind.
+    pub memory: Vec<MemoryFigure>,
+    /// The GPUs of the machine meanwhile, where the case may use one and the driver tells.
+    #[serde(default)]
+    pub gpus: Vec<GpuTelemetry>,
+    /// Largest resident set of the worker.
+    pub peak_rss_bytes: Option<Bytes>,
+    /// The measured generations.
+    pub generations: Vec<Generation>,
+    /// Tokens of an unfinished generation: stamp in seconds since its start, token.
+    #[serde(default)]
+    pub partial_tokens: Vec<(f64, u32)>,
+    /// Last lines the worker wrote to its standard error.
+    pub stderr_tail: String,
+    /// The worker's pipes were still held open after it had gone.
+    pub leaked_pipes: bool,
+    /// What was seen of the worker when its deadline had passed; absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+    /// Whether what the worker held came back; absent where it completed or was never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+}
