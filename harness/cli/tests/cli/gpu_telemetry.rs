@@ -24,6 +24,11 @@ fn library(env: &TestEnv) -> PathBuf {
 
 /// A mock case on a slice of a card, or of the host, with that library.
 fn attempt(on: &str, mode: &str) -> (Attempt, Ran) {
+    let (env, ran) = run_on(on, mode);
+    (env.attempts().remove(0), ran)
+}
+
+fn run_on(on: &str, mode: &str) -> (TestEnv, Ran) {
     let env = TestEnv::new();
     let scenario = format!(
         "schema_version = 1\n[model]\npath = \"models/m\"\n[devices]\n\"half:0\" = {{ on = \"{on}\" }}\n[[prompt]]\nname \
@@ -35,7 +40,18 @@ fn attempt(on: &str, mode: &str) -> (Attempt, Ran) {
         .env("PLACEBENCH_NVML_LIBRARY", library(&env))
         .env("FAKE_NVML", mode);
     let ran = Ran::of(command.output().unwrap());
-    (env.attempts().remove(0), ran)
+    (env, ran)
+}
+
+#[test]
+fn the_report_names_the_card_and_why_it_was_slow() {
+    let (env, _) = run_on("cuda:0", "");
+    let page = std::fs::read_to_string(env.latest().join("report.html")).unwrap();
+    assert!(page.contains("Card of paper (GPU-12345678-"), "no card on the page");
+    assert!(page.contains("slowed down: power cap"), "no reason on the page");
+    let (env, _) = run_on("cpu", "");
+    let page = std::fs::read_to_string(env.latest().join("report.html")).unwrap();
+    assert!(!page.contains("Card of paper"), "a card that was not asked for");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What figures depend on besides their placement, as names with values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use placebench_core::device::DeviceId;
 use placebench_core::protocol::DeviceFacts;
-use placebench_core::record::{CaseSpec, RunRecord};
+use placebench_core::record::{CaseSpec, GpuTelemetry, RunRecord};
 
 use super::Fact;
 use super::words::{Lines, count, line, list, visible};
@@ -68,19 +69,54 @@ pub(super) fn of_machine(record: &RunRecord) -> Vec<Fact> {
     ];
     let versions: BTreeSet<&String> = record.attempts.iter().flat_map(|attempt| &attempt.versions).collect();
     facts.extend(versions.into_iter().map(|version| Fact::new("engine", line(version))));
-    let seen: BTreeSet<String> = record
-        .attempts
-        .iter()
-        .flat_map(|attempt| &attempt.devices)
-        .map(device_words)
-        .collect();
-    facts.extend(seen.into_iter().map(|device| Fact::new("device", device)));
+    // Free memory of the host changes from attempt to attempt: the first one to name a device tells of it.
+    let mut seen: BTreeMap<&DeviceId, &DeviceFacts> = BTreeMap::new();
+    for device in record.attempts.iter().flat_map(|attempt| &attempt.devices) {
+        seen.entry(&device.id).or_insert(device);
+    }
+    facts.extend(
+        seen.into_values()
+            .map(|device| Fact::new("device", device_words(device))),
+    );
+    facts.extend(gpus(record).into_iter().map(|gpu| Fact::new("GPU", gpu)));
     facts.extend(
         (environment.worker_env.iter())
             .map(|(name, value)| Fact::new("worker variable", line(&format!("{name}={value}")))),
     );
     facts.retain(|fact| !fact.value.trim().is_empty());
     facts
+}
+
+/// The cards as their driver knows them, with what makes figures doubtful; the busiest attempt speaks for a card.
+fn gpus(record: &RunRecord) -> Vec<String> {
+    let mut cards: BTreeMap<&str, Vec<&GpuTelemetry>> = BTreeMap::new();
+    for gpu in record.attempts.iter().flat_map(|attempt| &attempt.gpus) {
+        cards.entry(&gpu.uuid).or_default().push(gpu);
+    }
+    let words = |seen: Vec<&GpuTelemetry>| {
+        let first = seen.first()?;
+        let mut parts = vec![format!("{} ({}, bus {})", first.name, first.uuid, first.bus_id)];
+        parts.extend(first.driver.as_ref().map(|driver| format!("driver {driver}")));
+        let peak = seen.iter().filter_map(|gpu| gpu.memory_peak_bytes).max();
+        parts.extend(peak.map(|peak| match first.memory_bytes {
+            Some(all) => format!("peak {peak} of {all}, all programs together"),
+            None => format!("peak {peak}, all programs together"),
+        }));
+        let busiest = seen.iter().filter_map(|gpu| gpu.utilisation_max_percent).max();
+        parts.extend(busiest.map(|percent| format!("busy up to {percent} %")));
+        let power = seen.iter().filter_map(|gpu| gpu.power_max_w).reduce(f64::max);
+        parts.extend(power.map(|watts| format!("up to {watts:.0} W")));
+        let slowed: BTreeSet<&str> = seen
+            .iter()
+            .flat_map(|gpu| gpu.throttle_reasons.iter().map(String::as_str))
+            .collect();
+        if !slowed.is_empty() {
+            let reasons: Vec<&str> = slowed.into_iter().collect();
+            parts.push(format!("slowed down: {}", reasons.join(", ")));
+        }
+        Some(visible(&parts.join(", "), Lines::Join, 320))
+    };
+    cards.into_values().filter_map(words).collect()
 }
 
 fn device_words(device: &DeviceFacts) -> String {
