@@ -123,6 +123,7 @@ fn after_a_stall(mode: &str) -> (TestEnv, Ran) {
 #[test]
 fn a_card_whose_memory_does_not_come_back_is_quarantined() {
     let (env, ran) = after_a_stall("leak");
+    assert_eq!(ran.code, Some(112), "a case that was left out is no pass: {ran:?}");
     let attempts = env.attempts();
     let [stalled, card, host] = attempts.as_slice() else {
         panic!("{attempts:?}")

@@ -68,7 +68,7 @@ pub fn judge(
             judge_case(case, own, reference.map(Vec::as_slice), &texts, snapshot)
         })
         .collect();
-    let exit = exit_of(&cases, complete);
+    let exit = exit_of(&cases, complete, has_lost_a_device(attempts));
     RunVerdict {
         schema_version: RECORD_VERSION,
         run_id: info.run_id.clone(),
@@ -176,13 +176,20 @@ fn set_expected_aside(case: &CaseSpec, findings: Vec<Finding>) -> (Vec<Finding>,
 
 /// A failed case outweighs a set-up error, that an incomplete run, that a pending snapshot. A run in which everything was
 /// skipped passed nothing and failed nothing: it is a pass, and the summary says what was skipped.
-fn exit_of(cases: &[CaseVerdict], complete: bool) -> ExitCode {
+/// True where a device kept an attempt's memory, so that cases after it may have been left out.
+fn has_lost_a_device(attempts: &[Attempt]) -> bool {
+    let recoveries = attempts.iter().filter_map(|attempt| attempt.recovery.as_ref());
+    recoveries.into_iter().any(|recovery| !recovery.is_complete())
+}
+
+/// Cases that were not run because a device was lost say nothing, which is no pass.
+fn exit_of(cases: &[CaseVerdict], complete: bool, has_lost_a_device: bool) -> ExitCode {
     let any = |status: CaseStatus| cases.iter().any(|case| case.status == status);
     if any(CaseStatus::Failed) {
         ExitCode::CaseFailed
     } else if any(CaseStatus::Setup) {
         ExitCode::Setup
-    } else if !complete {
+    } else if !complete || (has_lost_a_device && any(CaseStatus::Skipped)) {
         ExitCode::NoVerdict
     } else if any(CaseStatus::Pending) {
         ExitCode::PendingSnapshots
