@@ -63,7 +63,8 @@ pub struct MemoryForecast {
 }
 
 /// The forecast that all attempts share; `None` where there is none, or they differ.
-fn shared_forecast<'a>(attempts: &[&'a Attempt]) -> Option<&'a Forecast> {
+#[must_use]
+pub fn shared_forecast<'a>(attempts: &[&'a Attempt]) -> Option<&'a Forecast> {
     let mut forecasts = attempts
         .iter()
         .filter_map(|attempt| attempt.planned.as_ref()?.forecast.as_deref());

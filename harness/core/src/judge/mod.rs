@@ -14,7 +14,7 @@ use crate::record::{
     Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
 };
 
-pub use forecast::{MemoryForecast, TimeForecast, TimeTerm};
+pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
 pub use metrics::{median, metrics};
 pub use text::Approved;
 

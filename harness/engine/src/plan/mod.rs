@@ -15,7 +15,7 @@ mod warnings;
 use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::FailureClass;
-use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest};
+use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, PlacementRequest};
 use placebench_core::planner::{
     Decoder, DecoderError, DeviceIdentity, Forecast, ModelShape, NotPlaced, OptimalError, PlacedDecoder, Rates,
     Workload, along, forecast,
@@ -236,5 +236,8 @@ fn foreseen(
         .into_iter()
         .filter_map(|(device, bytes)| Some((device, bytes?)))
         .collect();
-    forecast(placed, &demand.workload, &limits, demand.rates, objective)
+    // Stages that work on different sequences at the same time are no sum: only their memory is foretold.
+    let overlaps = matches!(request.concurrency, Concurrency::InFlight(sequences) if sequences > 1);
+    let rates = demand.rates.filter(|_| !overlaps);
+    forecast(placed, &demand.workload, &limits, rates, objective)
 }

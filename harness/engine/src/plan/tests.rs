@@ -1,6 +1,6 @@
 use placebench_core::device::DeviceId;
 use placebench_core::module_tree::{ModuleTree, TensorKind};
-use placebench_core::placement::{DeviceMapRequest, Offload, PlacementRequest, StrategyName};
+use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, PlacementRequest, StrategyName};
 use placebench_core::planner::{DeviceRates, Mlp, ModelShape, Objective, Rates, Workload};
 use placebench_core::units::Bytes;
 
@@ -352,4 +352,21 @@ fn nothing_is_foretold_of_modules_that_run_where_their_weights_are_not() {
     assert!(!foretold("cpu", Offload::Stream));
     assert!(!foretold("disk", Offload::Execute));
     assert!(foretold("sim:0", Offload::Stream));
+}
+
+#[test]
+fn no_time_is_foretold_of_stages_that_overlap() {
+    let rates = Rates::default();
+    let times = |concurrency: Concurrency| {
+        let request = PlacementRequest {
+            concurrency,
+            ..request(DeviceMapRequest::Single(device("sim:0")), None)
+        };
+        let machine = machine(&[("sim:0", 9000)]);
+        let resolved = resolve(&request, &machine, &tied_tree(), &modules(), &demand(Some(&rates))).unwrap();
+        resolved.planned.forecast.unwrap().prediction.is_some()
+    };
+    assert!(times(Concurrency::Single));
+    assert!(times(Concurrency::Batch(2)));
+    assert!(!times(Concurrency::InFlight(2)));
 }

@@ -4,7 +4,7 @@
 //! was predicted, what was measured stage by stage is shown alone.
 
 use placebench_core::device::DeviceId;
-use placebench_core::judge::TimeTerm;
+use placebench_core::judge::{TimeTerm, shared_forecast};
 use placebench_core::planner::{Forecast, Objective, Prediction, StepTime};
 use placebench_core::record::{CaseMetrics, CaseSpec, RunRecord};
 use serde::Serialize;
@@ -102,8 +102,7 @@ fn forecasts<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Ite
 /// The forecast of a case that all its attempts share; `None` where there is none, or they differ.
 #[must_use]
 pub fn shared<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Forecast> {
-    let first = forecasts(record, spec).next()?;
-    forecasts(record, spec).all(|other| other == first).then_some(first)
+    shared_forecast(&record.attempts_of(&spec.case).collect::<Vec<_>>())
 }
 
 /// Prediction and measurement; `None` where nothing was foreseen and nothing measured by stages.
