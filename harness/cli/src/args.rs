@@ -68,7 +68,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
     /// Go on with an interrupted run
-    #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]
+    #[arg(
+        long,
+        value_name = "RUN-ID",
+        conflicts_with_all = [
+            "paths", "seed", "filterset", "partition", "retries", "flaky_result", "fail_fast", "no_fail_fast", "max_fail"
+        ]
+    )]
     pub(crate) resume: Option<String>,
     /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own `[rates]`
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]

@@ -6,13 +6,13 @@ use placebench_core::record::{EffectiveSetting, SettingSource};
 use placebench_core::selection::{Filterset, Partition, parse};
 use placebench_core::settings::{
     CONFIG_FILE, CONFIG_FILE_VARIABLE, Chosen, DEFAULT_PROFILE, Given, PARTITION_VARIABLE, PROFILE_VARIABLE, Settings,
-    choose, from_environment, parse_config,
+    choose, from_environment, misspelt, parse_config,
 };
 
 use crate::args::{RunArgs, SelectionArgs};
 use crate::diagnostics::{self, FileProblems};
 use crate::error::CliError;
-use crate::terminal::{out, printable};
+use crate::terminal::{self, out, printable};
 
 /// What holds for a run.
 #[derive(Debug)]
@@ -72,6 +72,11 @@ pub(crate) fn filter_of_flags(texts: &[String]) -> Result<Option<Filterset>, Cli
 /// Puts together what flags, environment and profiles say.
 pub(crate) fn effective(selection: &SelectionArgs, flags: Given) -> Result<Effective, CliError> {
     let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    for (name, _) in std::env::vars_os() {
+        if let Some(near) = name.to_str().and_then(misspelt) {
+            terminal::warning(&format!("{} is no setting; did you mean {near}?", name.display()));
+        }
+    }
     let environment = from_environment(&read).map_err(CliError::setup)?;
     if let Some((filterset, SettingSource::Environment(name))) = &environment.filterset {
         parse(filterset).map_err(|problem| diagnostics::bad_filter(name, filterset, problem))?;

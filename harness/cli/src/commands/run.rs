@@ -143,6 +143,12 @@ fn resume(output_dir: &Path, run: &str) -> Result<Begun, CliError> {
     let failed = |error: store::StoreError| CliError::setup(terminal::chain(&error));
     let path = store::locate(output_dir, run).map_err(failed)?;
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
+    if !stored.info.shards.is_empty() {
+        return Err(
+            CliError::setup(format!("{run} was merged from other runs and is not run here"))
+                .hint("go on with those runs on their machines, and merge again"),
+        );
+    }
     for warning in &stored.warnings {
         terminal::warning(&warning.to_string());
     }

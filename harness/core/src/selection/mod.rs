@@ -8,6 +8,8 @@ mod parse;
 mod partition;
 mod subject;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use filterset::{Field, Filterset, Narrowing, Predicate};

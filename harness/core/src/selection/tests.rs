@@ -1,32 +1,11 @@
 //! The language, what it selects, and how cases are dealt out.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 
+use super::testing::cases_of;
 use super::*;
-use crate::scenario::expand::expand;
-use crate::scenario::file::DefaultsFile;
-use crate::scenario::parse as toml;
-use crate::scenario::resolve::{Origin, resolve};
-
-/// The cases of a scenario with a mock model.
-fn cases_of(name: &str, rest: &str) -> Vec<CaseSpec> {
-    let text = format!("schema_version = 1\nengine = \"mock\"\n{rest}");
-    let (file, problems) = toml::parse(&text);
-    assert_eq!(problems, []);
-    let origin = Origin {
-        name: name.to_owned(),
-        file: format!("{name}.toml"),
-        folder: PathBuf::from("/suite"),
-        suite: PathBuf::from("/suite"),
-    };
-    let scenario = resolve(&file, &DefaultsFile::default(), &text, origin, &|_| {
-        Err("no files".into())
-    });
-    expand(&scenario.unwrap(), "/suite/snapshots")
-}
 
 const MODEL: &str = "[model]\npath = \"models/tiny\"\n[[prompt]]\nname = \"story\"\ntext = \"Once\"\n[[prompt]]\nname = \"queen\"\ntext = \"The Queen\"\n";
 

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use super::{Given, MaxFail, MessageFormat};
 use crate::record::{FlakyResult, SettingSource};
+use crate::scenario::problem::nearest;
 
 /// The profile.
 pub const PROFILE_VARIABLE: &str = "PLACEBENCH_PROFILE";
@@ -13,6 +14,37 @@ pub const CONFIG_FILE_VARIABLE: &str = "PLACEBENCH_CONFIG_FILE";
 
 /// The shard: what an array job sets for each of its tasks.
 pub const PARTITION_VARIABLE: &str = "PLACEBENCH_PARTITION";
+
+/// Names of all variables without what they have in common.
+const NAMES: [&str; 14] = [
+    "PROFILE",
+    "CONFIG_FILE",
+    "PARTITION",
+    "FILTERSET",
+    "RETRIES",
+    "FLAKY_RESULT",
+    "FAIL_FAST",
+    "MAX_FAIL",
+    "REPETITIONS",
+    "SEED",
+    "MESSAGE_FORMAT",
+    "OUTPUT_DIR",
+    "RATES",
+    "TIMEOUT_MULTIPLIER",
+];
+
+const PREFIX: &str = "PLACEBENCH_";
+
+/// The variable of a setting that this one is most likely meant to be, where it is none. There are variables for other
+/// purposes too, so that only what is near one of a setting is suspicious.
+#[must_use]
+pub fn misspelt(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(PREFIX)?;
+    if NAMES.contains(&name) {
+        return None;
+    }
+    nearest(name, NAMES).map(|near| format!("{PREFIX}{near}"))
+}
 
 /// What the environment says. `read` gives the value of a variable; an empty one counts as not set, so that a CI system can
 /// switch it off.

@@ -11,7 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use environment::{CONFIG_FILE_VARIABLE, PARTITION_VARIABLE, PROFILE_VARIABLE, from_environment};
+pub use environment::{CONFIG_FILE_VARIABLE, PARTITION_VARIABLE, PROFILE_VARIABLE, from_environment, misspelt};
 pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, parse_config};
 
 use crate::record::{EffectiveSetting, FlakyResult, SettingSource};
