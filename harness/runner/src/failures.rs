@@ -3,7 +3,7 @@
 //! The runner judges nothing: whether a case failed is asked of whoever started the run. Retries wait until all placements of
 //! the prompt have had their turn, because a text can only be judged beside the one it must agree with.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use placebench_core::outcome::Outcome;
 use placebench_core::record::{Attempt, CaseSpec, CaseStatus};
@@ -20,6 +20,34 @@ pub struct FailurePolicy<'a> {
     pub max_fail: Option<u32>,
     /// How a case stands, judged by these attempts: all that are known of its scenario.
     pub status: &'a dyn Fn(&CaseSpec, &[Attempt]) -> CaseStatus,
+}
+
+/// The last try of a case.
+pub(crate) struct LastTry {
+    /// 0 for the first.
+    retry: u32,
+    /// All its attempts are made, or one of them did not complete.
+    pub(crate) is_over: bool,
+    /// What was skipped once will be skipped again.
+    was_skipped: bool,
+}
+
+impl LastTry {
+    /// None where nothing was made; interrupted attempts do not count.
+    pub(crate) fn of<'a>(case: &CaseSpec, attempts: impl Iterator<Item = &'a Attempt>) -> Option<Self> {
+        let own: Vec<&Attempt> = attempts
+            .filter(|attempt| attempt.case == case.case && !is_interrupted(attempt))
+            .collect();
+        let own = || own.iter().copied();
+        let retry = own().map(|attempt| case.retry_of(attempt.attempt)).max()?;
+        let of_try = || own().filter(|attempt| case.retry_of(attempt.attempt) == retry);
+        let is_whole = of_try().count() >= case.attempts_per_try() as usize;
+        Some(Self {
+            retry,
+            is_over: is_whole || of_try().any(|attempt| attempt.outcome != Outcome::Completed),
+            was_skipped: of_try().any(|attempt| matches!(attempt.outcome, Outcome::Skipped { .. })),
+        })
+    }
 }
 
 /// Failures so far.
@@ -101,15 +129,13 @@ impl<'a> Failures<'a> {
         }
         let retry_of = |&index: &usize| -> Option<(usize, u32)> {
             let case = &self.cases[index];
-            let mut tries: BTreeMap<u32, bool> = BTreeMap::new();
-            for attempt in self.attempts.iter().filter(|attempt| attempt.case == case.case) {
-                *tries.entry(case.retry_of(attempt.attempt)).or_default() |=
-                    matches!(attempt.outcome, Outcome::Skipped { .. });
+            let last = LastTry::of(case, self.attempts.iter())?;
+            if !last.is_over {
+                // A run that was killed in the middle of a try goes on with it.
+                return Some((index, last.retry));
             }
-            // What was skipped once will be skipped again.
-            let (&last, &was_skipped) = tries.last_key_value()?;
-            let may = last < self.policy.retries && !was_skipped;
-            (may && (self.policy.status)(case, &self.attempts) == CaseStatus::Failed).then_some((index, last + 1))
+            let may = last.retry < self.policy.retries && !last.was_skipped;
+            (may && (self.policy.status)(case, &self.attempts) == CaseStatus::Failed).then_some((index, last.retry + 1))
         };
         group.cases.iter().filter_map(retry_of).collect()
     }

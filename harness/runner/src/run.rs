@@ -15,7 +15,7 @@ use placebench_core::record::{Attempt, CaseSpec};
 use crate::cancel::Cancel;
 use crate::environment;
 pub use crate::failures::FailurePolicy;
-use crate::failures::Failures;
+use crate::failures::{Failures, LastTry};
 use crate::quarantine::Quarantine;
 use crate::schedule::{Group, Slot, retry_slots, schedule_groups};
 use crate::store::{RunFolder, StoreError, is_interrupted};
@@ -286,17 +286,19 @@ fn make_attempt(
     )
 }
 
-/// Names of the cases with attempts that are still to be made. Retries are not asked for: what was made says enough.
+/// Names of the cases with attempts that are still to be made. Retries that were not begun are not asked for: what was made
+/// says enough.
 #[must_use]
-pub fn unfinished(cases: &[CaseSpec], seed: u64, attempts: &[Attempt]) -> Vec<String> {
-    let progress = Progress::of(cases, attempts);
-    let groups = schedule_groups(cases, seed);
-    let slots = groups.iter().flat_map(|group| &group.slots);
-    let open: BTreeSet<usize> = slots
-        .filter(|slot| !progress.is_made(&cases[slot.case], slot.attempt))
-        .map(|slot| slot.case)
-        .collect();
-    open.into_iter().map(|index| cases[index].case.clone()).collect()
+pub fn unfinished(cases: &[CaseSpec], attempts: &[Attempt]) -> Vec<String> {
+    let mut by_case: HashMap<&str, Vec<&Attempt>> = HashMap::new();
+    for attempt in attempts {
+        by_case.entry(&attempt.case).or_default().push(attempt);
+    }
+    let is_open = |case: &&CaseSpec| {
+        let own = by_case.get(case.case.as_str()).map(Vec::as_slice).unwrap_or_default();
+        LastTry::of(case, own.iter().copied()).is_none_or(|last| !last.is_over)
+    };
+    cases.iter().filter(is_open).map(|case| case.case.clone()).collect()
 }
 
 /// The order for a worker that is to make that many measured generations of a case.

@@ -88,7 +88,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Given>, CliError> {
         for warning in &stored.warnings {
             terminal::warning(&format!("{name}: {warning}"));
         }
-        let unfinished = unfinished(&stored.info.cases, stored.info.seed, &stored.attempts);
+        let unfinished = unfinished(&stored.info.cases, &stored.attempts);
         Ok(Given {
             folder,
             name,

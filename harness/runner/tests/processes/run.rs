@@ -15,7 +15,7 @@ use placebench_runner::supervisor::{Observation, WorkerCommand};
 use crate::fake::{PLENTY, case, command};
 
 /// A case whose worker misbehaves as its placement is called.
-fn behaving(mode: &str, repetitions: u32) -> CaseSpec {
+pub(crate) fn behaving(mode: &str, repetitions: u32) -> CaseSpec {
     CaseSpec {
         case: format!("smoke/story/{mode}"),
         placement: mode.to_owned(),
@@ -32,7 +32,7 @@ fn worker(case: &CaseSpec) -> WorkerCommand {
     command(&case.placement)
 }
 
-fn info(cases: &[CaseSpec]) -> RunInfo {
+pub(crate) fn info(cases: &[CaseSpec]) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
         run_id: "20261122t140000z-0001".into(),
