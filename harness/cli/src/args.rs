@@ -1,8 +1,13 @@
 //! The command line. Types only: nothing is computed here.
 
+mod selection;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
+use self::selection::{MessageFormatArg, multiplier};
 
 /// Does this placement generate the right text, at what cost, and is it still so today?
 #[derive(Debug, Parser)]
@@ -31,6 +36,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Make the report of a stored run again
     Report(ReportArgs),
+    /// Put the runs of several machines together, and judge them as one
+    Merge(MergeArgs),
     /// Approve pending snapshots
     Accept(SnapshotArgs),
     /// Throw pending snapshots away
@@ -57,33 +64,43 @@ pub(crate) struct RunArgs {
     /// Scenario files, or folders of them
     #[arg(required_unless_present = "resume", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Folder in which the folder of the run is made
-    #[arg(long, default_value = "reports", value_name = "DIR")]
-    pub(crate) output_dir: PathBuf,
+    /// Folder in which the folder of the run is made; reports if absent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
     /// Go on with an interrupted run
-    #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]
+    #[arg(
+        long,
+        value_name = "RUN-ID",
+        conflicts_with_all = [
+            "paths", "seed", "filterset", "partition", "retries", "flaky_result", "fail_fast", "no_fail_fast", "max_fail"
+        ]
+    )]
     pub(crate) resume: Option<String>,
     /// How fast this machine's devices are, as `doctor --format json` wrote it; wins over the scenarios' own `[rates]`
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) rates: Option<PathBuf>,
-    /// Seed of the order of attempts; recorded
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// What to print while running
-    #[arg(long, value_enum, default_value_t = MessageFormat::Human)]
-    pub(crate) message_format: MessageFormat,
+    /// Seed of the order of attempts; recorded; 0 if absent
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Counted generations of each case; wins over the scenarios' own `measure.repetitions`
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "resume")]
+    pub(crate) repetitions: Option<u32>,
+    /// Multiply all deadlines by this, for a machine that is slow as a whole
+    #[arg(long, value_name = "FACTOR", value_parser = multiplier, conflicts_with = "resume")]
+    pub(crate) timeout_multiplier: Option<f64>,
+    /// What to print while running; human if absent
+    #[arg(long, value_enum)]
+    pub(crate) message_format: Option<MessageFormatArg>,
     /// Print only failures and the closing summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
-}
-
-/// How to talk while running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MessageFormat {
-    /// For people
-    Human,
-    /// One JSON object a line on standard output
-    Ndjson,
+    /// Print every setting with its origin, and run nothing
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) show_config: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    #[command(flatten)]
+    pub(crate) failures: FailureArgs,
 }
 
 /// How to print a list.
@@ -108,6 +125,8 @@ pub(crate) struct SchemaArgs {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     pub(crate) at: PathArgs,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
@@ -163,6 +182,9 @@ pub(crate) struct PlanArgs {
     /// Sequences at once
     #[arg(long, default_value_t = 1)]
     pub(crate) batch: u64,
+    /// With PATH: only the cases of this filter, as `run` takes it
+    #[arg(long, short = 'E', value_name = "EXPR", requires = "paths")]
+    pub(crate) filterset: Vec<String>,
     /// Say step by step why this module is where it is
     #[arg(long, value_name = "MODULE")]
     pub(crate) explain: Option<String>,
@@ -302,6 +324,23 @@ pub(crate) struct ReportArgs {
     /// Print the comparison as a Markdown table instead of writing files
     #[arg(long)]
     pub(crate) markdown: bool,
+}
+
+/// `merge`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArgs {
+    /// Folders of runs, or folders that hold some
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Folder in which the folder of the merged run is made
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub(crate) output_dir: PathBuf,
+    /// Merge although cases are missing; nothing is said then about the whole (exit code 112), unless a case failed
+    #[arg(long)]
+    pub(crate) allow_gaps: bool,
+    /// Folder of the approved snapshots, where the runs name one that is not on this machine
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshot_dir: Option<PathBuf>,
 }
 
 /// `accept` and `reject`.

@@ -1,8 +1,10 @@
 //! Problems of files people wrote, shown with the lines they are about.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use placebench_core::exit_code::ExitCode;
 use placebench_core::scenario::Problem;
 
+use crate::error::CliError;
 use crate::terminal;
 
 /// The problems of one file.
@@ -18,11 +20,7 @@ pub(crate) struct FileProblems {
 
 /// Shows them all on standard error.
 pub(crate) fn show(files: &[FileProblems]) {
-    let renderer = if console::colors_enabled_stderr() {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = renderer();
     for file in files {
         for problem in &file.problems {
             terminal::err(&render(&renderer, file, problem));
@@ -34,6 +32,25 @@ pub(crate) fn show(files: &[FileProblems]) {
         terminal::counted(problems, "problem"),
         terminal::counted(files.len(), "file")
     ));
+}
+
+/// A filter that cannot be read: shown with its place, and the error for it. `name` says who gave it.
+pub(crate) fn bad_filter(name: &str, text: &str, problem: Problem) -> CliError {
+    let file = FileProblems {
+        file: name.to_owned(),
+        text: text.to_owned(),
+        problems: Vec::new(),
+    };
+    terminal::err(&render(&renderer(), &file, &problem));
+    CliError::with_code(ExitCode::BadFilter, "").hint("the language of filters is in `placebench run --help`")
+}
+
+fn renderer() -> Renderer {
+    if console::colors_enabled_stderr() {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    }
 }
 
 fn render(renderer: &Renderer, file: &FileProblems, problem: &Problem) -> String {

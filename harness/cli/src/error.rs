@@ -30,6 +30,16 @@ impl CliError {
         }
     }
 
+    /// The exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// What went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

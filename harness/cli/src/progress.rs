@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use console::Style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use placebench_core::judge::judge;
 use placebench_core::outcome::OutcomeKind;
 use placebench_core::protocol::{EventKind, WorkerEvent};
 use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, RunInfo};
+use placebench_core::selection::is_compared_with;
+use placebench_core::settings::MessageFormat;
 use placebench_core::units::human_seconds;
 use placebench_runner::run::RunEvent;
 use placebench_runner::supervisor::Observation;
 use serde_json::json;
 
-use crate::args::MessageFormat;
 use crate::terminal::{self, printable};
-use crate::{snapshots, summary};
+use crate::{standing, summary};
 
 /// Version of the lines `--message-format ndjson` prints.
 const STREAM_VERSION: u32 = 1;
@@ -27,7 +27,7 @@ pub(crate) struct Progress<'a> {
     /// Cases that are over and wait for the case their text is compared with.
     waiting: Vec<&'a CaseSpec>,
     over: Vec<String>,
-    counts: [u32; 5],
+    counts: [u32; 6],
     bar: ProgressBar,
     format: MessageFormat,
     quiet: bool,
@@ -50,7 +50,7 @@ impl<'a> Progress<'a> {
             attempts: previous.to_vec(),
             waiting: Vec::new(),
             over: Vec::new(),
-            counts: [0; 5],
+            counts: [0; 6],
             bar,
             format,
             quiet,
@@ -80,6 +80,7 @@ impl<'a> Progress<'a> {
                 }));
                 self.attempts.push(attempt.clone());
             }
+            RunEvent::CaseRetried { case, retry } => self.on_retry(case, retry),
             RunEvent::CaseFinished { case } => self.on_case(&case.case),
         }
     }
@@ -98,6 +99,24 @@ impl<'a> Progress<'a> {
             self.bar
                 .set_message(self.running(case, u32::try_from(attempt).unwrap_or(0), &doing));
         }
+    }
+
+    fn on_retry(&self, case: &CaseSpec, retry: u32) {
+        let Some(judged) = standing::verdict_on(self.info, &self.attempts, case) else {
+            return;
+        };
+        if self.format == MessageFormat::Human {
+            let retries = self.info.control.retries;
+            let style = Style::new().yellow();
+            let word = style.apply_to(format!("{:>8}", "RETRY"));
+            let why = summary::one_line(&printable(&standing::reason(&judged)));
+            let line = format!(
+                "{word} {}  retry {retry} of {retries}, because {why}",
+                printable(&case.case)
+            );
+            self.bar.suspend(|| terminal::out(&line));
+        }
+        self.stream(&json!({ "type": "case-retried", "case": case.case, "retry": retry, "verdict": judged }));
     }
 
     fn on_case(&mut self, name: &str) {
@@ -123,27 +142,16 @@ impl<'a> Progress<'a> {
     }
 
     fn show(&mut self, case: &CaseSpec) {
-        let own = RunInfo {
-            cases: self
-                .info
-                .cases
-                .iter()
-                .filter(|other| {
-                    (other.scenario == case.scenario && other.prompt == case.prompt) || is_compared_with(case, other)
-                })
-                .cloned()
-                .collect(),
-            ..self.info.clone()
-        };
-        let states = snapshots::states(&own, &self.attempts);
-        let verdict = judge(&own, &self.attempts, &states, true);
-        let Some(judged) = verdict.cases.into_iter().find(|judged| judged.case == case.case) else {
+        let Some(judged) = standing::verdict_on(self.info, &self.attempts, case) else {
             return;
         };
         self.counts[judged.status as usize] += 1;
         self.bar.inc(1);
         self.stream(&json!({ "type": "case-finished", "verdict": judged }));
-        let important = matches!(judged.status, CaseStatus::Failed | CaseStatus::Setup);
+        let important = matches!(
+            judged.status,
+            CaseStatus::Failed | CaseStatus::Setup | CaseStatus::Flaky
+        );
         if self.format == MessageFormat::Human && (!self.quiet || important) {
             let line = case_line(&judged);
             self.bar.suspend(|| terminal::out(&line));
@@ -152,7 +160,7 @@ impl<'a> Progress<'a> {
 
     fn running(&self, case: &CaseSpec, attempt: u32, phase: &str) -> String {
         let failed = self.counts[CaseStatus::Failed as usize] + self.counts[CaseStatus::Setup as usize];
-        let passed = self.counts[CaseStatus::Passed as usize];
+        let passed = self.counts[CaseStatus::Passed as usize] + self.counts[CaseStatus::Flaky as usize];
         format!(
             "{passed} passed, {failed} failed; {} #{attempt} {phase}",
             printable(&case.case)
@@ -164,19 +172,6 @@ impl<'a> Progress<'a> {
             terminal::out(&line.to_string());
         }
     }
-}
-
-/// Whether a text of `case` must agree with one of `other`: the reference placement's of its prompt, or, where sequences of
-/// several prompts are generated together, of any prompt.
-fn is_compared_with(case: &CaseSpec, other: &CaseSpec) -> bool {
-    let is_reference = case
-        .expect
-        .agreement
-        .as_ref()
-        .is_some_and(|agreement| agreement.reference == other.placement);
-    other.scenario == case.scenario
-        && is_reference
-        && (other.prompt == case.prompt || !case.companion_inputs.is_empty())
 }
 
 /// What a worker is doing now, where the event says it.
@@ -196,6 +191,7 @@ fn doing(event: &EventKind) -> Option<String> {
 pub(crate) fn status_word(status: CaseStatus) -> String {
     let (word, style) = match status {
         CaseStatus::Passed => ("PASS", Style::new().green()),
+        CaseStatus::Flaky => ("FLAKY", Style::new().yellow().bold()),
         CaseStatus::Failed => ("FAIL", Style::new().red().bold()),
         CaseStatus::Setup => ("SETUP", Style::new().red().bold()),
         CaseStatus::Pending => ("PENDING", Style::new().yellow()),
@@ -206,7 +202,13 @@ pub(crate) fn status_word(status: CaseStatus) -> String {
 
 fn case_line(judged: &CaseVerdict) -> String {
     let mut notes = Vec::new();
-    if judged.status == CaseStatus::Skipped
+    if let (CaseStatus::Flaky, Some(first)) = (judged.status, judged.earlier_tries.first()) {
+        let retry = judged.decided_by_retry;
+        notes.push(format!(
+            "passed on retry {retry} only; at first {}",
+            printable(&first.reason())
+        ));
+    } else if judged.status == CaseStatus::Skipped
         || (judged.status == CaseStatus::Passed && judged.outcome != OutcomeKind::Completed)
     {
         notes.push(printable(&judged.sentence));

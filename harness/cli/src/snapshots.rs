@@ -92,11 +92,15 @@ fn key<'a>(case: &'a CaseSpec, class: &'a str) -> SnapshotKey<'a> {
     }
 }
 
-/// The device class and the first generation of a case that completed.
+/// The device class and the first generation of a case that completed; of several tries that of the last one.
 fn generated<'a>(case: &CaseSpec, attempts: &'a [Attempt]) -> Option<(String, &'a Generation)> {
-    let attempt = attempts.iter().find(|attempt| {
-        attempt.case == case.case && attempt.outcome == Outcome::Completed && !attempt.generations.is_empty()
-    })?;
+    let completed = || {
+        attempts.iter().filter(|attempt| {
+            attempt.case == case.case && attempt.outcome == Outcome::Completed && !attempt.generations.is_empty()
+        })
+    };
+    let last = completed().map(|attempt| case.retry_of(attempt.attempt)).max()?;
+    let attempt = completed().find(|attempt| case.retry_of(attempt.attempt) == last)?;
     Some((device_class(attempt), attempt.generations.first()?))
 }
 

@@ -28,12 +28,16 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     for judged in with(CaseStatus::Failed).chain(with(CaseStatus::Setup)) {
         print_failure(record, judged);
     }
+    for judged in verdict.cases.iter().filter(|case| case.status == CaseStatus::Flaky) {
+        print_flaky(judged);
+    }
     print_skipped(record);
     print_not_recovered(record);
     let count = |status: CaseStatus| with(status).count();
     let mut words = Vec::new();
     for (status, word) in [
         (CaseStatus::Passed, "passed"),
+        (CaseStatus::Flaky, "flaky"),
         (CaseStatus::Failed, "failed"),
         (CaseStatus::Setup, "not set up"),
         (CaseStatus::Pending, "with a snapshot to review"),
@@ -49,10 +53,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     let line = format!("{cases}: {}; took {}", words.join(", "), human_seconds(closing.took_s));
     out(&Style::new().bold().apply_to(line).to_string());
     if !verdict.complete {
-        out(&format!(
-            "the run was interrupted; go on with: placebench run --resume {}",
-            printable(&record.info.run_id)
-        ));
+        print_incomplete(record);
     }
     for path in closing.pending {
         out(&format!("review: {}", printable(&path.display().to_string())));
@@ -74,6 +75,45 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     }
 }
 
+/// A run that stopped before its end, why, and how it goes on.
+fn print_incomplete(record: &RunRecord) {
+    let failed = |case: &&CaseVerdict| matches!(case.status, CaseStatus::Failed | CaseStatus::Setup);
+    let failures = record.verdict.cases.iter().filter(failed).count();
+    let why = match record.info.control.max_fail {
+        Some(most) if failures >= most as usize => {
+            format!("stopped after {}, as asked for", terminal::counted(failures, "failure"))
+        }
+        _ if !record.info.shards.is_empty() => {
+            out("cases are missing: nothing can be said about the whole");
+            return;
+        }
+        _ => "the run was interrupted".to_owned(),
+    };
+    let id = printable(&record.info.run_id);
+    out(&format!("{why}; go on with: placebench run --resume {id}"));
+}
+
+fn print_flaky(judged: &CaseVerdict) {
+    out("");
+    out(&format!("{} {}", status_word(judged.status), printable(&judged.case)));
+    print_earlier_tries(judged);
+    out(&format!("         retry {}: passed", judged.decided_by_retry));
+}
+
+/// What a case failed with before it was tried again.
+fn print_earlier_tries(judged: &CaseVerdict) {
+    for earlier in &judged.earlier_tries {
+        let which = match earlier.retry {
+            0 => "first try".to_owned(),
+            retry => format!("retry {retry}"),
+        };
+        out(&format!(
+            "         {which}: {}",
+            one_line(&printable(&earlier.reason()))
+        ));
+    }
+}
+
 fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
     out("");
     let spec = record.info.cases.iter().find(|case| case.case == judged.case);
@@ -89,6 +129,7 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
         let request = request_words(&spec.request);
         out(&format!("         requested: {}", one_line(&printable(&request))));
     }
+    print_earlier_tries(judged);
     for finding in &judged.findings {
         out(&format!(
             "         {}: {}",

@@ -5,20 +5,22 @@
 
 mod attempt;
 mod case;
+mod control;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
-pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, Finding, RunVerdict, TextVerdict};
+pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
+pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 
 /// Version of the three files of a run, `major.minor`. A minor version only adds fields, with defaults that mean what
 /// their absence meant; a reader refuses another major version.
 ///
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
-/// generated together; GPUs; evidence and recovery of attempts that had to be stopped).
+/// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.
@@ -77,6 +79,12 @@ pub struct RunInfo {
     pub seed: u64,
     /// What was to be run, in order.
     pub cases: Vec<CaseSpec>,
+    /// How that was selected, and how failures are dealt with.
+    #[serde(default)]
+    pub control: RunControl,
+    /// The runs this one was merged from; empty for one that was made on one machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<Shard>,
 }
 
 /// A whole run as read back from its folder: what reports are made from.
@@ -94,6 +102,13 @@ impl RunRecord {
     /// The attempts of a case, in order.
     pub fn attempts_of<'a>(&'a self, case: &'a str) -> impl Iterator<Item = &'a Attempt> {
         self.attempts.iter().filter(move |attempt| attempt.case == case)
+    }
+
+    /// The attempts of the try that decided on a case, in order.
+    pub fn deciding_attempts<'a>(&'a self, case: &'a CaseSpec) -> impl Iterator<Item = &'a Attempt> {
+        let decided = self.verdict_of(&case.case).map(|verdict| verdict.decided_by_retry);
+        self.attempts_of(&case.case)
+            .filter(move |attempt| decided.is_none_or(|retry| case.retry_of(attempt.attempt) == retry))
     }
 
     /// The verdict on a case.

@@ -14,6 +14,7 @@ mod devices;
 pub mod environment;
 mod event_log;
 mod evidence;
+mod failures;
 mod files;
 #[cfg(test)]
 mod fixture;

@@ -1,10 +1,11 @@
 //! A run: the attempts of all cases in the order of the schedule, each recorded before the next begins.
 //!
-//! Whatever becomes of an attempt, the run goes on. A case that did not complete is not repeated: six times the same
+//! Whatever becomes of an attempt, the run goes on, unless a [`FailurePolicy`] ends it. A case that did not complete is not repeated: six times the same
 //! hang costs six deadlines and says nothing new. A device that did not recover from an attempt is left alone for the rest of
 //! the run: the cases that would use it are on record as skipped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use placebench_core::outcome::Outcome;
@@ -13,8 +14,10 @@ use placebench_core::record::{Attempt, CaseSpec};
 
 use crate::cancel::Cancel;
 use crate::environment;
+pub use crate::failures::FailurePolicy;
+use crate::failures::{Failures, LastTry};
 use crate::quarantine::Quarantine;
-use crate::schedule::{Slot, schedule};
+use crate::schedule::{Group, Slot, retry_slots, schedule_groups};
 use crate::store::{RunFolder, StoreError, is_interrupted};
 use crate::supervisor::{Observation, SupervisorError, WorkerCommand, attempt_without_process, run_attempt};
 
@@ -42,6 +45,8 @@ pub struct RunPlan<'a> {
     pub cuda_devices: u32,
     /// What an earlier process has already recorded in the same folder; empty for a fresh run.
     pub previous: &'a [Attempt],
+    /// What is done about failures.
+    pub policy: FailurePolicy<'a>,
 }
 
 /// What can be watched while a run goes on.
@@ -68,6 +73,13 @@ pub enum RunEvent<'a> {
         /// Its record.
         attempt: &'a Attempt,
     },
+    /// The case failed and is about to be tried again.
+    CaseRetried {
+        /// The case.
+        case: &'a CaseSpec,
+        /// The number of the retry, from 1.
+        retry: u32,
+    },
     /// No more attempts of this case will be made.
     CaseFinished {
         /// The case.
@@ -80,7 +92,7 @@ pub enum RunEvent<'a> {
 pub struct RunSummary {
     /// Attempts recorded now, those that were skipped included.
     pub attempts: u32,
-    /// True where it was stopped before all attempts were made.
+    /// True where it was stopped before all attempts were made, from outside or because of too many failures.
     pub interrupted: bool,
 }
 
@@ -94,58 +106,145 @@ pub fn run(
     cancel: &Cancel,
     observer: &mut dyn FnMut(RunEvent<'_>),
 ) -> Result<RunSummary, RunError> {
-    let mut slots = schedule(plan.cases, plan.seed);
-    let mut progress = Progress::after(plan);
-    let mut quarantine = Quarantine::after(plan.previous, plan.cases);
-    slots.retain(|slot| !progress.is_made(plan.cases, *slot));
-    let mut summary = RunSummary {
+    let mut running = Running {
+        plan,
+        folder,
+        cancel,
+        observer,
+        progress: Progress::of(plan.cases, plan.previous),
+        quarantine: Quarantine::after(plan.previous, plan.cases),
+        failures: Failures::new(plan.policy, plan.cases, plan.previous),
         attempts: 0,
-        interrupted: false,
     };
-    for (index, slot) in slots.iter().enumerate() {
-        let case = &plan.cases[slot.case];
-        if progress.over.contains(case.case.as_str()) {
-            continue;
+    for group in schedule_groups(plan.cases, plan.seed) {
+        running.failures.enter(&plan.cases[group.cases[0]]);
+        let goes_on = running.round(&group.slots)?.is_continue() && running.conclude(&group)?.is_continue();
+        if !goes_on {
+            return Ok(running.summary(true));
         }
-        if cancel.is_cancelled() {
-            summary.interrupted = true;
-            break;
+    }
+    Ok(running.summary(false))
+}
+
+/// A run that goes on.
+struct Running<'a, 'b> {
+    plan: &'a RunPlan<'a>,
+    folder: &'b mut RunFolder,
+    cancel: &'b Cancel,
+    observer: &'b mut dyn FnMut(RunEvent<'_>),
+    progress: Progress<'a>,
+    quarantine: Quarantine,
+    failures: Failures<'a>,
+    attempts: u32,
+}
+
+impl<'a> Running<'a, '_> {
+    fn summary(&self, interrupted: bool) -> RunSummary {
+        RunSummary {
+            attempts: self.attempts,
+            interrupted,
         }
-        let skipped = skip_reason(case, plan.cuda_devices).or_else(|| quarantine.skip_reason(case));
+    }
+
+    /// Makes those of the attempts that are not made yet.
+    fn round(&mut self, slots: &[Slot]) -> Result<ControlFlow<()>, RunError> {
+        let plan = self.plan;
+        for (index, slot) in slots.iter().enumerate() {
+            let case = &plan.cases[slot.case];
+            if self.progress.is_made(case, slot.attempt) {
+                continue;
+            }
+            if self.cancel.is_cancelled() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let attempt = self.make(*slot, case)?;
+            if is_interrupted(&attempt) {
+                return Ok(ControlFlow::Break(()));
+            }
+            let later = &slots[index + 1..];
+            let is_last = !later.iter().any(|later| later.case == slot.case);
+            if is_last || attempt.outcome != Outcome::Completed {
+                self.progress.over.insert((&case.case, case.retry_of(slot.attempt)));
+                if self.failures.decides_at_once(case, &attempt) {
+                    (self.observer)(RunEvent::CaseFinished { case });
+                }
+                if self.failures.are_too_many() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Makes one attempt, or leaves it out with the reason, and records it.
+    fn make(&mut self, slot: Slot, case: &'a CaseSpec) -> Result<Attempt, RunError> {
+        let skipped = skip_reason(case, self.plan.cuda_devices).or_else(|| self.quarantine.skip_reason(case));
         let attempt = match skipped {
             Some(skipped) => attempt_without_process(case, slot.attempt, environment::now_rfc3339(), skipped),
-            None => make_attempt(plan, *slot, &folder.events_path(&case.case), cancel, observer)?,
+            None => make_attempt(
+                self.plan,
+                slot,
+                &self.folder.events_path(&case.case),
+                self.cancel,
+                self.observer,
+            )?,
         };
-        folder.append(&attempt)?;
-        quarantine.take(&attempt, plan.cases);
-        summary.attempts += 1;
-        observer(RunEvent::AttemptFinished {
+        self.folder.append(&attempt)?;
+        self.quarantine.take(&attempt, self.plan.cases);
+        self.failures.take(case, &attempt);
+        self.attempts += 1;
+        (self.observer)(RunEvent::AttemptFinished {
             case,
             attempt: &attempt,
         });
-        if is_interrupted(&attempt) {
-            summary.interrupted = true;
-            break;
-        }
-        let is_last = !slots[index + 1..].iter().any(|later| later.case == slot.case);
-        if is_last || attempt.outcome != Outcome::Completed {
-            progress.over.insert(&case.case);
-            observer(RunEvent::CaseFinished { case });
-        }
+        Ok(attempt)
     }
-    Ok(summary)
+
+    /// All placements of a prompt have had their turn: those that failed are tried again, as long as they may.
+    fn conclude(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
+        let cases = self.plan.cases;
+        loop {
+            let again = self.failures.to_be_retried(group);
+            if again.is_empty() {
+                break;
+            }
+            for &(index, retry) in &again {
+                let case = &cases[index];
+                (self.observer)(RunEvent::CaseRetried { case, retry });
+            }
+            if self.round(&retry_slots(cases, &again))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        for &index in &group.cases {
+            if self.failures.close(index) {
+                (self.observer)(RunEvent::CaseFinished { case: &cases[index] });
+            }
+        }
+        Ok(if self.failures.are_too_many() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
 }
 
 /// What needs not be done any more.
 struct Progress<'a> {
     made: BTreeSet<(&'a str, u32)>,
-    /// Cases of which no further attempt is made.
-    over: BTreeSet<&'a str>,
+    /// Cases and retries of which no further attempt is made.
+    over: BTreeSet<(&'a str, u32)>,
 }
 
 impl<'a> Progress<'a> {
-    fn after(plan: &RunPlan<'a>) -> Self {
-        let made = plan.previous.iter().filter(|attempt| !is_interrupted(attempt));
+    fn of(cases: &'a [CaseSpec], attempts: &'a [Attempt]) -> Self {
+        let made = attempts.iter().filter(|attempt| !is_interrupted(attempt));
+        let cases: HashMap<&str, &CaseSpec> = cases.iter().map(|case| (case.case.as_str(), case)).collect();
+        let retry = |attempt: &Attempt| {
+            cases
+                .get(attempt.case.as_str())
+                .map_or(0, |case| case.retry_of(attempt.attempt))
+        };
         Self {
             made: made
                 .clone()
@@ -153,14 +252,14 @@ impl<'a> Progress<'a> {
                 .collect(),
             over: made
                 .filter(|attempt| attempt.outcome != Outcome::Completed)
-                .map(|attempt| attempt.case.as_str())
+                .map(|attempt| (attempt.case.as_str(), retry(attempt)))
                 .collect(),
         }
     }
 
-    fn is_made(&self, cases: &[CaseSpec], slot: Slot) -> bool {
-        let case = cases[slot.case].case.as_str();
-        self.over.contains(case) || self.made.contains(&(case, slot.attempt))
+    fn is_made(&self, case: &CaseSpec, attempt: u32) -> bool {
+        let name = case.case.as_str();
+        self.over.contains(&(name, case.retry_of(attempt))) || self.made.contains(&(name, attempt))
     }
 }
 
@@ -185,6 +284,21 @@ fn make_attempt(
         cancel,
         &mut |observation| observer(RunEvent::Worker { case, observation }),
     )
+}
+
+/// Names of the cases with attempts that are still to be made. Retries that were not begun are not asked for: what was made
+/// says enough.
+#[must_use]
+pub fn unfinished(cases: &[CaseSpec], attempts: &[Attempt]) -> Vec<String> {
+    let mut by_case: HashMap<&str, Vec<&Attempt>> = HashMap::new();
+    for attempt in attempts {
+        by_case.entry(&attempt.case).or_default().push(attempt);
+    }
+    let is_open = |case: &&CaseSpec| {
+        let own = by_case.get(case.case.as_str()).map(Vec::as_slice).unwrap_or_default();
+        LastTry::of(case, own.iter().copied()).is_none_or(|last| !last.is_over)
+    };
+    cases.iter().filter(is_open).map(|case| case.case.clone()).collect()
 }
 
 /// The order for a worker that is to make that many measured generations of a case.

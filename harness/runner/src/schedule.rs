@@ -11,46 +11,67 @@ use placebench_core::record::{CaseSpec, Isolation};
 pub struct Slot {
     /// Index of the case.
     pub case: usize,
-    /// Number of the attempt within the case, from 0.
+    /// Number of the attempt within the case, from 0, counted through all tries.
     pub attempt: u32,
     /// Measured generations in this process.
     pub repetitions: u32,
 }
 
+/// The attempts of the placements of one prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Indices of its cases; at least one.
+    pub cases: Vec<usize>,
+    /// Their attempts, in order.
+    pub slots: Vec<Slot>,
+}
+
 /// The attempts of all cases. The same cases and seed give the same order.
 #[must_use]
 pub fn schedule(cases: &[CaseSpec], seed: u64) -> Vec<Slot> {
+    let groups = schedule_groups(cases, seed).into_iter();
+    groups.flat_map(|group| group.slots).collect()
+}
+
+/// The same, group by group.
+#[must_use]
+pub fn schedule_groups(cases: &[CaseSpec], seed: u64) -> Vec<Group> {
     let mut random = SplitMix64(seed);
-    let mut slots = Vec::new();
+    let mut scheduled = Vec::new();
     for mut group in groups(cases) {
         shuffle(&mut group, &mut random);
-        let rounds = group.iter().map(|&case| attempts_of(&cases[case])).max().unwrap_or(0);
-        for round in 0..rounds {
-            let slots_of_round = group
-                .iter()
-                .filter(|&&case| round < attempts_of(&cases[case]))
-                .map(|&case| Slot {
-                    case,
-                    attempt: round,
-                    repetitions: repetitions_in_one(&cases[case]),
-                });
-            if round.is_multiple_of(2) {
-                slots.extend(slots_of_round);
-            } else {
-                slots.extend(slots_of_round.rev());
-            }
+        let tried: Vec<(usize, u32)> = group.iter().map(|&case| (case, 0)).collect();
+        scheduled.push(Group {
+            slots: retry_slots(cases, &tried),
+            cases: group,
+        });
+    }
+    scheduled
+}
+
+/// The attempts of some cases, each with the number of its try (0 is the first): turn and turn about, each round the other
+/// way round.
+#[must_use]
+pub fn retry_slots(cases: &[CaseSpec], tried: &[(usize, u32)]) -> Vec<Slot> {
+    let most = tried.iter().map(|&(case, _)| cases[case].attempts_per_try()).max();
+    let mut slots = Vec::new();
+    for round in 0..most.unwrap_or(0) {
+        let slots_of_round = tried
+            .iter()
+            .map(|&(case, retry)| (case, retry, cases[case].attempts_per_try()))
+            .filter(|&(_, _, attempts)| round < attempts)
+            .map(|(case, retry, attempts)| Slot {
+                case,
+                attempt: retry * attempts + round,
+                repetitions: repetitions_in_one(&cases[case]),
+            });
+        if round.is_multiple_of(2) {
+            slots.extend(slots_of_round);
+        } else {
+            slots.extend(slots_of_round.rev());
         }
     }
     slots
-}
-
-/// How many processes a case takes.
-#[must_use]
-pub fn attempts_of(case: &CaseSpec) -> u32 {
-    match case.measure.isolation {
-        Isolation::Process => case.measure.repetitions.max(1),
-        Isolation::Shared => 1,
-    }
 }
 
 fn repetitions_in_one(case: &CaseSpec) -> u32 {

@@ -19,8 +19,10 @@ use crate::files::{folder_of, sync_folder, write_whole};
 use crate::slug::slug;
 use crate::sys;
 
+mod gather;
 mod read;
 
+pub use gather::runs_at;
 pub use read::{RunRecordParts, is_interrupted, locate, read};
 use read::{read_info, whole_lines};
 
@@ -45,10 +47,10 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// There is a run of that name.
-    #[error("there is a run {path} already")]
+    /// There is something of that name.
+    #[error("{path} is there already")]
     Exists {
-        /// Its folder.
+        /// The folder or file.
         path: PathBuf,
     },
     /// The name cannot be the name of a folder.

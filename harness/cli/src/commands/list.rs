@@ -2,21 +2,31 @@
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::outcome::Outcome;
+use placebench_core::selection::{devices_of, groups_of};
 
 use crate::args::{Format, ListArgs};
 use crate::error::CliError;
 use crate::terminal::{out, printable};
-use crate::{engines, suite};
+use crate::{engines, selection, settings, suite};
 
 pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
-    let scenarios = suite::load(&args.at.paths)?;
-    let cases = suite::cases(&scenarios)?;
+    let flags = settings::flags_of_selection(&args.selection.filterset)?;
+    let effective = settings::effective(&args.selection, flags)?;
+    let mut scenarios = suite::load(&args.at.paths)?;
+    for scenario in &mut scenarios {
+        effective.settings.apply(scenario, None);
+    }
+    let selected = selection::apply(suite::cases(&scenarios)?, &effective);
+    let selected = selection::unless_empty(selected, args.selection.no_cases)?;
+    let (cases, references) = selected.map_or_else(Default::default, |selected| (selected.cases, selected.references));
     let cuda = engines::cuda_devices_for(&cases);
     if args.format == Format::Json {
         let list: Vec<serde_json::Value> = cases
             .iter()
-            .map(|case| {
+            .zip(groups_of(&cases))
+            .map(|(case, group)| {
                 let skip = placebench_runner::run::skip_reason(case, cuda);
+                let tries = f64::from(effective.settings.retries.value) + 1.0;
                 serde_json::json!({
                     "case": case.case,
                     "scenario": case.scenario,
@@ -28,6 +38,12 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
                     "model": case.model.label(),
                     "tags": case.tags,
                     "skip": skip.as_ref().map(Outcome::sentence),
+                    "group": group,
+                    "devices": devices_of(case),
+                    "requires": { "cuda": case.requires_cuda },
+                    "attempts": case.attempts_per_try(),
+                    "at_most_s": tries * f64::from(case.attempts_per_try()) * case.timeout.total_s,
+                    "is_reference_only": references.contains(&case.case),
                 })
             })
             .collect();
@@ -46,9 +62,12 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
             ));
         }
         let skip = placebench_runner::run::skip_reason(case, cuda);
-        let note = skip
+        let mut note = skip
             .map(|skip| format!("  [skipped: {}]", printable(&skip.sentence())))
             .unwrap_or_default();
+        if references.contains(&case.case) {
+            note.push_str("  [reference]");
+        }
         out(&format!("  {}{note}", printable(&case.case)));
     }
     Ok(ExitCode::Passed)

@@ -3,6 +3,7 @@
 mod doctor;
 mod generate;
 mod list;
+mod merge;
 mod plan;
 mod probe;
 mod report;
@@ -35,6 +36,7 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Accept(args) => snapshots::accept(&args),
         Command::Reject(args) => snapshots::reject(&args),
         Command::Probe => Ok(probe::run()),

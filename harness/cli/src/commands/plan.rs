@@ -16,7 +16,7 @@ use crate::error::CliError;
 use crate::plan::answer::{Answer, answer};
 use crate::plan::request::{Asked, Budgets, Placing, budgets, device, dtype, limits, objective, placing, usage};
 use crate::plan::{show, source};
-use crate::{engines, suite, terminal};
+use crate::{engines, selection, settings, suite, terminal};
 
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode, CliError> {
     let plans = if args.paths.is_empty() {
@@ -85,7 +85,10 @@ fn asked(args: &PlanArgs) -> Result<Asked, CliError> {
 /// A plan for every placement of every scenario; prompts do not matter to a plan.
 fn of_scenarios(args: &PlanArgs) -> Result<Vec<(String, Answer)>, CliError> {
     let mut plans: Vec<(String, Answer)> = Vec::new();
-    let cases = suite::cases(&suite::load(&args.paths)?)?;
+    let mut cases = suite::cases(&suite::load(&args.paths)?)?;
+    if let Some(filterset) = settings::filter_of_flags(&args.filterset)? {
+        cases = selection::only(cases, &filterset)?;
+    }
     for case in &cases {
         let title = format!("{} / {}", case.scenario, case.placement);
         if plans.iter().any(|(known, _)| *known == title) {

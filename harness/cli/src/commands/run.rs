@@ -5,26 +5,33 @@ use std::time::Instant;
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
-use placebench_core::record::{Attempt, CaseSpec, RECORD_VERSION, RunInfo, RunRecord, Tool};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
+use placebench_core::settings::MessageFormat;
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
-use placebench_runner::run::RunPlan;
+use placebench_runner::run::{FailurePolicy, RunPlan};
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 use placebench_runner::supervisor::WorkerCommand;
 
-use crate::args::{MessageFormat, RunArgs};
+use crate::args::RunArgs;
 use crate::commands::report;
 use crate::error::CliError;
 use crate::progress::Progress;
+use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{engines, snapshots, suite, terminal};
+use crate::{engines, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
-    let (info, mut folder, previous) = match &args.resume {
-        Some(run) => resume(&args.output_dir, run)?,
-        None => begin(&args)?,
+    let effective = settings::effective(&args.selection, settings::flags_of_run(&args)?)?;
+    let format = effective.settings.message_format.value;
+    let begun = match &args.resume {
+        Some(run) => Some(resume(Path::new(&effective.settings.output_dir.value), run)?),
+        None => begin(&args, &effective)?,
+    };
+    let Some((info, mut folder, previous)) = begun else {
+        return Ok(ExitCode::Passed);
     };
     let cancel = cancel_on_signals()?;
     let program =
@@ -35,16 +42,28 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         worker: &|_| WorkerCommand::new(program.clone(), ["worker"]),
         cuda_devices: engines::cuda_devices_for(&info.cases),
         previous: &previous,
+        policy: FailurePolicy {
+            retries: info.control.retries,
+            max_fail: info.control.max_fail,
+            status: &|case, attempts| {
+                standing::verdict_on(&info, attempts, case).map_or(CaseStatus::Skipped, |judged| judged.status)
+            },
+        },
     };
-    let mut progress = Progress::new(&info, &previous, args.message_format, args.quiet);
+    let mut progress = Progress::new(&info, &previous, format, args.quiet);
     let result = placebench_runner::run::run(&plan, &mut folder, &cancel, &mut |event| progress.on(event));
     progress.finish();
     let run = result.map_err(|error| CliError::setup(terminal::chain(&error)))?;
-    conclude(&args, &folder, !run.interrupted, started)
+    conclude(format, &folder, !run.interrupted, started)
 }
 
 /// Judges what is on disk, not what is in memory: the verdict is that of the record.
-fn conclude(args: &RunArgs, folder: &RunFolder, complete: bool, started: Instant) -> Result<ExitCode, CliError> {
+pub(super) fn conclude(
+    format: MessageFormat,
+    folder: &RunFolder,
+    complete: bool,
+    started: Instant,
+) -> Result<ExitCode, CliError> {
     let stored = store::read(folder.path()).map_err(|error| CliError::setup(terminal::chain(&error)))?;
     let states = snapshots::states(&stored.info, &stored.attempts);
     let verdict = judge(&stored.info, &stored.attempts, &states, complete);
@@ -59,7 +78,7 @@ fn conclude(args: &RunArgs, folder: &RunFolder, complete: bool, started: Instant
         verdict,
     };
     report::write(&record, folder.path())?;
-    match args.message_format {
+    match format {
         MessageFormat::Human => summary::print(
             &record,
             &Closing {
@@ -81,32 +100,62 @@ fn conclude(args: &RunArgs, folder: &RunFolder, complete: bool, started: Instant
 
 type Begun = (RunInfo, RunFolder, Vec<Attempt>);
 
-fn begin(args: &RunArgs) -> Result<Begun, CliError> {
-    let scenarios = suite::load(&args.paths)?;
-    let mut cases = suite::cases(&scenarios)?;
-    if let Some(path) = &args.rates {
-        let rates = crate::rates::read(path)?;
-        for case in &mut cases {
-            case.rates = Some(rates.clone());
-        }
+/// Nothing where nothing is to be run, and that is as it should be.
+fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliError> {
+    let settings = &effective.settings;
+    let mut scenarios = suite::load(&args.paths)?;
+    let explained = settings.explained(&scenarios);
+    if args.show_config {
+        settings::show(effective, &explained);
+        return Ok(None);
     }
-    let info = run_info(cases, args.seed);
-    let folder =
-        RunFolder::create(&args.output_dir, &info).map_err(|error| CliError::setup(terminal::chain(&error)))?;
-    Ok((info, folder, Vec::new()))
+    let rates = settings
+        .rates
+        .value
+        .as_deref()
+        .map(|path| crate::rates::read(Path::new(path)));
+    let rates = rates.transpose()?;
+    for scenario in &mut scenarios {
+        settings.apply(scenario, rates.as_ref());
+    }
+    let selected = selection::apply(suite::cases(&scenarios)?, effective);
+    let Some(selected) = selection::unless_empty(selected, args.selection.no_cases)? else {
+        return Ok(None);
+    };
+    selection::tell_references(&selected.references);
+    let control = RunControl {
+        profile: effective.config_file.is_some().then(|| effective.profile.clone()),
+        filterset: selected.filterset.map(|filterset| filterset.to_string()),
+        partition: effective.partition,
+        selected: selected.of_all_shards,
+        retries: settings.retries.value,
+        flaky_result: settings.flaky_result.value,
+        max_fail: settings.max_fail.value.limit(),
+        settings: explained,
+    };
+    let info = run_info(selected.cases, settings.seed.value, control);
+    let folder = RunFolder::create(Path::new(&settings.output_dir.value), &info)
+        .map_err(|error| CliError::setup(terminal::chain(&error)))?;
+    Ok(Some((info, folder, Vec::new())))
 }
 
 fn resume(output_dir: &Path, run: &str) -> Result<Begun, CliError> {
     let failed = |error: store::StoreError| CliError::setup(terminal::chain(&error));
     let path = store::locate(output_dir, run).map_err(failed)?;
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
+    if !stored.info.shards.is_empty() {
+        return Err(
+            CliError::setup(format!("{run} was merged from other runs and is not run here"))
+                .hint("go on with those runs on their machines, and merge again"),
+        );
+    }
     for warning in &stored.warnings {
         terminal::warning(&warning.to_string());
     }
     Ok((stored.info, folder, stored.attempts))
 }
 
-fn run_info(cases: Vec<CaseSpec>, seed: u64) -> RunInfo {
+pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
         run_id: environment::fresh_run_id(),
@@ -123,6 +172,8 @@ fn run_info(cases: Vec<CaseSpec>, seed: u64) -> RunInfo {
             .collect(),
         seed,
         cases,
+        control,
+        shards: Vec::new(),
     }
 }
 

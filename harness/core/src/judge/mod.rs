@@ -4,6 +4,7 @@ mod checks;
 mod companions;
 mod forecast;
 mod metrics;
+mod retries;
 pub mod text;
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use crate::exit_code::ExitCode;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::record::{
-    Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
+    Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, FlakyResult, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
 };
 
 pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
@@ -60,15 +61,20 @@ pub fn judge(
         .iter()
         .map(|case| {
             let own = by_case.get(case.case.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let reference = reference_of(info, case).and_then(|other| by_case.get(other.case.as_str()));
-            let cases = info.cases.iter().filter(|other| is_reference(other, case));
-            let texts =
-                companions::references(cases.filter_map(|other| by_case.get(other.case.as_str()).map(Vec::as_slice)));
-            let snapshot = snapshots.get(&case.case);
-            judge_case(case, own, reference.map(Vec::as_slice), &texts, snapshot)
+            retries::judge(case, own, &|own, retry| {
+                let of = |other: &CaseSpec| {
+                    let attempts = by_case.get(other.case.as_str()).map(Vec::as_slice);
+                    attempts.map(|attempts| retries::as_of(other, attempts, retry))
+                };
+                let reference = reference_of(info, case).and_then(of);
+                let cases = info.cases.iter().filter(|other| is_reference(other, case));
+                let texts: Vec<Vec<&Attempt>> = cases.filter_map(of).collect();
+                let texts = companions::references(texts.iter().map(Vec::as_slice));
+                judge_case(case, own, reference.as_deref(), &texts, snapshots.get(&case.case))
+            })
         })
         .collect();
-    let exit = exit_of(&cases, complete, has_lost_a_device(attempts));
+    let exit = exit_of(&cases, complete, has_lost_a_device(attempts), info.control.flaky_result);
     RunVerdict {
         schema_version: RECORD_VERSION,
         run_id: info.run_id.clone(),
@@ -137,6 +143,8 @@ fn judge_case(
         expected_findings,
         metrics: metrics(attempts),
         attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
+        decided_by_retry: 0,
+        earlier_tries: Vec::new(),
     }
 }
 
@@ -151,6 +159,8 @@ fn not_run(case: &CaseSpec) -> CaseVerdict {
         expected_findings: Vec::new(),
         metrics: crate::record::CaseMetrics::default(),
         attempts: 0,
+        decided_by_retry: 0,
+        earlier_tries: Vec::new(),
     }
 }
 
@@ -183,9 +193,9 @@ fn has_lost_a_device(attempts: &[Attempt]) -> bool {
 }
 
 /// Cases that were not run because a device was lost say nothing, which is no pass.
-fn exit_of(cases: &[CaseVerdict], complete: bool, has_lost_a_device: bool) -> ExitCode {
+fn exit_of(cases: &[CaseVerdict], complete: bool, has_lost_a_device: bool, flaky: FlakyResult) -> ExitCode {
     let any = |status: CaseStatus| cases.iter().any(|case| case.status == status);
-    if any(CaseStatus::Failed) {
+    if any(CaseStatus::Failed) || (flaky == FlakyResult::Fail && any(CaseStatus::Flaky)) {
         ExitCode::CaseFailed
     } else if any(CaseStatus::Setup) {
         ExitCode::Setup

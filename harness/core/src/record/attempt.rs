@@ -68,7 +68,8 @@ pub struct GpuTelemetry {
 pub struct Attempt {
     /// The case.
     pub case: String,
-    /// Number of the attempt within the case, from 0.
+    /// Number of the attempt within the case, from 0; retries go on counting, see
+    /// [`CaseSpec::retry_of`](super::CaseSpec::retry_of).
     pub attempt: u32,
     /// RFC 3339, UTC.
     pub started_at: String,

@@ -50,6 +50,8 @@ impl TextVerdict {
 pub enum CaseStatus {
     /// All that was expected is so.
     Passed,
+    /// The same, but only on a retry: before it something was not as expected.
+    Flaky,
     /// Something that was expected is not so.
     Failed,
     /// The scenario, the model's files or the machine must be put right first.
@@ -66,6 +68,7 @@ impl CaseStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Passed => "passed",
+            Self::Flaky => "flaky",
             Self::Failed => "failed",
             Self::Setup => "setup",
             Self::Pending => "pending",
@@ -132,6 +135,34 @@ pub struct CaseMetrics {
     pub memory_forecast: Vec<MemoryForecast>,
 }
 
+/// A try of a case that failed before it was tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierTry {
+    /// 0 for the first try.
+    pub retry: u32,
+    /// How it ended.
+    pub status: CaseStatus,
+    /// What happened.
+    pub outcome: OutcomeKind,
+    /// One sentence on that.
+    pub sentence: String,
+    /// The judgement on its text.
+    pub text: TextVerdict,
+    /// What was not as expected.
+    pub findings: Vec<Finding>,
+}
+
+impl EarlierTry {
+    /// What was wrong, in a sentence.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self.findings.first() {
+            Some(finding) => format!("{}: {}", finding.check, finding.message),
+            None => self.sentence.clone(),
+        }
+    }
+}
+
 /// The judgement on a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseVerdict {
@@ -152,8 +183,19 @@ pub struct CaseVerdict {
     pub expected_findings: Vec<Finding>,
     /// Figures. Not a speed where `text` is diverged or garbage.
     pub metrics: CaseMetrics,
-    /// Attempts on record.
+    /// Attempts on record, those of all tries.
     pub attempts: u32,
+    /// The try everything above is about: 0 for the first, 1 for the first retry.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub decided_by_retry: u32,
+    /// The tries before it, from the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_tries: Vec<EarlierTry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_first(retry: &u32) -> bool {
+    *retry == 0
 }
 
 /// `verdict.json`.

@@ -23,7 +23,7 @@ pub fn parse_defaults(text: &str) -> (DefaultsFile, Vec<Problem>) {
 
 /// serde stops at its first error. So each error is noted, the entry it is about is taken out of the document, and what
 /// is left is read again, until nothing is wrong with it.
-fn parse_as<T: DeserializeOwned + Default>(text: &str) -> (T, Vec<Problem>) {
+pub(crate) fn parse_as<T: DeserializeOwned + Default>(text: &str) -> (T, Vec<Problem>) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut problems: Vec<Problem> = errors.iter().map(problem_of).collect();
     if !problems.is_empty() {

@@ -38,6 +38,7 @@ pub fn render(view: &ReportView) -> Result<String, RenderError> {
         light: css_variables(Scheme::Light),
         dark: css_variables(Scheme::Dark),
         problems: cases(&|case| matches!(case.status, "failed" | "setup")),
+        flaky: cases(&|case| case.status == "flaky"),
         pending: cases(&|case| case.status == "pending"),
         expected: cases(&|case| {
             case.status == "passed" && (case.outcome != "completed" || !case.expected_findings.is_empty())
@@ -59,6 +60,7 @@ struct Page<'a> {
     light: String,
     dark: String,
     problems: Vec<&'a CaseView>,
+    flaky: Vec<&'a CaseView>,
     pending: Vec<&'a CaseView>,
     expected: Vec<&'a CaseView>,
     not_run: Vec<&'a CaseView>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use placebench_core::device::DeviceBytes;
 use placebench_core::outcome::Outcome;
 use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, RunRecord};
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use crate::RenderError;
 use crate::view::case::deciding_attempt;
@@ -75,7 +75,7 @@ fn status(verdict: Option<&CaseVerdict>, outcome: Option<&Outcome>) -> TestCaseS
         return skipped;
     };
     let (kind, ty) = match verdict.status {
-        CaseStatus::Passed => return TestCaseStatus::success(),
+        CaseStatus::Passed | CaseStatus::Flaky => return with_earlier_tries(TestCaseStatus::success(), verdict),
         CaseStatus::Skipped => {
             let hint = match outcome {
                 Some(Outcome::Skipped { hint: Some(hint), .. }) => format!("; {}", message(hint)),
@@ -104,6 +104,20 @@ fn status(verdict: Option<&CaseVerdict>, outcome: Option<&Outcome>) -> TestCaseS
         .set_type(ty)
         .set_message(message(first))
         .set_description(description(verdict));
+    with_earlier_tries(status, verdict)
+}
+
+/// Tries before the one that decided: `flakyFailure` beside a success, `rerunFailure` beside a failure.
+fn with_earlier_tries(mut status: TestCaseStatus, verdict: &CaseVerdict) -> TestCaseStatus {
+    let runs = verdict.earlier_tries.iter().map(|earlier| {
+        let mut run = TestRerun::new(NonSuccessKind::Failure);
+        let check = earlier.findings.first().map(|finding| line(&finding.check));
+        run.set_type(check.unwrap_or_else(|| earlier.outcome.as_str().to_owned()))
+            .set_message(message(&earlier.reason()))
+            .set_description(message(&earlier.sentence));
+        run
+    });
+    status.add_reruns(runs);
     status
 }
 

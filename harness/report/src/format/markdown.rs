@@ -56,6 +56,9 @@ fn row(case: &CaseView) -> [String; 7] {
 
 /// The first thing that is wrong, else why figures are missing, else nothing.
 fn note(case: &CaseView) -> String {
+    if let (Some(earlier), "flaky") = (case.earlier_tries.first(), case.status) {
+        return earlier.clone();
+    }
     if let Some(finding) = case.findings.first() {
         return format!("{}: {}", finding.check, finding.message);
     }

@@ -83,6 +83,8 @@ pub struct CaseView {
     pub findings: Vec<FindingView>,
     /// What is wrong as expected.
     pub expected_findings: Vec<FindingView>,
+    /// What was wrong with the tries before the one that decided, in words: `first try: …`.
+    pub earlier_tries: Vec<String>,
     /// Median time to first token.
     pub ttft: Figure,
     /// Median time per token after the first.
@@ -135,17 +137,17 @@ pub fn deciding_attempt<'a>(
     verdict: Option<&CaseVerdict>,
 ) -> Option<&'a Attempt> {
     let Some(verdict) = verdict else {
-        return record.attempts_of(&spec.case).last();
+        return record.deciding_attempts(spec).last();
     };
     record
-        .attempts_of(&spec.case)
+        .deciding_attempts(spec)
         .find(|attempt| attempt.outcome.kind() == verdict.outcome && attempt.outcome.sentence() == verdict.sentence)
         .or_else(|| {
             record
-                .attempts_of(&spec.case)
+                .deciding_attempts(spec)
                 .find(|attempt| attempt.outcome.kind() == verdict.outcome)
         })
-        .or_else(|| record.attempts_of(&spec.case).last())
+        .or_else(|| record.deciding_attempts(spec).last())
 }
 
 /// Everything a report says of a case.
@@ -164,7 +166,7 @@ pub fn view(
         .filter(|attempt| attempt.realised.is_some() || attempt.planned.is_some())
         .or_else(|| {
             record
-                .attempts_of(&spec.case)
+                .deciding_attempts(spec)
                 .find(|attempt| attempt.realised.is_some())
         })
         .or(attempt);
@@ -176,7 +178,7 @@ pub fn view(
     let timing = timing(record, spec, text, &why);
     let foreseen = forecast::shared(record, spec);
     let steps = steps::view(&steps::Source {
-        attempts: &record.attempts_of(&spec.case).collect::<Vec<&Attempt>>(),
+        attempts: &record.deciding_attempts(spec).collect::<Vec<&Attempt>>(),
         metrics,
         prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
         text,
@@ -213,6 +215,7 @@ pub fn view(
         expected_findings: verdict
             .map(|verdict| findings(&verdict.expected_findings))
             .unwrap_or_default(),
+        earlier_tries: verdict.map(status::earlier_words).unwrap_or_default(),
         ttft: seconds(metrics.ttft_s),
         tpot: seconds(metrics.tpot_s),
         peak: peak(&memory, &why),
@@ -262,7 +265,7 @@ fn figure(value: Option<String>, text: TextVerdict, why: &str) -> Figure {
 fn timing(record: &RunRecord, spec: &CaseSpec, text: TextVerdict, why: &str) -> Timing {
     if text.timing_is_valid() {
         Timing::of(
-            record.attempts_of(&spec.case).flat_map(|attempt| &attempt.generations),
+            record.deciding_attempts(spec).flat_map(|attempt| &attempt.generations),
             why,
         )
     } else {

@@ -95,14 +95,14 @@ pub(super) enum Plans {
 
 fn forecasts<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Forecast> {
     record
-        .attempts_of(&spec.case)
+        .deciding_attempts(spec)
         .filter_map(|attempt| attempt.planned.as_ref()?.forecast.as_deref())
 }
 
 /// The forecast of a case that all its attempts share; `None` where there is none, or they differ.
 #[must_use]
 pub fn shared<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Forecast> {
-    shared_forecast(&record.attempts_of(&spec.case).collect::<Vec<_>>())
+    shared_forecast(&record.deciding_attempts(spec).collect::<Vec<_>>())
 }
 
 /// Prediction and measurement; `None` where nothing was foreseen and nothing measured by stages.

@@ -122,6 +122,8 @@ pub struct ScenarioView {
 pub struct Counts {
     /// As expected, including those that were expected to go wrong.
     pub passed: usize,
+    /// The same, but only on a retry.
+    pub flaky: usize,
     /// Not as expected.
     pub failed: usize,
     /// Could not be measured until something is put right.
@@ -341,6 +343,7 @@ fn counts(scenarios: &[ScenarioView]) -> Counts {
     for case in scenarios.iter().flat_map(ScenarioView::cases) {
         match case.status_kind {
             Some(CaseStatus::Passed) => counts.passed += 1,
+            Some(CaseStatus::Flaky) => counts.flaky += 1,
             Some(CaseStatus::Failed) => counts.failed += 1,
             Some(CaseStatus::Setup) => counts.setup += 1,
             Some(CaseStatus::Pending) => counts.pending += 1,

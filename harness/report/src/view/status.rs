@@ -1,9 +1,9 @@
 //! How a case ended, in words.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{Attempt, CaseStatus, CaseVerdict, TextVerdict};
+use placebench_core::record::{Attempt, CaseStatus, CaseVerdict, EarlierTry, TextVerdict};
 
-use super::words::{count, line, list};
+use super::words::{count, line, list, message};
 
 /// Why a case has no figure, as a short phrase.
 pub(super) fn why_missing(verdict: Option<&CaseVerdict>, attempt: Option<&Attempt>) -> String {
@@ -44,6 +44,7 @@ pub(super) fn status_words(verdict: Option<&CaseVerdict>) -> String {
         return "not judged".into();
     };
     match verdict.status {
+        CaseStatus::Flaky => format!("flaky: passed on retry {}", verdict.decided_by_retry),
         CaseStatus::Passed if verdict.outcome != OutcomeKind::Completed => {
             format!("{}, as expected", outcome_words(verdict.outcome))
         }
@@ -62,6 +63,18 @@ pub(super) fn status_words(verdict: Option<&CaseVerdict>) -> String {
         CaseStatus::Pending => "waits for review".into(),
         status @ (CaseStatus::Passed | CaseStatus::Failed | CaseStatus::Skipped) => status.as_str().into(),
     }
+}
+
+/// What was wrong with each try before the one that decided.
+pub(super) fn earlier_words(verdict: &CaseVerdict) -> Vec<String> {
+    let words = |earlier: &EarlierTry| {
+        let which = match earlier.retry {
+            0 => "first try".to_owned(),
+            retry => format!("retry {retry}"),
+        };
+        format!("{which}: {}", message(&earlier.reason()))
+    };
+    verdict.earlier_tries.iter().map(words).collect()
 }
 
 /// An outcome as people say it.

@@ -76,7 +76,7 @@ pub fn output(record: &RunRecord, spec: &CaseSpec, reference: Option<&CaseSpec>,
 }
 
 fn generations<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Generation> {
-    record.attempts_of(&spec.case).flat_map(|attempt| &attempt.generations)
+    record.deciding_attempts(spec).flat_map(|attempt| &attempt.generations)
 }
 
 fn generations_first<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Generation> {

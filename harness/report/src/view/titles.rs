@@ -16,6 +16,7 @@ const NAMED: usize = 3;
 #[must_use]
 pub fn headline(counts: &Counts) -> String {
     let parts = [
+        (counts.flaky, "flaky"),
         (counts.failed, "failed"),
         (counts.setup, "could not be set up"),
         (
@@ -49,7 +50,7 @@ pub fn headline(counts: &Counts) -> String {
 pub fn tone(counts: &Counts) -> &'static str {
     if counts.failed + counts.setup > 0 {
         "bad"
-    } else if counts.pending + counts.unjudged > 0 || counts.passed == 0 {
+    } else if counts.pending + counts.unjudged + counts.flaky > 0 || counts.passed == 0 {
         "open"
     } else {
         "good"

@@ -324,6 +324,8 @@ pub(crate) fn verdict(case: &str, status: CaseStatus, outcome: &Outcome, text: T
         expected_findings: Vec::new(),
         metrics: CaseMetrics::default(),
         attempts: 1,
+        decided_by_retry: 0,
+        earlier_tries: Vec::new(),
     }
 }
 
@@ -415,6 +417,8 @@ pub(crate) fn empty() -> RunRecord {
             ],
             seed: 42,
             cases: Vec::new(),
+            control: Default::default(),
+            shards: Vec::new(),
         },
         attempts: Vec::new(),
         verdict: RunVerdict {

@@ -24,6 +24,8 @@ fn info(run_id: &str) -> RunInfo {
         arguments: vec!["run".into()],
         seed: 7,
         cases: vec![fixture::case()],
+        control: Default::default(),
+        shards: Vec::new(),
     }
 }
 

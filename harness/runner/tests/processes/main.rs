@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod evidence;
+mod failures;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

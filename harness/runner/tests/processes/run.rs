@@ -4,16 +4,18 @@ use std::path::Path;
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::protocol::{EventKind, ModelSource, WorkerEvent};
-use placebench_core::record::{Attempt, CaseSpec, Environment, MeasureSpec, RECORD_VERSION, RunInfo, Timeouts, Tool};
+use placebench_core::record::{
+    Attempt, CaseSpec, CaseStatus, Environment, MeasureSpec, RECORD_VERSION, RunControl, RunInfo, Timeouts, Tool,
+};
 use placebench_runner::cancel::Cancel;
-use placebench_runner::run::{RunEvent, RunPlan, RunSummary, run};
+use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan, RunSummary, run};
 use placebench_runner::store::{self, RunFolder};
 use placebench_runner::supervisor::{Observation, WorkerCommand};
 
 use crate::fake::{PLENTY, case, command};
 
 /// A case whose worker misbehaves as its placement is called.
-fn behaving(mode: &str, repetitions: u32) -> CaseSpec {
+pub(crate) fn behaving(mode: &str, repetitions: u32) -> CaseSpec {
     CaseSpec {
         case: format!("smoke/story/{mode}"),
         placement: mode.to_owned(),
@@ -30,7 +32,7 @@ fn worker(case: &CaseSpec) -> WorkerCommand {
     command(&case.placement)
 }
 
-fn info(cases: &[CaseSpec]) -> RunInfo {
+pub(crate) fn info(cases: &[CaseSpec]) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
         run_id: "20261122t140000z-0001".into(),
@@ -44,6 +46,8 @@ fn info(cases: &[CaseSpec]) -> RunInfo {
         arguments: Vec::new(),
         seed: 1,
         cases: cases.to_vec(),
+        control: RunControl::default(),
+        shards: Vec::new(),
     }
 }
 
@@ -54,8 +58,16 @@ fn plan<'a>(cases: &'a [CaseSpec], previous: &'a [Attempt]) -> RunPlan<'a> {
         worker: &worker,
         cuda_devices: 0,
         previous,
+        policy: NO_POLICY,
     }
 }
+
+/// Nothing is tried again, and nothing stops the run.
+const NO_POLICY: FailurePolicy<'static> = FailurePolicy {
+    retries: 0,
+    max_fail: None,
+    status: &|_, _| CaseStatus::Passed,
+};
 
 fn kinds(attempts: &[Attempt], case: &CaseSpec) -> Vec<OutcomeKind> {
     let of_case = attempts.iter().filter(|attempt| attempt.case == case.case);
@@ -76,7 +88,7 @@ fn one_misfortune_does_not_stop_the_others_and_is_not_repeated() {
         RunEvent::AttemptStarted { .. } => started += 1,
         RunEvent::AttemptFinished { .. } => finished += 1,
         RunEvent::CaseFinished { case } => over.push(case.case.clone()),
-        RunEvent::Worker { .. } => {}
+        RunEvent::Worker { .. } | RunEvent::CaseRetried { .. } => {}
     });
     assert_eq!(
         summary,

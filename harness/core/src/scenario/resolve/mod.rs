@@ -13,7 +13,9 @@ use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
-use self::settings::{merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts};
+use self::settings::{
+    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, states_repetitions,
+};
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
@@ -76,6 +78,8 @@ pub struct Scenario {
     pub timeout: Timeouts,
     /// Repetitions.
     pub measure: MeasureSpec,
+    /// The scenario or its suite says how many repetitions; a profile's number then gives way.
+    pub states_repetitions: bool,
     /// CUDA devices needed.
     pub requires_cuda: u32,
     /// Faults, each with the placements it applies to (none named: all).
@@ -182,6 +186,7 @@ pub fn resolve(
         placements,
         timeout: resolve_timeouts(file, defaults),
         measure,
+        states_repetitions: states_repetitions(file, defaults),
         requires_cuda: file.requires.as_ref().and_then(|table| table.cuda).unwrap_or(0),
         faults,
         matrix,

@@ -68,6 +68,11 @@ pub(super) fn resolve_measure(
     }
 }
 
+pub(super) fn states_repetitions(file: &ScenarioFile, defaults: &DefaultsFile) -> bool {
+    let mut tables = file.measure.iter().chain(&defaults.measure);
+    tables.any(|table| table.repetitions.is_some())
+}
+
 pub(super) fn resolve_matrix(table: Option<&MatrixTable>, problems: &mut Vec<Problem>) -> Matrix {
     let Some(table) = table else { return Matrix::default() };
     for engine in table.engine.iter().flatten() {

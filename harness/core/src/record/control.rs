@@ -1,0 +1,131 @@
+//! How a run was selected and controlled, and of which shards a merged one is made.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CaseSpec, Environment, Tool};
+use crate::selection::Partition;
+
+/// What a case counts as that failed and then passed on a retry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FlakyResult {
+    /// It does not fail the run, and is called flaky everywhere.
+    #[default]
+    Pass,
+    /// It fails the run.
+    Fail,
+}
+
+impl FlakyResult {
+    /// The name in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// Who said what a setting is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingSource {
+    /// The command line.
+    Flag,
+    /// This environment variable.
+    Environment(String),
+    /// A profile of a configuration file.
+    Profile {
+        /// Its name.
+        name: String,
+        /// The file, as people know it.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Nobody: the built-in value.
+    Default,
+}
+
+/// A setting with its origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectiveSetting {
+    /// Its name, as in `placebench.toml`.
+    pub setting: String,
+    /// Its value in words.
+    pub value: String,
+    /// Who said so.
+    pub source: SettingSource,
+    /// Scenarios whose own word wins over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden_by: Vec<String>,
+}
+
+/// Part of `run.json`: how the run was selected and controlled. Absent parts were not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunControl {
+    /// The profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The filter, in its normal form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filterset: Option<String>,
+    /// The shard this run is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+    /// With a partition: names of the cases of all shards, in order. A merge finds gaps by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selected: Vec<String>,
+    /// How often a failed case is tried again.
+    #[serde(default)]
+    pub retries: u32,
+    /// What a case counts as that passed only then.
+    #[serde(default)]
+    pub flaky_result: FlakyResult,
+    /// The run stops when so many cases have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_fail: Option<u32>,
+    /// Every setting with its origin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<EffectiveSetting>,
+}
+
+/// A run that is part of a merged one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Its own name.
+    pub run_id: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// The program.
+    pub tool: Tool,
+    /// The machine.
+    pub environment: Environment,
+    /// The command line after the program's name.
+    pub arguments: Vec<String>,
+    /// Seed of the order of attempts.
+    pub seed: u64,
+    /// How it was selected and controlled; the list of all shards' cases is left out.
+    pub control: RunControl,
+    /// Names of its cases.
+    pub cases: Vec<String>,
+}
+
+impl CaseSpec {
+    /// Processes that one try of the case takes.
+    #[must_use]
+    pub fn attempts_per_try(&self) -> u32 {
+        match self.measure.isolation {
+            super::Isolation::Process => self.measure.repetitions.max(1),
+            super::Isolation::Shared => 1,
+        }
+    }
+
+    /// The try an attempt of this case belongs to: 0 for the first, 1 for the first retry. Attempts are counted through all
+    /// tries.
+    #[must_use]
+    pub fn retry_of(&self, attempt: u32) -> u32 {
+        attempt / self.attempts_per_try()
+    }
+}
