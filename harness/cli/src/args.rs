@@ -75,6 +75,10 @@ pub(crate) struct RunArgs {
     /// Print only failures and the closing summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    /// Allow scenarios to start programs of their own (`[program]`) and to set environment variables that can do so: they run
+    /// with your rights
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
 }
 
 /// How to talk while running.

@@ -23,3 +23,4 @@ pub mod protocol;
 pub mod record;
 pub mod scenario;
 pub mod units;
+pub mod worker_variables;

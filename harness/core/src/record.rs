@@ -5,12 +5,14 @@
 
 mod attempt;
 mod case;
+mod foreign;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
+pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 

@@ -5,7 +5,7 @@ use placebench_core::outcome::Outcome;
 
 use crate::args::{Format, ListArgs};
 use crate::error::CliError;
-use crate::terminal::{out, printable};
+use crate::terminal::{out, pretty_json, printable};
 use crate::{engines, suite};
 
 pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
@@ -28,10 +28,12 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
                     "model": case.model.label(),
                     "tags": case.tags,
                     "skip": skip.as_ref().map(Outcome::sentence),
+                    "program": case.foreign_program().map(|program| &program.command),
+                    "needs_allow_exec": !case.foreign_code().is_empty(),
                 })
             })
             .collect();
-        out(&format!("{:#}", serde_json::Value::from(list)));
+        out(&pretty_json(&serde_json::Value::from(list)));
         return Ok(ExitCode::Passed);
     }
     let mut scenario = "";
@@ -49,7 +51,11 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
         let note = skip
             .map(|skip| format!("  [skipped: {}]", printable(&skip.sentence())))
             .unwrap_or_default();
-        out(&format!("  {}{note}", printable(&case.case)));
+        let permission = match case.foreign_code().is_empty() {
+            true => "",
+            false => "  [needs --allow-exec]",
+        };
+        out(&format!("  {}{note}{permission}", printable(&case.case)));
     }
     Ok(ExitCode::Passed)
 }

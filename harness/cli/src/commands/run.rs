@@ -1,6 +1,5 @@
 //! `placebench run`: the main job.
 
-use std::path::Path;
 use std::time::Instant;
 
 use placebench_core::exit_code::ExitCode;
@@ -11,19 +10,18 @@ use placebench_runner::environment;
 use placebench_runner::run::RunPlan;
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
-use placebench_runner::supervisor::WorkerCommand;
 
 use crate::args::{MessageFormat, RunArgs};
 use crate::commands::report;
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::summary::{self, Closing};
-use crate::{engines, snapshots, suite, terminal};
+use crate::{engines, foreign, snapshots, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
     let (info, mut folder, previous) = match &args.resume {
-        Some(run) => resume(&args.output_dir, run)?,
+        Some(run) => resume(&args, run)?,
         None => begin(&args)?,
     };
     let cancel = cancel_on_signals()?;
@@ -32,7 +30,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let plan = RunPlan {
         cases: &info.cases,
         seed: info.seed,
-        worker: &|_| WorkerCommand::new(program.clone(), ["worker"]),
+        worker: &|case| foreign::worker(case, &program),
         cuda_devices: engines::cuda_devices_for(&info.cases),
         previous: &previous,
     };
@@ -68,13 +66,10 @@ fn conclude(args: &RunArgs, folder: &RunFolder, complete: bool, started: Instant
                 took_s: started.elapsed().as_secs_f64(),
             },
         ),
-        MessageFormat::Ndjson => terminal::out(
-            &serde_json::json!({
-                "type": "run-finished", "run_id": record.info.run_id, "complete": complete,
-                "exit_code": record.verdict.exit_code, "folder": folder.path(),
-            })
-            .to_string(),
-        ),
+        MessageFormat::Ndjson => terminal::out(&terminal::json(&serde_json::json!({
+            "type": "run-finished", "run_id": record.info.run_id, "complete": complete,
+            "exit_code": record.verdict.exit_code, "folder": folder.path(),
+        }))),
     }
     Ok(record.verdict.exit)
 }
@@ -90,15 +85,19 @@ fn begin(args: &RunArgs) -> Result<Begun, CliError> {
             case.rates = Some(rates.clone());
         }
     }
+    foreign::permit(&cases, args.allow_exec)?;
     let info = run_info(cases, args.seed);
     let folder =
         RunFolder::create(&args.output_dir, &info).map_err(|error| CliError::setup(terminal::chain(&error)))?;
     Ok((info, folder, Vec::new()))
 }
 
-fn resume(output_dir: &Path, run: &str) -> Result<Begun, CliError> {
+fn resume(args: &RunArgs, run: &str) -> Result<Begun, CliError> {
     let failed = |error: store::StoreError| CliError::setup(terminal::chain(&error));
-    let path = store::locate(output_dir, run).map_err(failed)?;
+    let path = store::locate(&args.output_dir, run).map_err(failed)?;
+    // The folder may come from somebody else: what its cases would run is asked about as for a fresh run.
+    let stored = store::read(&path).map_err(failed)?;
+    foreign::permit(&stored.info.cases, args.allow_exec)?;
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
     for warning in &stored.warnings {
         terminal::warning(&warning.to_string());
