@@ -64,17 +64,13 @@ fn command(table: &ProgramTable, origin: &Origin, problems: &mut Vec<Problem>) -
             return None;
         }
     }
-    let mut command = vec![located(program, origin, problems)?];
-    for argument in arguments {
-        let is_way_up = Path::new(argument.get_ref())
-            .components()
-            .any(|part| part == Component::ParentDir);
-        if is_way_up {
-            rules::inside_suite(argument, origin, problems)?;
-        }
-        command.push(argument.get_ref().clone());
+    let first = located(program, origin, problems);
+    let is_way_up = |argument: &str| Path::new(argument).components().any(|part| part == Component::ParentDir);
+    for argument in arguments.iter().filter(|argument| is_way_up(argument.get_ref())) {
+        rules::inside_suite(argument, origin, problems);
     }
-    Some(command)
+    let rest = arguments.iter().map(|argument| argument.get_ref().clone());
+    Some(std::iter::once(first?).chain(rest).collect())
 }
 
 /// The program: a bare name as it is, a path made absolute.
