@@ -25,7 +25,10 @@ pub(crate) fn block(text: &str) -> String {
             _ => push_visible(&mut shown, c),
         }
     }
-    let lines: Vec<String> = shown.split('\n').map(|line| without_commands(line.to_owned())).collect();
+    let lines: Vec<String> = shown
+        .split('\n')
+        .map(|line| without_commands(line.to_owned()))
+        .collect();
     lines.join("\n")
 }
 
@@ -151,7 +154,10 @@ mod tests {
             block("a\x1b[31mb\r\n\u{202e}c\u{9b}1m"),
             "a\\u{1b}[31mb\\u{d}\n\\u{202e}c\\u{9b}1m"
         );
-        assert_eq!(printable("a\n\tb\u{200b}\u{e0041}"), "a\\u{a}\\u{9}b\\u{200b}\\u{e0041}");
+        assert_eq!(
+            printable("a\n\tb\u{200b}\u{e0041}"),
+            "a\\u{a}\\u{9}b\\u{200b}\\u{e0041}"
+        );
         assert_eq!(printable("plain é 日本"), "plain é 日本");
     }
 
@@ -167,7 +173,10 @@ mod tests {
         let value = serde_json::json!({"a": "\u{9b}\u{202e}\u{e0041}##[error]é\n", "b": [1, "x"]});
         for text in [json(&value), pretty_json(&value)] {
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
-            assert!(!text.contains("##[") && !text.contains(['\u{9b}', '\u{202e}', '\u{e0041}']), "{text}");
+            assert!(
+                !text.contains("##[") && !text.contains(['\u{9b}', '\u{202e}', '\u{e0041}']),
+                "{text}"
+            );
         }
     }
 

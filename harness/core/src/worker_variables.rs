@@ -53,20 +53,8 @@ const TUNING_PREFIXES: [&str; 17] = [
 /// Parts of names that name files, libraries or addresses: `CUDA_INJECTION64_PATH`, `OMP_TOOL_LIBRARIES`,
 /// `NCCL_NET_PLUGIN`, `CUBLAS_LOGDEST_DBG`.
 const POWERFUL_PARTS: [&str; 14] = [
-    "PATH",
-    "FILE",
-    "_DIR",
-    "LIBRAR",
-    "LOADER",
-    "PLUGIN",
-    "PRELOAD",
-    "INJECT",
-    "TOOL",
-    "LOGDEST",
-    "DUMP",
-    "HOST",
-    "SERVER",
-    "WRAPPER",
+    "PATH", "FILE", "_DIR", "LIBRAR", "LOADER", "PLUGIN", "PRELOAD", "INJECT", "TOOL", "LOGDEST", "DUMP", "HOST",
+    "SERVER", "WRAPPER",
 ];
 
 /// Whether a value is a secret by the name of its variable.

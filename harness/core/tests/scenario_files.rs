@@ -116,11 +116,18 @@ fn a_program_is_found_from_its_scenario_and_runs_there() {
     let text = data("valid/program.toml");
     let scenario = read(&text, &DefaultsFile::default()).unwrap();
     let program = scenario.program.clone().unwrap();
-    assert_eq!(program.command, ["/scenarios/suite/engines/toy", "--seed=7", "../long.txt", "a b"]);
+    assert_eq!(
+        program.command,
+        ["/scenarios/suite/engines/toy", "--seed=7", "../long.txt", "a b"]
+    );
     assert_eq!((program.folder.as_str(), program.line), ("/scenarios/suite", 5));
     let cases = expand(&scenario, "/snapshots");
     let needs: Vec<Vec<ForeignCode<'_>>> = cases.iter().map(CaseSpec::foreign_code).collect();
-    assert_eq!(needs, [vec![], vec![ForeignCode::Program(&program)]], "mock is this program itself");
+    assert_eq!(
+        needs,
+        [vec![], vec![ForeignCode::Program(&program)]],
+        "mock is this program itself"
+    );
     // A bare name is looked for in PATH.
     let bare = read(&text.replace("./engines/toy", "toy"), &DefaultsFile::default()).unwrap();
     assert_eq!(bare.program.unwrap().command[0], "toy");
@@ -139,7 +146,11 @@ fn programs_files_and_variables_that_nobody_may_name_are_refused() {
         let command = "command = [\"./engines/toy\", \"--seed=7\", \"../long.txt\", \"a b\"]";
         let text = text.replace(&format!("[program]\n{command}"), program);
         let problems = read(&text, &DefaultsFile::default()).unwrap_err();
-        problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ")
+        problems
+            .iter()
+            .map(|problem| problem.message.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
     };
     insta::assert_snapshot!(with("engine = \"program\"", ""), @"engine `program` needs a [program] that says which");
     insta::assert_snapshot!(with("engine = \"mock\"", "[program]\ncommand = [\"x\"]"), @"[program] is used by no engine of this scenario");

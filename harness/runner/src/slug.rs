@@ -30,7 +30,10 @@ pub fn slug(name: &str) -> String {
         format!("{hash:016x}")
     } else {
         // In front of any dot, which ends what Windows reads of a device's name.
-        format!("{}-{hash:016x}", start.replacen('.', "-", usize::from(is_device_of_windows(start))))
+        format!(
+            "{}-{hash:016x}",
+            start.replacen('.', "-", usize::from(is_device_of_windows(start)))
+        )
     }
 }
 

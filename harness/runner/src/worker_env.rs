@@ -7,8 +7,8 @@ use std::ffi::{OsStr, OsString};
 
 use placebench_core::worker_variables::is_secret;
 
-/// Variables that are handed on.
-const NAMES: [&str; 22] = [
+/// Variables that are handed on. The page of the worker protocol (`harness/workers/README.md`) lists them.
+pub const NAMES: [&str; 22] = [
     "PATH",
     "HOME",
     "USER",
@@ -33,8 +33,8 @@ const NAMES: [&str; 22] = [
     "PYTHONPATH",
 ];
 
-/// Beginnings of variables that are handed on.
-const PREFIXES: [&str; 13] = [
+/// Beginnings of variables that are handed on; listed there too.
+pub const PREFIXES: [&str; 13] = [
     "LC_",
     "HF_",
     "HUGGINGFACE_",

@@ -7,6 +7,7 @@ mod boundaries;
 mod doctor;
 mod documentation;
 mod env;
+mod foreign;
 mod generate;
 mod gpu_telemetry;
 mod interruption;
@@ -21,3 +22,4 @@ mod shipped;
 mod snapshots;
 #[cfg(feature = "candle")]
 mod unfit_models;
+mod worker_protocol;

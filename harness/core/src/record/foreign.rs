@@ -30,7 +30,9 @@ impl CaseSpec {
     /// The program that executes it, if that is not this one.
     #[must_use]
     pub fn foreign_program(&self) -> Option<&ProgramSpec> {
-        self.program.as_ref().filter(|_| self.engine == crate::scenario::PROGRAM)
+        self.program
+            .as_ref()
+            .filter(|_| self.engine == crate::scenario::PROGRAM)
     }
 
     /// All reasons why running it needs a permission.

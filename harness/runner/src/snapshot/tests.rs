@@ -207,7 +207,16 @@ fn nothing_is_written_or_read_through_a_link() {
     let (suite, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let is_refused = |result: Result<(), SnapshotError>| {
         let error = result.unwrap_err();
-        assert!(matches!(&error, SnapshotError::Io { doing: "cannot use", .. }), "{error:?}");
+        assert!(
+            matches!(
+                &error,
+                SnapshotError::Io {
+                    doing: "cannot use",
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     };
     let write = |dir: &Path| write_pending(dir, &KEY, &content("x"), &ORIGIN, SnapshotPolicy::WritePending).map(drop);
     // The folder of all snapshots, then that of the scenario, then the file.
@@ -232,7 +241,11 @@ fn nothing_is_written_or_read_through_a_link() {
     write(&snapshots).unwrap();
     accept(&pending).unwrap();
     assert!(load(&snapshots, &KEY).unwrap().is_some());
-    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1, "nothing was written there");
+    assert_eq!(
+        fs::read_dir(outside.path()).unwrap().count(),
+        1,
+        "nothing was written there"
+    );
 }
 
 proptest! {

@@ -237,7 +237,9 @@ fn nothing_is_written_through_a_link_out_of_the_run() {
     fs::write(&victim, "mine").unwrap();
     fs::create_dir(&outside).unwrap();
     let is_refused = |error: StoreError| {
-        let StoreError::Io { source, .. } = error else { panic!("{error:?}") };
+        let StoreError::Io { source, .. } = error else {
+            panic!("{error:?}")
+        };
         assert!(source.to_string().contains("symbolic link"), "{source}");
     };
     let link_to = |target: &Path, name: &str| {
@@ -283,7 +285,10 @@ fn an_id_is_no_way_out_of_the_folder_of_runs() {
     // Where there are no links, `latest` is a file, and whoever made it may have written anything.
     fs::write(runs.join(LATEST), format!("../other/{id}\n")).unwrap();
     assert!(matches!(locate(&runs, LATEST), Err(StoreError::NotARun { .. })));
-    assert_eq!(locate(&runs, run.to_str().unwrap()).unwrap(), run.canonicalize().unwrap());
+    assert_eq!(
+        locate(&runs, run.to_str().unwrap()).unwrap(),
+        run.canonicalize().unwrap()
+    );
     assert!(locate(&other, id).is_ok());
 }
 

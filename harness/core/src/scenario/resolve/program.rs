@@ -65,7 +65,11 @@ fn command(table: &ProgramTable, origin: &Origin, problems: &mut Vec<Problem>) -
         }
     }
     let first = located(program, origin, problems);
-    let is_way_up = |argument: &str| Path::new(argument).components().any(|part| part == Component::ParentDir);
+    let is_way_up = |argument: &str| {
+        Path::new(argument)
+            .components()
+            .any(|part| part == Component::ParentDir)
+    };
     for argument in arguments.iter().filter(|argument| is_way_up(argument.get_ref())) {
         rules::inside_suite(argument, origin, problems);
     }
