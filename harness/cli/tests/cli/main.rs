@@ -10,10 +10,12 @@ mod env;
 mod foreign;
 mod generate;
 mod gpu_telemetry;
+mod hostile;
 mod interruption;
 #[cfg(feature = "candle")]
 mod model_sources;
 mod outcomes;
+mod paths;
 mod plan;
 #[cfg(feature = "candle")]
 mod sequences;
