@@ -101,6 +101,10 @@ pub(crate) struct RunArgs {
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
     pub(crate) failures: FailureArgs,
+    /// Allow scenarios to start programs of their own (`[program]`) and to set environment variables that can do so: they run
+    /// with your rights
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
 }
 
 /// How to print a list.

@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::scenario::Problem;
+use placebench_report::view::words::hides_or_reorders;
 
 use crate::error::CliError;
 use crate::terminal;
@@ -55,7 +56,7 @@ fn renderer() -> Renderer {
 
 fn render(renderer: &Renderer, file: &FileProblems, problem: &Problem) -> String {
     // The message may quote the file, and the file may hold anything.
-    let message = terminal::printable(&problem.message);
+    let message = terminal::block(&problem.message);
     let name = terminal::printable(&file.file);
     let mut group = Group::with_title(Level::ERROR.primary_title(message.as_str()));
     let source = neutral_source(&file.text);
@@ -70,22 +71,38 @@ fn render(renderer: &Renderer, file: &FileProblems, problem: &Problem) -> String
     } else {
         group = group.element(annotate_snippets::Origin::path(name.as_str()));
     }
-    let hint = problem.hint.as_deref().map(terminal::printable);
+    let hint = problem.hint.as_deref().map(terminal::block);
     if let Some(hint) = &hint {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
     renderer.render(&[group]).to_string()
 }
 
-/// The text with control characters made harmless, each by as many bytes as it had, so that spans still fit.
+/// The text with what hides or acts made harmless, each character by as many bytes as it had, so that spans still fit.
 fn neutral_source(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_ascii_control() && c != '\n' && c != '\t' && c != '\r' {
-                '?'
-            } else {
-                c
-            }
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let ends_line = c == '\n' || (c == '\r' && rest.as_str().starts_with('\n'));
+        if !ends_line && c != '\t' && (c.is_control() || hides_or_reorders(c)) {
+            shown.extend(std::iter::repeat_n('?', c.len_utf8()));
+        } else {
+            shown.push(c);
+        }
+    }
+    // One sign of three, so that the log's reader sees no command in it.
+    shown.replace("##[", "##?").replace("##vso[", "##vso?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_file_is_harmless_and_keeps_its_places() {
+        let text = "a\r\n\u{1b}[2J\u{9b}\u{202e}\r##[x]\tb é";
+        let shown = neutral_source(text);
+        assert_eq!(shown, "a\r\n?[2J??????##?x]\tb é");
+        assert_eq!(shown.len(), text.len());
+    }
 }

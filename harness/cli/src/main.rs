@@ -7,6 +7,7 @@ mod doctor;
 mod engines;
 mod error;
 mod fetch_bar;
+mod foreign;
 mod json_args;
 mod model_source;
 mod plan;

@@ -14,7 +14,7 @@ use placebench_runner::run::RunEvent;
 use placebench_runner::supervisor::Observation;
 use serde_json::json;
 
-use crate::terminal::{self, printable};
+use crate::terminal::{self, block, printable};
 use crate::{standing, summary};
 
 /// Version of the lines `--message-format ndjson` prints.
@@ -169,7 +169,7 @@ impl<'a> Progress<'a> {
 
     fn stream(&self, line: &serde_json::Value) {
         if self.format == MessageFormat::Ndjson {
-            terminal::out(&line.to_string());
+            terminal::out(&terminal::json(line));
         }
     }
 }
@@ -211,9 +211,9 @@ fn case_line(judged: &CaseVerdict) -> String {
     } else if judged.status == CaseStatus::Skipped
         || (judged.status == CaseStatus::Passed && judged.outcome != OutcomeKind::Completed)
     {
-        notes.push(printable(&judged.sentence));
+        notes.push(block(&judged.sentence));
     } else if let Some(finding) = judged.findings.first() {
-        notes.push(format!("{}: {}", finding.check, printable(&finding.message)));
+        notes.push(format!("{}: {}", finding.check, block(&finding.message)));
     } else {
         let metrics = &judged.metrics;
         if let Some(ttft) = metrics.ttft_s {

@@ -73,13 +73,18 @@ pub(crate) fn cases(scenarios: &[Scenario]) -> Result<Vec<CaseSpec>, CliError> {
     Ok(cases)
 }
 
+/// Whether a path leads to something inside a folder, which is canonical, when links are followed.
+fn is_inside(path: &Path, folder: &Path) -> std::io::Result<bool> {
+    Ok(path.canonicalize()?.starts_with(folder))
+}
+
 fn find(path: &Path, found: &mut Vec<Found>) -> Result<(), CliError> {
     let absolute = path.canonicalize().map_err(|error| {
         CliError::setup(format!("{}: {error}", path.display())).hint("name a scenario file or a folder of them")
     })?;
     if absolute.is_dir() {
         let mut files = Vec::new();
-        walk(path, &mut files)?;
+        walk(path, &absolute, &mut files)?;
         for shown in files {
             push(&shown, Some(&absolute), found)?;
         }
@@ -104,8 +109,10 @@ fn push(shown: &Path, given: Option<&Path>, found: &mut Vec<Found>) -> Result<()
     Ok(())
 }
 
-/// All scenario files below a folder, in the order of their names.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CliError> {
+/// All scenario files below a folder, in the order of their names. `root` is what the person named: a link that leads out
+/// of it would run, or quote in a log, what nobody reviewed with the suite, and one that is passed over could hide a failure.
+/// A link to a folder inside is passed over, for what is in it is found at its own place.
+fn walk(folder: &Path, root: &Path, files: &mut Vec<PathBuf>) -> Result<(), CliError> {
     let unreadable = |error: std::io::Error| CliError::setup(format!("{}: {error}", folder.display()));
     let mut entries = std::fs::read_dir(folder)
         .map_err(unreadable)?
@@ -121,9 +128,27 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CliError> {
         if name.starts_with('.') {
             continue;
         }
-        if path.is_dir() {
-            if !NOT_SCENARIOS.contains(&name.as_str()) {
-                walk(&path, files)?;
+        let is_folder = path.is_dir();
+        let is_looked_into = match is_folder {
+            true => !NOT_SCENARIOS.contains(&name.as_str()),
+            false => path.extension().is_some_and(|extension| extension == "toml"),
+        };
+        if is_looked_into && path.is_symlink() {
+            let inside =
+                is_inside(&path, root).map_err(|error| CliError::setup(format!("{}: {error}", path.display())))?;
+            if !inside {
+                return Err(
+                    CliError::setup(format!("{} is a link that leads out of its suite", path.display()))
+                        .hint("name what it leads to on the command line, or remove the link"),
+                );
+            }
+            if is_folder {
+                continue;
+            }
+        }
+        if is_folder {
+            if is_looked_into {
+                walk(&path, root, files)?;
             }
         } else if name != DEFAULTS && path.extension().is_some_and(|extension| extension == "toml") {
             files.push(path);
@@ -143,9 +168,11 @@ impl Suites {
     fn defaults(&mut self, suite: &Path) -> &DefaultsFile {
         if !self.defaults.contains_key(suite) {
             let file = suite.join(DEFAULTS);
-            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let (text, unreadable) = read_defaults(&file, suite);
             let (defaults, mut problems) = parse_defaults(&text);
-            if problems.is_empty() {
+            if let Some(unreadable) = unreadable {
+                problems = vec![unreadable];
+            } else if problems.is_empty() {
                 problems = check_defaults(&defaults).err().unwrap_or_default();
             }
             if !problems.is_empty() {
@@ -158,6 +185,25 @@ impl Suites {
             self.defaults.insert(suite.to_path_buf(), defaults);
         }
         &self.defaults[suite]
+    }
+}
+
+/// The text of the defaults, empty where there are none, or why they cannot be read.
+fn read_defaults(file: &Path, suite: &Path) -> (String, Option<Problem>) {
+    match read_inside(file, suite) {
+        Ok(text) => (text, None),
+        Err(_) if !file.exists() && !file.is_symlink() => (String::new(), None),
+        Err(error) => (String::new(), Some(Problem::general(error))),
+    }
+}
+
+/// Reads a text file of a suite. One that is a link out of it is refused: its content would end up in prompts, reports and
+/// messages.
+fn read_inside(file: &Path, suite: &Path) -> Result<String, String> {
+    match is_inside(file, suite) {
+        Ok(true) => std::fs::read_to_string(file).map_err(|error| error.to_string()),
+        Ok(false) => Err("the file is a link that leads out of its suite".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -181,7 +227,7 @@ fn read(file: &Found, suites: &mut Suites) -> Result<Scenario, FileProblems> {
         folder: file.absolute.parent().unwrap_or(Path::new("/")).to_path_buf(),
         suite: file.suite.clone(),
     };
-    let read_text = |path: &Path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let read_text = |path: &Path| read_inside(path, &file.suite);
     let defaults = suites.defaults(&file.suite);
     match resolve(&parsed, defaults, &text, origin, &read_text) {
         Ok(scenario) if found.is_empty() => Ok(scenario),

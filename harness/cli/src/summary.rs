@@ -9,7 +9,7 @@ use placebench_core::units::human_seconds;
 use placebench_report::view::modules::request_words;
 
 use crate::progress::status_word;
-use crate::terminal::{self, out, printable};
+use crate::terminal::{self, block, out, printable};
 
 /// What the summary speaks of besides the record.
 pub(crate) struct Closing<'a> {
@@ -127,20 +127,20 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
     ));
     if let Some(spec) = spec {
         let request = request_words(&spec.request);
-        out(&format!("         requested: {}", one_line(&printable(&request))));
+        out(&format!("         requested: {}", one_line(&block(&request))));
     }
     print_earlier_tries(judged);
     for finding in &judged.findings {
         out(&format!(
             "         {}: {}",
             finding.check,
-            one_line(&printable(&finding.message))
+            one_line(&block(&finding.message))
         ));
         if let Some(hint) = &finding.hint {
             out(&format!(
                 "         {} {}",
                 Style::new().cyan().apply_to("help:"),
-                printable(hint)
+                block(hint)
             ));
         }
     }
@@ -150,7 +150,7 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
     {
         out(&format!(
             "         evidence: {}",
-            one_line(&printable(&evidence.sentence()))
+            one_line(&block(&evidence.sentence()))
         ));
     }
     let stderr = record
@@ -160,7 +160,7 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
     if let Some(text) = stderr {
         let last: Vec<&str> = text.lines().rev().take(3).collect();
         for line in last.iter().rev() {
-            out(&format!("         stderr: {}", one_line(&printable(line))));
+            out(&format!("         stderr: {}", one_line(&block(line))));
         }
     }
 }
@@ -196,7 +196,7 @@ fn print_skipped(record: &RunRecord) {
         out(&format!(
             "{} {cases}: {}{hint}",
             status_word(CaseStatus::Skipped),
-            one_line(&printable(&reason))
+            one_line(&block(&reason))
         ));
     }
 }

@@ -1,24 +1,79 @@
 //! Everything that reaches the terminal goes through here.
 //!
-//! Text of a model, of a scenario or of a file name may hold escape sequences; [`printable`] takes their power away.
+//! Text of a model, of a scenario or of a file name may hold escape sequences, hide or reorder what stands beside it, or
+//! look like a command to the CI system that reads the log. [`printable`], [`block`] and [`json`] take its power away.
 
 use std::io::Write as _;
 
 use console::Style;
+use placebench_report::view::words::hides_or_reorders;
+use serde_json::Value;
 
-/// The text with every control character (but newline and tab) and every invisible direction mark shown as an escape.
+/// Untrusted text inside a line: line breaks, control characters and what hides or reorders text shown as escapes.
 pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
+    text.chars().for_each(|c| push_visible(&mut shown, c));
+    without_commands(shown)
+}
+
+/// Untrusted text of several lines: line breaks and tabs stay.
+pub(crate) fn block(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let changes_direction =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if (c.is_control() && c != '\n' && c != '\t') || changes_direction {
-            shown.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
-        } else {
-            shown.push(c);
+        match c {
+            '\n' | '\t' => shown.push(c),
+            _ => push_visible(&mut shown, c),
         }
     }
-    shown
+    let lines: Vec<String> = shown
+        .split('\n')
+        .map(|line| without_commands(line.to_owned()))
+        .collect();
+    lines.join("\n")
+}
+
+fn push_visible(shown: &mut String, c: char) {
+    if c.is_control() || hides_or_reorders(c) {
+        shown.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
+    } else {
+        shown.push(c);
+    }
+}
+
+/// A line that no CI system takes for a command. GitHub's runner reads `::name::` at the start of a line and `##[name]`
+/// anywhere in it, Azure's `##vso[name]` (actions/runner, `ActionCommand.cs`).
+fn without_commands(line: String) -> String {
+    let line = line.replace("##[", "##\\[").replace("##vso[", "##vso\\[");
+    match line.trim_start().starts_with("::") {
+        true => line.replacen("::", "\\::", 1),
+        false => line,
+    }
+}
+
+/// JSON on one line, the same value for every reader, in which nothing but plain characters is written as itself.
+pub(crate) fn json(value: &Value) -> String {
+    plain_json(&value.to_string())
+}
+
+/// The same over several lines.
+pub(crate) fn pretty_json(value: &Value) -> String {
+    plain_json(&format!("{value:#}"))
+}
+
+/// Such characters stand in strings only, where an escape means the same.
+pub(crate) fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if (c.is_control() && c != '\n') || hides_or_reorders(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                plain.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            plain.push(c);
+        }
+    }
+    plain.replace("##[", "#\\u0023[").replace("##vso[", "#\\u0023vso[")
 }
 
 /// One line of standard output. A reader that has gone (`placebench list | head`) is no reason to fail.
@@ -36,7 +91,7 @@ pub(crate) fn error(message: &str) {
     err(&format!(
         "{} {}",
         Style::new().for_stderr().red().bold().apply_to("error:"),
-        printable(message)
+        block(message)
     ));
 }
 
@@ -45,7 +100,7 @@ pub(crate) fn hint(message: &str) {
     err(&format!(
         "  {} {}",
         Style::new().for_stderr().cyan().apply_to("help:"),
-        printable(message)
+        block(message)
     ));
 }
 
@@ -54,7 +109,16 @@ pub(crate) fn warning(message: &str) {
     err(&format!(
         "{} {}",
         Style::new().for_stderr().yellow().bold().apply_to("warning:"),
-        printable(message)
+        block(message)
+    ));
+}
+
+/// `note: …` on standard error.
+pub(crate) fn note(message: &str) {
+    err(&format!(
+        "{} {}",
+        Style::new().for_stderr().bold().apply_to("note:"),
+        block(message)
     ));
 }
 
@@ -86,7 +150,46 @@ mod tests {
 
     #[test]
     fn escape_sequences_lose_their_power() {
-        assert_eq!(printable("a\x1b[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\u{d}\n\\u{202e}c");
+        assert_eq!(
+            block("a\x1b[31mb\r\n\u{202e}c\u{9b}1m"),
+            "a\\u{1b}[31mb\\u{d}\n\\u{202e}c\\u{9b}1m"
+        );
+        assert_eq!(
+            printable("a\n\tb\u{200b}\u{e0041}"),
+            "a\\u{a}\\u{9}b\\u{200b}\\u{e0041}"
+        );
         assert_eq!(printable("plain é 日本"), "plain é 日本");
+    }
+
+    #[test]
+    fn no_line_is_a_command() {
+        assert_eq!(block("a\n ::error::b\nc::d"), "a\n \\::error::b\nc::d");
+        assert_eq!(printable("::set-output name=x::y"), "\\::set-output name=x::y");
+        assert_eq!(printable("x ##[error]y ##vso[z]"), "x ##\\[error]y ##vso\\[z]");
+    }
+
+    #[test]
+    fn json_means_the_same_and_is_plain() {
+        let value = serde_json::json!({"a": "\u{9b}\u{202e}\u{e0041}##[error]é\n", "b": [1, "x"]});
+        for text in [json(&value), pretty_json(&value)] {
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+            assert!(
+                !text.contains("##[") && !text.contains(['\u{9b}', '\u{202e}', '\u{e0041}']),
+                "{text}"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_shown_is_plain(text in "[\\x00-\\x{9f}:#\\[\\n \\u{200b}-\\u{202f}a]{0,40}") {
+            let is_plain = |c: char| !c.is_control() && !hides_or_reorders(c);
+            proptest::prop_assert!(printable(&text).chars().all(is_plain));
+            let block = block(&text);
+            proptest::prop_assert!(block.chars().all(|c| c == '\n' || c == '\t' || is_plain(c)));
+            for line in block.split('\n') {
+                proptest::prop_assert!(!line.trim_start().starts_with("::") && !line.contains("##["));
+            }
+        }
     }
 }

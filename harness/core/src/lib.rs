@@ -26,3 +26,4 @@ pub mod scenario;
 pub mod selection;
 pub mod settings;
 pub mod units;
+pub mod worker_variables;

@@ -6,6 +6,7 @@
 mod attempt;
 mod case;
 mod control;
+mod foreign;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
+pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 

@@ -8,6 +8,7 @@ use placebench_core::device::DeviceId;
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::planner::Objective;
 use placebench_core::protocol::ModelSource;
+use placebench_core::record::{CaseSpec, ForeignCode};
 use placebench_core::scenario::expand::expand;
 use placebench_core::scenario::file::DefaultsFile;
 use placebench_core::scenario::parse::{parse, parse_defaults};
@@ -108,6 +109,54 @@ fn dummy_takes_its_shapes_from_any_source() {
         hub,
         "auto is what it is without the key"
     );
+}
+
+#[test]
+fn a_program_is_found_from_its_scenario_and_runs_there() {
+    let text = data("valid/program.toml");
+    let scenario = read(&text, &DefaultsFile::default()).unwrap();
+    let program = scenario.program.clone().unwrap();
+    assert_eq!(
+        program.command,
+        ["/scenarios/suite/engines/toy", "--seed=7", "../long.txt", "a b"]
+    );
+    assert_eq!((program.folder.as_str(), program.line), ("/scenarios/suite", 5));
+    let cases = expand(&scenario, "/snapshots");
+    let needs: Vec<Vec<ForeignCode<'_>>> = cases.iter().map(CaseSpec::foreign_code).collect();
+    assert_eq!(
+        needs,
+        [vec![], vec![ForeignCode::Program(&program)]],
+        "mock is this program itself"
+    );
+    // A bare name is looked for in PATH.
+    let bare = read(&text.replace("./engines/toy", "toy"), &DefaultsFile::default()).unwrap();
+    assert_eq!(bare.program.unwrap().command[0], "toy");
+    let preloaded = text.replace("RAYON_NUM_THREADS", "LD_PRELOAD");
+    let cases = expand(&read(&preloaded, &DefaultsFile::default()).unwrap(), "/snapshots");
+    assert_eq!(cases[0].foreign_code(), [ForeignCode::Variable("LD_PRELOAD")]);
+}
+
+#[test]
+fn programs_files_and_variables_that_nobody_may_name_are_refused() {
+    insta::assert_snapshot!(shown("invalid/program.toml"));
+    let with = |engine: &str, program: &str| {
+        let text = data("valid/program.toml");
+        let text = text.replace("engine = \"program\"", engine);
+        let text = text.replace("engine = [\"mock\", \"program\"]", "engine = [\"mock\"]");
+        let command = "command = [\"./engines/toy\", \"--seed=7\", \"../long.txt\", \"a b\"]";
+        let text = text.replace(&format!("[program]\n{command}"), program);
+        let problems = read(&text, &DefaultsFile::default()).unwrap_err();
+        problems
+            .iter()
+            .map(|problem| problem.message.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    insta::assert_snapshot!(with("engine = \"program\"", ""), @"engine `program` needs a [program] that says which");
+    insta::assert_snapshot!(with("engine = \"mock\"", "[program]\ncommand = [\"x\"]"), @"[program] is used by no engine of this scenario");
+    insta::assert_snapshot!(with("engine = \"program\"", "[program]\ncommand = []"), @"the command is empty");
+    insta::assert_snapshot!(with("engine = \"program\"", "[program]\ncommand = [\"\"]"), @"the path is empty");
+    insta::assert_snapshot!(with("engine = \"program\"", "[program]\ncommand = [\"a\\u0000\"]"), @"no command can hold a NUL character");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use placebench_core::protocol::WorkerEvent;
 use serde::Serialize;
 
+use crate::files::refuse_link;
 use crate::supervisor::SupervisorError;
 
 /// A line: the event with the attempt it belongs to and the supervisor's own stamp. Readers of plain events read it too.
@@ -31,6 +32,7 @@ impl EventLog {
     /// Opens the file for appending. A line left torn by a supervisor that was killed is closed first.
     pub(crate) fn open(path: &Path, attempt: u32) -> Result<Self, SupervisorError> {
         let open = || -> io::Result<File> {
+            refuse_link(path)?;
             let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
             if file.seek(SeekFrom::End(0))? > 0 {
                 file.seek(SeekFrom::End(-1))?;

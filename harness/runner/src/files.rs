@@ -17,6 +17,19 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// Refuses a path that is a symbolic link. The folder of a run, or of a suite, may come from a stranger: what is written
+/// below it stays below it. A path where nothing is may be written.
+pub(crate) fn refuse_link(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_symlink() => Err(io::Error::other(
+            "it is a symbolic link, which could lead out of its folder; remove it",
+        )),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The folder a path lies in; the current one for a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -49,6 +62,19 @@ mod tests {
         write_whole(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_are_told_from_files_and_from_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "x").unwrap();
+        crate::sys::symlink(Path::new("nowhere"), &link).unwrap();
+        assert!(refuse_link(&link).unwrap_err().to_string().contains("symbolic link"));
+        for fine in [file.as_path(), folder.path(), &folder.path().join("nothing")] {
+            refuse_link(fine).unwrap();
+        }
+        assert!(refuse_link(&file.join("below")).is_err());
     }
 
     #[test]

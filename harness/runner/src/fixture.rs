@@ -65,5 +65,6 @@ pub(crate) fn case() -> CaseSpec {
         faults: Vec::new(),
         env: Vec::new(),
         snapshot_dir: "/nonexistent/snapshots".into(),
+        program: None,
     }
 }

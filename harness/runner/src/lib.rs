@@ -29,6 +29,7 @@ mod quarantine;
 mod recovery;
 pub mod run;
 pub mod schedule;
+mod secrets;
 pub mod slug;
 pub mod snapshot;
 mod stderr;

@@ -29,7 +29,11 @@ pub fn slug(name: &str) -> String {
     if start.is_empty() {
         format!("{hash:016x}")
     } else {
-        format!("{start}-{hash:016x}")
+        // In front of any dot, which ends what Windows reads of a device's name.
+        format!(
+            "{}-{hash:016x}",
+            start.replacen('.', "-", usize::from(is_device_of_windows(start)))
+        )
     }
 }
 
@@ -47,6 +51,17 @@ fn is_lossless(name: &str) -> bool {
         && !name.contains("__")
         && name.split('/').all(tidy_part)
         && !looks_hashed(name)
+        && !is_device_of_windows(name)
+}
+
+/// Names that are no files there, with any ending: snapshots are in repositories that are checked out there too.
+fn is_device_of_windows(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default();
+    let numbered = |kind: &str| {
+        let number = stem.strip_prefix(kind);
+        number.is_some_and(|number| number.len() == 1 && number != "0" && number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    matches!(stem, "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
 }
 
 /// Ends like a slug that lost something.
@@ -99,8 +114,13 @@ mod tests {
             "a\\b",
             "…",
             "x\n",
+            "con",
+            "nul.txt",
+            "COM1",
+            "C:\\x",
         ] {
             let slug = slug(name);
+            assert!(!is_device_of_windows(&slug), "{name:?} became {slug:?}");
             assert!(!slug.is_empty() && !slug.starts_with('.'), "{name:?} became {slug:?}");
             assert!(!slug.contains(['/', '\\', '\0', '\n']), "{name:?} became {slug:?}");
         }

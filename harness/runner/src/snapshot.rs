@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use placebench_core::protocol::FinishReason;
 
-use crate::files::write_whole;
+use crate::files::{refuse_link, write_whole};
 use crate::slug::slug;
 
 const APPROVED: &str = ".snap";
@@ -97,6 +97,15 @@ impl SnapshotKey<'_> {
         dir.join(slug(self.scenario)).join(name)
     }
 
+    /// Everything on the way to a file of this key that could be a link: what is read and written stays in the suite.
+    fn refuse_links(&self, dir: &Path, file: &Path) -> Result<(), SnapshotError> {
+        let folder = dir.join(slug(self.scenario));
+        for path in [dir, &folder, file] {
+            refuse_link(path).map_err(cannot("cannot use", path))?;
+        }
+        Ok(())
+    }
+
     /// The file that serves every device class.
     fn classless_path(&self, dir: &Path) -> PathBuf {
         let name = format!("{}{APPROVED}", slug(self.prompt));
@@ -154,6 +163,7 @@ pub struct Pending {
 /// When a file is there and cannot be read or is no snapshot.
 pub fn load(dir: &Path, key: &SnapshotKey<'_>) -> Result<Option<Approved>, SnapshotError> {
     for path in [key.approved_path(dir), key.classless_path(dir)] {
+        key.refuse_links(dir, &path)?;
         if let Some(content) = read(&path)? {
             return Ok(Some(Approved { path, content }));
         }
@@ -176,6 +186,7 @@ pub fn write_pending(
         return Ok(None);
     }
     let path = key.pending_path(dir);
+    key.refuse_links(dir, &path)?;
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir.join(slug(key.scenario)))?;
         write_whole(&path, render(content, origin).as_bytes())
@@ -190,6 +201,7 @@ pub fn write_pending(
 /// When it is there and cannot be removed.
 pub fn discard_pending(dir: &Path, key: &SnapshotKey<'_>) -> Result<bool, SnapshotError> {
     let path = key.pending_path(dir);
+    key.refuse_links(dir, &path)?;
     match fs::remove_file(&path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -228,6 +240,7 @@ pub fn list_pending(dir: &Path) -> Result<Vec<Pending>, SnapshotError> {
 /// When the path is not one of a pending snapshot, or it cannot be read or moved.
 pub fn accept(pending: &Path) -> Result<PathBuf, SnapshotError> {
     let approved = approved_of(pending)?;
+    refuse_link(pending).map_err(cannot("cannot use", pending))?;
     if read(pending)?.is_none() {
         return Err(cannot("cannot read", pending)(io::ErrorKind::NotFound.into()));
     }
@@ -342,7 +355,9 @@ fn parse(file: &str) -> Result<SnapshotContent, &'static str> {
 /// Characters that act on a terminal or on the reading direction instead of being seen.
 fn is_unseen(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn escape(text: &str) -> String {
@@ -376,9 +391,10 @@ fn yaml_string(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() || is_unseen(c) => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
+            c if c.is_control() || is_unseen(c) => quoted.push_str(&match u32::from(c) {
+                code @ ..=0xffff => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            }),
             c => quoted.push(c),
         }
     }

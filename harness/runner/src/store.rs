@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use placebench_core::record::{Attempt, RECORD_VERSION, RecordVersion, RunInfo, RunVerdict};
 
-use crate::files::{folder_of, sync_folder, write_whole};
+use crate::files::{folder_of, refuse_link, sync_folder, write_whole};
 use crate::slug::slug;
 use crate::sys;
 
@@ -143,6 +143,8 @@ impl RunFolder {
     /// When it is no run, another process writes it, or its files are damaged.
     pub fn resume(path: &Path) -> Result<(Self, RunRecordParts), StoreError> {
         read_info(path)?;
+        let events = path.join(EVENTS_FOLDER);
+        refuse_link(&events).map_err(cannot("cannot write into", &events))?;
         let mut attempts = open_locked(path)?;
         let parts = read(path)?;
         cut_torn_line(&mut attempts).map_err(cannot("cannot mend", &path.join(ATTEMPTS_FILE)))?;
@@ -216,6 +218,9 @@ impl Drop for RunFolder {
 pub fn write_artifact(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, StoreError> {
     let path = folder.join(name);
     let parent = folder_of(&path);
+    if parent != folder {
+        refuse_link(parent).map_err(cannot("cannot write into", parent))?;
+    }
     fs::create_dir_all(parent).map_err(cannot("cannot make", parent))?;
     write_whole(&path, content).map_err(cannot("cannot write", &path))?;
     Ok(path)
@@ -249,6 +254,7 @@ fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), StoreEr
 
 fn open_locked(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join(ATTEMPTS_FILE);
+    refuse_link(&path).map_err(cannot("cannot open", &path))?;
     let file = OpenOptions::new()
         .create(true)
         .read(true)

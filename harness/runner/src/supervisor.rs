@@ -75,6 +75,8 @@ pub struct WorkerCommand {
     pub args: Vec<OsString>,
     /// How long it is given when it has to end.
     pub stop: StopLimits,
+    /// The folder it runs in; absent: this process's own.
+    pub folder: Option<PathBuf>,
 }
 
 impl WorkerCommand {
@@ -85,6 +87,7 @@ impl WorkerCommand {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
             stop: StopLimits::default(),
+            folder: None,
         }
     }
 }
@@ -215,6 +218,9 @@ fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path) -> Command 
         .envs(case.env.iter().map(|(name, value)| (name, value)))
         .env(BREADCRUMB_ENV, page)
         .env(SUPERVISOR_PID_ENV, std::process::id().to_string());
+    if let Some(folder) = &command.folder {
+        process.current_dir(folder);
+    }
     process
 }
 

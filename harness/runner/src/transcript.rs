@@ -15,6 +15,7 @@ use placebench_core::record::PhaseSpan;
 
 use crate::breach::{Breach, name, quoted};
 use crate::lines::Line;
+use crate::secrets::Secrets;
 
 /// A generation that is under way.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ pub(crate) struct Transcript {
     hello: bool,
     end: Option<End>,
     half_line: Option<String>,
+    pub(crate) secrets: Secrets,
     current: Option<Current>,
     pub(crate) modules: Vec<(String, DeviceId)>,
     hops: Vec<Hop>,
@@ -71,6 +73,7 @@ impl Transcript {
             hello: false,
             end: None,
             half_line: None,
+            secrets: Secrets::inherited(),
             current: None,
             modules: Vec::new(),
             hops: Vec::new(),
@@ -97,16 +100,18 @@ impl Transcript {
             Line::Whole(bytes) => bytes,
             Line::TooLong => return Err(Breach::TooLong),
             Line::Half(bytes) => {
-                self.half_line = Some(quoted(bytes));
+                self.half_line = Some(self.secrets.hidden(&quoted(bytes)).into_owned());
                 return Ok(None);
             }
         };
-        let text = std::str::from_utf8(bytes).map_err(|_| Breach::NotUtf8(quoted(bytes)))?;
+        let hidden = |text: String| self.secrets.hidden(&text).into_owned();
+        let text = std::str::from_utf8(bytes).map_err(|_| Breach::NotUtf8(hidden(quoted(bytes))))?;
+        let text = self.secrets.hidden(text);
         if text.trim().is_empty() {
             return Ok(None);
         }
-        let event: WorkerEvent = serde_json::from_str(text).map_err(|error| Breach::NotAnEvent {
-            line: quoted(bytes),
+        let event: WorkerEvent = serde_json::from_str(&text).map_err(|error| Breach::NotAnEvent {
+            line: quoted(text.as_bytes()),
             reason: error.to_string().escape_debug().to_string(),
         })?;
         self.accept(&event)?;

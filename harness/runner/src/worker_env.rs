@@ -5,8 +5,10 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Variables that are handed on.
-const NAMES: [&str; 22] = [
+use placebench_core::worker_variables::is_secret;
+
+/// Variables that are handed on. The page of the worker protocol (`harness/workers/README.md`) lists them.
+pub const NAMES: [&str; 22] = [
     "PATH",
     "HOME",
     "USER",
@@ -31,8 +33,8 @@ const NAMES: [&str; 22] = [
     "PYTHONPATH",
 ];
 
-/// Beginnings of variables that are handed on.
-const PREFIXES: [&str; 13] = [
+/// Beginnings of variables that are handed on; listed there too.
+pub const PREFIXES: [&str; 13] = [
     "LC_",
     "HF_",
     "HUGGINGFACE_",
@@ -48,11 +50,8 @@ const PREFIXES: [&str; 13] = [
     "PLACEBENCH_",
 ];
 
-/// Parts of names whose values are not for a record.
-const SECRET_PARTS: [&str; 5] = ["TOKEN", "KEY", "SECRET", "PASSWORD", "CREDENTIAL"];
-
 /// What stands for a value that is not for a record.
-const REDACTED: &str = "[redacted]";
+pub(crate) const REDACTED: &str = "[redacted]";
 
 /// How many threads compute. Where this is not set, candle reads the number of processors from the system at every
 /// product, which makes a token of the shipped model take eight times as long; and a record must say what was used.
@@ -99,8 +98,7 @@ fn is_handed_on(name: &OsStr) -> bool {
 /// The value, or what stands for it: secrets by their name, and the user and password inside an address.
 #[must_use]
 pub fn for_record(name: &str, value: &str) -> String {
-    let upper = name.to_ascii_uppercase();
-    if SECRET_PARTS.iter().any(|part| upper.contains(part)) {
+    if is_secret(name) {
         return REDACTED.to_owned();
     }
     match value.split_once("://") {
@@ -152,6 +150,7 @@ mod tests {
             assert_eq!(for_record(name, "s3cr3t"), REDACTED, "{name}");
         }
         assert_eq!(for_record("HF_HOME", "/models"), "/models");
+        assert_eq!(for_record("TOKENIZERS_PARALLELISM", "false"), "false");
         assert_eq!(
             for_record("HTTPS_PROXY", "http://me:pw@proxy:3128/"),
             "http://[redacted]@proxy:3128/"

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode, CliError> {
 
 fn print(report: &DoctorReport, document: &str, args: &DoctorArgs) {
     match args.format {
-        Format::Json => terminal::out(document),
+        Format::Json => terminal::out(&terminal::plain_json(document)),
         Format::Human => {
             for line in show::lines(report) {
                 terminal::out(&line);

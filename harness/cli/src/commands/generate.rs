@@ -25,7 +25,7 @@ use crate::error::CliError;
 use crate::fetch_bar::FetchBar;
 use crate::json_args::{entries, size};
 use crate::model_source::model_source;
-use crate::terminal::{out, printable};
+use crate::terminal::out;
 
 /// What candle and its libraries read the number of threads from.
 const THREADS: &str = "RAYON_NUM_THREADS";
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
                 .flatten()
                 .map(|entry| (entry.id, entry.logit))
                 .collect();
-            out(&json!({
+            out(&crate::terminal::json(&json!({
                 "input_ids": generation.input_ids,
                 "output_ids": generation.output_ids,
                 "text": generation.text,
@@ -107,8 +107,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
                     "profile": placebench_engine::worker::build_profile(),
                     "threads": threads,
                 },
-            })
-            .to_string());
+            })));
         }
         Format::Human => print_for_people(&generation),
     }
@@ -139,7 +138,7 @@ fn print_for_people(generation: &Generation) {
         let ids: Vec<String> = generation.output_ids.iter().map(u32::to_string).collect();
         out(&ids.join(" "));
     } else {
-        out(&printable(&generation.text));
+        out(&crate::terminal::block(&generation.text));
     }
     let first = generation.token_stamps_s.first().copied().unwrap_or_default();
     let last = generation.token_stamps_s.last().copied().unwrap_or_default();

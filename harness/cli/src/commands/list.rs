@@ -6,7 +6,7 @@ use placebench_core::selection::{devices_of, groups_of};
 
 use crate::args::{Format, ListArgs};
 use crate::error::CliError;
-use crate::terminal::{out, printable};
+use crate::terminal::{out, pretty_json, printable};
 use crate::{engines, selection, settings, suite};
 
 pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
@@ -44,10 +44,12 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
                     "attempts": case.attempts_per_try(),
                     "at_most_s": tries * f64::from(case.attempts_per_try()) * case.timeout.total_s,
                     "is_reference_only": references.contains(&case.case),
+                    "program": case.foreign_program().map(|program| &program.command),
+                    "needs_allow_exec": !case.foreign_code().is_empty(),
                 })
             })
             .collect();
-        out(&format!("{:#}", serde_json::Value::from(list)));
+        out(&pretty_json(&serde_json::Value::from(list)));
         return Ok(ExitCode::Passed);
     }
     let mut scenario = "";
@@ -67,6 +69,9 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
             .unwrap_or_default();
         if references.contains(&case.case) {
             note.push_str("  [reference]");
+        }
+        if !case.foreign_code().is_empty() {
+            note.push_str("  [needs --allow-exec]");
         }
         out(&format!("  {}{note}", printable(&case.case)));
     }

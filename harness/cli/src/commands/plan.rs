@@ -30,8 +30,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode, CliError> {
         Format::Json => {
             let shown: Vec<serde_json::Value> = plans.iter().map(|(_, answer)| show::as_json(answer)).collect();
             match shown.as_slice() {
-                [one] => terminal::out(&format!("{one:#}")),
-                _ => terminal::out(&format!("{:#}", serde_json::Value::from(shown))),
+                [one] => terminal::out(&terminal::pretty_json(one)),
+                _ => terminal::out(&terminal::pretty_json(&serde_json::Value::from(shown))),
             }
         }
         Format::Human => {

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<ExitCode, CliError> {
     }
     let folder = args.output_dir.as_deref().unwrap_or(&args.run);
     write(&record, folder)?;
-    terminal::out(&format!("{}", folder.join("report.html").display()));
+    terminal::out(&terminal::printable(&folder.join("report.html").display().to_string()));
     Ok(ExitCode::Passed)
 }
 

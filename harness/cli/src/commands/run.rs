@@ -12,7 +12,6 @@ use placebench_runner::environment;
 use placebench_runner::run::{FailurePolicy, RunPlan};
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
-use placebench_runner::supervisor::WorkerCommand;
 
 use crate::args::RunArgs;
 use crate::commands::report;
@@ -20,14 +19,14 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{engines, selection, snapshots, standing, suite, terminal};
+use crate::{engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
     let effective = settings::effective(&args.selection, settings::flags_of_run(&args)?)?;
     let format = effective.settings.message_format.value;
     let begun = match &args.resume {
-        Some(run) => Some(resume(Path::new(&effective.settings.output_dir.value), run)?),
+        Some(run) => Some(resume(Path::new(&effective.settings.output_dir.value), run, args.allow_exec)?),
         None => begin(&args, &effective)?,
     };
     let Some((info, mut folder, previous)) = begun else {
@@ -39,7 +38,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let plan = RunPlan {
         cases: &info.cases,
         seed: info.seed,
-        worker: &|_| WorkerCommand::new(program.clone(), ["worker"]),
+        worker: &|case| foreign::worker(case, &program),
         cuda_devices: engines::cuda_devices_for(&info.cases),
         previous: &previous,
         policy: FailurePolicy {
@@ -87,13 +86,10 @@ pub(super) fn conclude(
                 took_s: started.elapsed().as_secs_f64(),
             },
         ),
-        MessageFormat::Ndjson => terminal::out(
-            &serde_json::json!({
-                "type": "run-finished", "run_id": record.info.run_id, "complete": complete,
-                "exit_code": record.verdict.exit_code, "folder": folder.path(),
-            })
-            .to_string(),
-        ),
+        MessageFormat::Ndjson => terminal::out(&terminal::json(&serde_json::json!({
+            "type": "run-finished", "run_id": record.info.run_id, "complete": complete,
+            "exit_code": record.verdict.exit_code, "folder": folder.path(),
+        }))),
     }
     Ok(record.verdict.exit)
 }
@@ -122,6 +118,7 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     let Some(selected) = selection::unless_empty(selected, args.selection.no_cases)? else {
         return Ok(None);
     };
+    foreign::permit(&selected.cases, args.allow_exec)?;
     selection::tell_references(&selected.references);
     let control = RunControl {
         profile: effective.config_file.is_some().then(|| effective.profile.clone()),
@@ -139,9 +136,12 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     Ok(Some((info, folder, Vec::new())))
 }
 
-fn resume(output_dir: &Path, run: &str) -> Result<Begun, CliError> {
+fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliError> {
     let failed = |error: store::StoreError| CliError::setup(terminal::chain(&error));
     let path = store::locate(output_dir, run).map_err(failed)?;
+    // The folder may come from somebody else: what its cases would run is asked about as for a fresh run.
+    let stored = store::read(&path).map_err(failed)?;
+    foreign::permit(&stored.info.cases, allow_exec)?;
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
     if !stored.info.shards.is_empty() {
         return Err(

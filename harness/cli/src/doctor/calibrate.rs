@@ -29,8 +29,10 @@ pub(crate) fn case(scenario: Option<&Path>) -> Result<CaseSpec, CliError> {
     let cases = suite::cases(&suite::load(&[path])?)?;
     cases
         .into_iter()
-        .find(|case| case.faults.is_empty())
-        .ok_or_else(|| CliError::setup("every case injects faults: nothing to calibrate with"))
+        .find(|case| case.faults.is_empty() && case.foreign_code().is_empty())
+        .ok_or_else(|| {
+            CliError::setup("every case injects faults or starts programs of its own: nothing to calibrate with")
+        })
 }
 
 /// Runs the pairs. The two sides of a pair take turns in going first, so that what the first does to the second falls on

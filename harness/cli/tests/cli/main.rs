@@ -7,12 +7,15 @@ mod boundaries;
 mod doctor;
 mod documentation;
 mod env;
+mod foreign;
 mod generate;
 mod gpu_telemetry;
+mod hostile;
 mod interruption;
 #[cfg(feature = "candle")]
 mod model_sources;
 mod outcomes;
+mod paths;
 mod plan;
 #[cfg(feature = "candle")]
 mod sequences;
@@ -21,3 +24,4 @@ mod shipped;
 mod snapshots;
 #[cfg(feature = "candle")]
 mod unfit_models;
+mod worker_protocol;

@@ -8,6 +8,7 @@ use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::PlacementRequest;
 use crate::planner::Rates;
 use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt};
+use crate::record::ProgramSpec;
 
 /// Deadlines of a case, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -144,4 +145,7 @@ pub struct CaseSpec {
     pub env: Vec<(String, String)>,
     /// Absolute path of the folder that holds the suite's snapshots.
     pub snapshot_dir: String,
+    /// The program that executes it where `engine` is `program`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramSpec>,
 }

@@ -30,7 +30,7 @@ pub struct ScenarioFile {
     pub description: Option<String>,
     /// Words to select scenarios by.
     pub tags: Option<Vec<String>>,
-    /// What executes the cases: candle (default), candle-reference or mock.
+    /// What executes the cases: candle (default), candle-reference, mock, or program: the program named in `[program]`.
     #[schemars(with = "Option<String>")]
     pub engine: Option<Spanned<String>>,
     /// The model.
@@ -60,8 +60,10 @@ pub struct ScenarioFile {
     pub fault: Option<Vec<Spanned<FaultTable>>>,
     /// Axes that are multiplied into cases.
     pub matrix: Option<MatrixTable>,
-    /// Environment variables set for the worker.
+    /// Environment variables set for the worker. No secrets: workers inherit those of the shell. Others than those that tune a computation need `--allow-exec`.
     pub env: Option<Named<String>>,
+    /// With engine = "program": the program that executes the cases. Run only with `--allow-exec`.
+    pub program: Option<ProgramTable>,
 }
 
 /// `defaults.toml` of a suite: what its scenarios leave out.
@@ -361,6 +363,15 @@ pub struct FaultPointTable {
     pub token: Option<u32>,
     /// A size, for out_of_memory.
     pub bytes: Option<Size>,
+}
+
+/// A program that speaks the worker protocol (harness/workers/README.md).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramTable {
+    /// The program and its arguments; no shell reads them. A bare name is looked for in PATH; a path is relative to this file and inside the suite's folder, or absolute. The program runs in the folder of this file.
+    #[schemars(with = "Vec<String>")]
+    pub command: Spanned<Vec<Spanned<String>>>,
 }
 
 /// Axes; each combination becomes a case of its own.

@@ -16,3 +16,6 @@ pub mod value;
 
 pub use problem::Problem;
 pub use resolve::Scenario;
+
+/// The engine that is a program of somebody else: it speaks the worker protocol, and the scenario says where it is.
+pub const PROGRAM: &str = "program";

@@ -20,7 +20,7 @@ pub fn markdown() -> String {
 }
 
 /// The tables in reading order, by the name of their type.
-const SECTIONS: [(&str, &str); 16] = [
+const SECTIONS: [(&str, &str); 17] = [
     ("ModelTable", "`[model]`"),
     ("LogicalDeviceTable", "`[devices]`: an entry"),
     ("RatesTable", "`[rates]`"),
@@ -37,6 +37,7 @@ const SECTIONS: [(&str, &str); 16] = [
     ("FaultTable", "`[[fault]]`"),
     ("FaultPointTable", "`at` of a fault"),
     ("MatrixTable", "`[matrix]`"),
+    ("ProgramTable", "`[program]`"),
 ];
 
 fn section(title: &str, table: &Value) -> String {

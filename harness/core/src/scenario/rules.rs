@@ -16,7 +16,7 @@ use crate::protocol::Message;
 use crate::units::Bytes;
 
 /// Engines a scenario may name.
-pub(super) const ENGINES: [&str; 3] = ["candle", "candle-reference", "mock"];
+pub(super) const ENGINES: [&str; 4] = ["candle", "candle-reference", "mock", super::PROGRAM];
 
 pub(super) fn version(version: Option<&Spanned<u32>>, supported: u32, problems: &mut Vec<Problem>) {
     match version {
@@ -55,17 +55,45 @@ pub(super) fn engine(engine: &Spanned<String>, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Makes a path absolute. A relative one must not leave the suite's folder: a suite is read by people who did not write it.
+/// Makes the path of a model or a program absolute. A relative one must not leave the suite's folder: a suite is read by
+/// people who did not write it. Models are large and often kept elsewhere, so that a link is followed and an absolute path
+/// is taken.
 pub(super) fn inside_suite(path: &Spanned<String>, origin: &Origin, problems: &mut Vec<Problem>) -> Option<PathBuf> {
     let written = Path::new(path.get_ref());
+    if written.is_absolute() {
+        return Some(written.to_path_buf());
+    }
+    relative_inside_suite(path, origin, ", or write an absolute path", problems)
+}
+
+/// The same for a text file, which goes into prompts, reports and messages: it is part of the suite, so that no path is
+/// absolute. Whether it is a link that leads out is seen where it is read.
+pub(super) fn text_inside_suite(
+    path: &Spanned<String>,
+    origin: &Origin,
+    problems: &mut Vec<Problem>,
+) -> Option<PathBuf> {
+    if Path::new(path.get_ref()).is_absolute() {
+        problems.push(
+            Problem::at(path.span(), format!("`{}` is an absolute path", path.get_ref()))
+                .hint("put the file into the suite's folder, and write its path relative to this file"),
+        );
+        return None;
+    }
+    relative_inside_suite(path, origin, "", problems)
+}
+
+fn relative_inside_suite(
+    path: &Spanned<String>,
+    origin: &Origin,
+    way_out: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<PathBuf> {
     if path.get_ref().is_empty() {
         problems.push(Problem::at(path.span(), "the path is empty"));
         return None;
     }
-    if written.is_absolute() {
-        return Some(written.to_path_buf());
-    }
-    let absolute = without_dots(&origin.folder.join(written));
+    let absolute = without_dots(&origin.folder.join(path.get_ref()));
     if absolute.starts_with(&origin.suite) {
         return Some(absolute);
     }
@@ -78,7 +106,9 @@ pub(super) fn inside_suite(path: &Spanned<String>, origin: &Origin, problems: &m
                 origin.suite.display()
             ),
         )
-        .hint("keep what a suite needs inside it (defaults.toml marks its folder), or write an absolute path"),
+        .hint(format!(
+            "keep what a suite needs inside it (defaults.toml marks its folder){way_out}"
+        )),
     );
     None
 }

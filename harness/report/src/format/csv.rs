@@ -135,14 +135,21 @@ fn sentence(verdict: &CaseVerdict) -> String {
 }
 
 /// Untrusted text as a cell: visible, bounded, and never a formula when a spreadsheet opens the file.
+///
+/// A quotation mark goes in front of what would begin one (OWASP, "CSV Injection"): at the start, and after a `;`, which
+/// separates cells where the comma is the decimal sign.
 fn cell(text: &str) -> String {
-    let shown = visible(text, Lines::Join, 1000);
-    let first = text.chars().find(|c| !matches!(c, ' ' | '\u{a0}'));
-    if first.is_some_and(|c| "=+-@\t\r\n＝＋－＠".contains(c)) {
-        format!("'{shown}")
-    } else {
-        shown
+    let mut cell = String::new();
+    let mut at_start = true;
+    for c in visible(text, Lines::Join, 1000).chars() {
+        // Pictures of tab, line feed and carriage return: some spreadsheets pass over the real ones.
+        if at_start && "=+-@␉␊␍＝＋－＠".contains(c) {
+            cell.push('\'');
+        }
+        at_start = c == ';' || (at_start && (c.is_whitespace() || c == '"'));
+        cell.push(c);
     }
+    cell
 }
 
 fn float(value: Option<f64>) -> String {
@@ -185,6 +192,22 @@ fn findings(findings: &[Finding]) -> String {
 mod tests {
     use super::*;
 
+    /// What a spreadsheet sees in a cell once it has passed over what it passes over.
+    fn is_formula(cell: &str) -> bool {
+        let seen = cell.trim_start_matches(|c: char| c.is_whitespace() || c == '"');
+        seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_a_formula_wherever_cells_part(text in "([=+@; \"\t\r\n＝\u{a0}\u{2003}-]|[a-c]|\\PC){0,12}") {
+            let cell = cell(&text);
+            proptest::prop_assert!(!is_formula(&cell), "{cell:?}");
+            proptest::prop_assert!(cell.split(';').all(|part| !is_formula(part)), "{cell:?}");
+            proptest::prop_assert!(!cell.contains(['\t', '\r', '\n']));
+        }
+    }
+
     #[test]
     fn no_cell_is_a_formula() {
         for text in [
@@ -196,9 +219,13 @@ mod tests {
             "\r=1",
             " =1",
             "＝1",
+            "\u{2003}=1",
+            "\"=1",
         ] {
-            assert!(cell(text).starts_with('\''), "{text:?}");
+            assert!(!is_formula(&cell(text)), "{text:?}");
         }
+        assert_eq!(cell("-1"), "'-1");
+        assert_eq!(cell("a; =b;c=d"), "a; '=b;c=d");
         assert_eq!(cell("plain = text"), "plain = text");
     }
 }

@@ -94,7 +94,12 @@ fn escape(text: &str) -> String {
             _ => escaped.push(c),
         }
     }
-    escaped.replace("://", ":<!-- -->//").replace("www.", "www<!-- -->.")
+    // The log of a build would take `::name::` at the start of a line for a command.
+    let escaped = escaped.replace("://", ":<!-- -->//").replace("www.", "www<!-- -->.");
+    match escaped.trim_start().starts_with("::") {
+        true => escaped.replacen("::", ":<!-- -->:", 1),
+        false => escaped,
+    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ fn push_visible(shown: &mut String, c: char, lines: Lines) {
 }
 
 /// C1 controls, direction marks and overrides, invisible separators, tags, and what XML cannot hold.
-fn hides_or_reorders(c: char) -> bool {
+#[must_use]
+pub fn hides_or_reorders(c: char) -> bool {
     matches!(c,
         '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'

@@ -147,6 +147,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
         faults: Vec::new(),
         env: Vec::new(),
         snapshot_dir: "/suite/snapshots".into(),
+        program: None,
     }
 }
 

@@ -202,6 +202,52 @@ fn hostile_names_stay_in_the_folder() {
     assert!(!path.to_str().unwrap().contains(".."));
 }
 
+#[test]
+fn nothing_is_written_or_read_through_a_link() {
+    let (suite, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let is_refused = |result: Result<(), SnapshotError>| {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(
+                &error,
+                SnapshotError::Io {
+                    doing: "cannot use",
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    };
+    let write = |dir: &Path| write_pending(dir, &KEY, &content("x"), &ORIGIN, SnapshotPolicy::WritePending).map(drop);
+    // The folder of all snapshots, then that of the scenario, then the file.
+    let snapshots = suite.path().join("snapshots");
+    crate::sys::symlink(outside.path(), &snapshots).unwrap();
+    is_refused(write(&snapshots));
+    is_refused(load(&snapshots, &KEY).map(drop));
+    is_refused(discard_pending(&snapshots, &KEY).map(drop));
+    fs::remove_file(&snapshots).unwrap();
+    fs::create_dir(&snapshots).unwrap();
+    crate::sys::symlink(outside.path(), &snapshots.join(slug(KEY.scenario))).unwrap();
+    is_refused(write(&snapshots));
+    fs::remove_file(snapshots.join(slug(KEY.scenario))).unwrap();
+    write(&snapshots).unwrap();
+    let pending = KEY.pending_path(&snapshots);
+    let moved = outside.path().join("moved.snap.new");
+    fs::rename(&pending, &moved).unwrap();
+    crate::sys::symlink(&moved, &pending).unwrap();
+    is_refused(accept(&pending).map(drop));
+    is_refused(write(&snapshots));
+    fs::remove_file(&pending).unwrap();
+    write(&snapshots).unwrap();
+    accept(&pending).unwrap();
+    assert!(load(&snapshots, &KEY).unwrap().is_some());
+    assert_eq!(
+        fs::read_dir(outside.path()).unwrap().count(),
+        1,
+        "nothing was written there"
+    );
+}
+
 proptest! {
     #[test]
     fn any_text_survives(text in "(\\PC|[\n\r\t\u{1b}\\\\{}u]|---|token_ids: \\[\\]|\\\\u\\{1b\\}){0,40}") {

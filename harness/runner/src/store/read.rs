@@ -9,7 +9,7 @@ use placebench_core::outcome::Outcome;
 use placebench_core::record::{Attempt, RECORD_VERSION, RecordVersion, RunInfo};
 use serde::Deserialize;
 
-use super::{ATTEMPTS_FILE, LATEST, RUN_FILE, StoreError, cannot};
+use super::{ATTEMPTS_FILE, LATEST, RUN_FILE, StoreError, cannot, is_run_id};
 use crate::supervisor::INTERRUPTED;
 
 /// A run read back.
@@ -59,7 +59,8 @@ pub fn read(path: &Path) -> Result<RunRecordParts, StoreError> {
     })
 }
 
-/// The folder of a run that is named by its path, by its id within `dir`, or as `latest`.
+/// The folder of a run that is named by its path, by its id within `dir`, or as `latest`. An id leads nowhere else: what
+/// holds more than a name is a path, and counts from the current folder.
 ///
 /// # Errors
 /// When none of these is a run.
@@ -69,12 +70,12 @@ pub fn locate(dir: &Path, run: &str) -> Result<PathBuf, StoreError> {
     let named = dir.join(run);
     let found = if is_run(given) {
         Some(given.to_owned())
-    } else if is_run(&named) {
+    } else if (is_run_id(run) || run == LATEST) && is_run(&named) {
         Some(named.clone())
     } else if run == LATEST {
         // Where there are no symbolic links, a file holds the name.
         let name = fs::read_to_string(&named).unwrap_or_default();
-        Some(dir.join(name.trim())).filter(|path| !name.trim().is_empty() && is_run(path))
+        Some(dir.join(name.trim())).filter(|path| is_run_id(name.trim()) && is_run(path))
     } else {
         None
     };

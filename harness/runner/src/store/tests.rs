@@ -231,6 +231,70 @@ fn hostile_case_names_stay_in_the_folder() {
 }
 
 #[test]
+fn nothing_is_written_through_a_link_out_of_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    let victim = dir.path().join("victim");
+    let outside = dir.path().join("outside");
+    fs::write(&victim, "mine").unwrap();
+    fs::create_dir(&outside).unwrap();
+    let is_refused = |error: StoreError| {
+        let StoreError::Io { source, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert!(source.to_string().contains("symbolic link"), "{source}");
+    };
+    let link_to = |target: &Path, name: &str| {
+        let link = run.join(name);
+        if link.is_dir() {
+            fs::remove_dir(&link).unwrap();
+        }
+        drop(fs::remove_file(&link));
+        sys::symlink(target, &link).unwrap();
+    };
+    // Pictures of a report, and the report itself, which replaces a link instead of following it.
+    link_to(&outside, "plots");
+    is_refused(write_artifact(&run, "plots/a.png", b"x").unwrap_err());
+    link_to(&victim, "report.html");
+    write_artifact(&run, "report.html", b"x").unwrap();
+    // A run that goes on.
+    link_to(&outside, EVENTS_FOLDER);
+    is_refused(RunFolder::resume(&run).unwrap_err());
+    fs::remove_file(run.join(EVENTS_FOLDER)).unwrap();
+    fs::create_dir(run.join(EVENTS_FOLDER)).unwrap();
+    let (folder, _) = RunFolder::resume(&run).unwrap();
+    let log = folder.events_path("smoke/story/single");
+    drop(folder);
+    sys::symlink(&victim, &log).unwrap();
+    assert!(crate::event_log::EventLog::open(&log, 0).is_err());
+    link_to(&victim, ATTEMPTS_FILE);
+    is_refused(RunFolder::resume(&run).unwrap_err());
+    assert_eq!(fs::read(&victim).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[test]
+fn an_id_is_no_way_out_of_the_folder_of_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runs, other) = (dir.path().join("reports"), dir.path().join("other"));
+    fs::create_dir(&runs).unwrap();
+    let run = finished_run(&other);
+    let id = run.file_name().unwrap().to_str().unwrap();
+    for way_out in [format!("../other/{id}"), format!("./../other/{id}")] {
+        let found = locate(&runs, &way_out);
+        assert!(matches!(found, Err(StoreError::NotARun { .. })), "{found:?}");
+    }
+    // Where there are no links, `latest` is a file, and whoever made it may have written anything.
+    fs::write(runs.join(LATEST), format!("../other/{id}\n")).unwrap();
+    assert!(matches!(locate(&runs, LATEST), Err(StoreError::NotARun { .. })));
+    assert_eq!(
+        locate(&runs, run.to_str().unwrap()).unwrap(),
+        run.canonicalize().unwrap()
+    );
+    assert!(locate(&other, id).is_ok());
+}
+
+#[test]
 fn what_is_no_run_is_said_to_be_none() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(read(dir.path()), Err(StoreError::NotARun { .. })));

@@ -34,6 +34,7 @@ impl Finished {
         let leaked_pipes =
             !seen.given_up && (still_open(seen.events_end) || still_open(seen.stderr.as_ref().map(|(end, _)| *end)));
         let mut stderr_tail = seen.stderr.map(|(_, capture)| capture.text()).unwrap_or_default();
+        stderr_tail = transcript.secrets.hidden(&stderr_tail).into_owned();
         for note in &seen.notes {
             if !stderr_tail.is_empty() && !stderr_tail.ends_with('\n') {
                 stderr_tail.push('\n');

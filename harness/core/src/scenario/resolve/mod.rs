@@ -2,6 +2,7 @@
 
 mod model;
 mod placements;
+mod program;
 mod prompts;
 mod rates;
 mod settings;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use self::model::resolve_model;
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
+use self::program::{check_env, resolve_program};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
@@ -25,7 +27,7 @@ use crate::fault::Fault;
 use crate::placement::{PlacementRequest, Transfer};
 use crate::planner::Rates;
 use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt};
-use crate::record::{Expectation, MeasureSpec, Timeouts};
+use crate::record::{Expectation, MeasureSpec, ProgramSpec, Timeouts};
 
 /// The largest logit gap between two tokens that counts as a tie where the scenario names none. Noise of float32
 /// arithmetic is about 1e-4 on the models measured, of float16 about a hundred times that.
@@ -88,6 +90,8 @@ pub struct Scenario {
     pub matrix: Matrix,
     /// Variables for the worker.
     pub env: Vec<(String, String)>,
+    /// The program that is the engine, where one is.
+    pub program: Option<ProgramSpec>,
 }
 
 /// A placement of a scenario.
@@ -164,6 +168,8 @@ pub fn resolve(
     let generation = resolve_generation(file, defaults, &mut problems);
     let measure = resolve_measure(file, defaults, &mut problems);
     let matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
+    let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
+    check_env(file.env.as_ref(), &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
         problems.dedup();
@@ -191,6 +197,7 @@ pub fn resolve(
         faults,
         matrix,
         env: merged_env(file, defaults),
+        program,
         origin,
     })
 }
@@ -213,6 +220,7 @@ pub fn check_defaults(defaults: &DefaultsFile) -> Result<(), Vec<Problem>> {
     if let Some(table) = &defaults.measure {
         rules::measure(table, &mut problems);
     }
+    check_env(defaults.env.as_ref(), &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 

@@ -64,7 +64,7 @@ fn resolve_prompt(
         sources.push((ids.span(), Some(Prompt::InputIds(ids.get_ref().clone()))));
     }
     if let Some(path) = &prompt.file {
-        let text = rules::inside_suite(path, origin, problems).and_then(|absolute| {
+        let text = rules::text_inside_suite(path, origin, problems).and_then(|absolute| {
             read_text(&absolute)
                 .map_err(|error| problems.push(Problem::at(path.span(), format!("{}: {error}", absolute.display()))))
                 .ok()

@@ -84,7 +84,7 @@ fn from_file(
     let Some(path) = &table.file else {
         return Rates::default();
     };
-    let read = rules::inside_suite(path, origin, problems).map(|absolute| {
+    let read = rules::text_inside_suite(path, origin, problems).map(|absolute| {
         read_text(&absolute)
             .and_then(|text| rates_from_json(&text))
             .map_err(|error| {

@@ -1,0 +1,86 @@
+//! Programs of scenarios: refused unless the command line allows them, and started where it does.
+//!
+//! Only `run` starts any; `validate`, `list`, `plan` and `report` look at scenarios and records of strangers and never do.
+
+use std::path::Path;
+
+use placebench_core::record::{CaseSpec, ForeignCode};
+use placebench_report::view::words::shell;
+use placebench_runner::supervisor::WorkerCommand;
+
+use crate::error::CliError;
+use crate::terminal::{self, counted};
+
+/// Lines of a refusal; a suite of a foreign engine has hundreds of cases.
+const MOST_LINES: usize = 8;
+
+/// The program that executes a case: its own, or this one.
+pub(crate) fn worker(case: &CaseSpec, own: &Path) -> WorkerCommand {
+    match case.foreign_program() {
+        Some(program) => {
+            let mut words = program.command.iter();
+            let first = words.next().cloned().unwrap_or_default();
+            WorkerCommand {
+                folder: Some(program.folder.clone().into()),
+                ..WorkerCommand::new(first, words)
+            }
+        }
+        None => WorkerCommand::new(own, ["worker"]),
+    }
+}
+
+/// Refuses cases that would run code of others, or says which code it is where that is allowed.
+///
+/// A case that is left out could hide a failure behind a passing gate, so that nothing at all is run.
+pub(crate) fn permit(cases: &[CaseSpec], allowed: bool) -> Result<(), CliError> {
+    let reasons = reasons(cases);
+    let Some(first) = reasons.first() else {
+        return Ok(());
+    };
+    if allowed {
+        for reason in &reasons {
+            terminal::note(&format!("allowed by --allow-exec: {reason}"));
+        }
+        return Ok(());
+    }
+    let mut message = match reasons.len() {
+        1 => format!("{first}, which the command line does not allow"),
+        number => format!(
+            "{}, which the command line does not allow:",
+            counted(u32::try_from(number).unwrap_or(u32::MAX), "reason for a permission")
+        ),
+    };
+    if reasons.len() > 1 {
+        for reason in reasons.iter().take(MOST_LINES) {
+            message.push_str(&format!("\n  {reason}"));
+        }
+        if let Some(more) = reasons.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
+            message.push_str(&format!("\n  and {more} more"));
+        }
+    }
+    Err(CliError::setup(message)
+        .hint("nothing was run; if you trust the suite, say so with --allow-exec: what it starts has your rights"))
+}
+
+/// What needs a permission, each once, with its place.
+fn reasons(cases: &[CaseSpec]) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for case in cases {
+        let file = terminal::printable(&case.file);
+        for code in case.foreign_code() {
+            let reason = match code {
+                ForeignCode::Program(program) => {
+                    format!("{file}:{} starts the program {}", program.line, shell(&program.command))
+                }
+                ForeignCode::Variable(name) => format!(
+                    "{file} sets {}, which can make a worker run other code or send its secrets elsewhere",
+                    terminal::printable(name)
+                ),
+            };
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons
+}
