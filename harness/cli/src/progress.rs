@@ -180,7 +180,7 @@ fn is_compared_with(case: &CaseSpec, other: &CaseSpec) -> bool {
 }
 
 /// What a worker is doing now, where the event says it.
-fn doing(event: &EventKind) -> Option<String> {
+pub(crate) fn doing(event: &EventKind) -> Option<String> {
     match event {
         EventKind::Phase { phase } => Some(phase.as_str().to_owned()),
         EventKind::Fetching {

@@ -106,7 +106,7 @@ fn resume(output_dir: &Path, run: &str) -> Result<Begun, CliError> {
     Ok((stored.info, folder, stored.attempts))
 }
 
-fn run_info(cases: Vec<CaseSpec>, seed: u64) -> RunInfo {
+pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
         run_id: environment::fresh_run_id(),
@@ -127,7 +127,7 @@ fn run_info(cases: Vec<CaseSpec>, seed: u64) -> RunInfo {
 }
 
 /// The first Ctrl-C (or SIGTERM) ends the running attempt and closes the records; the second ends everything at once.
-fn cancel_on_signals() -> Result<Cancel, CliError> {
+pub(super) fn cancel_on_signals() -> Result<Cancel, CliError> {
     let cancel = Cancel::new();
     let flag = cancel.clone();
     ctrlc::set_handler(move || {

@@ -17,12 +17,12 @@ pub(super) fn one_hop(oracle: &Oracle<'_>, failing: &Configuration, hop: usize) 
     let earlier = failing.with_module(hop, &to);
     let later = failing.with_module(hop + 1, &from);
     let moved = |module: usize, device: &DeviceId| format!("{} on {device}, all else the same", space.name(module));
-    let before = oracle.ask(&earlier, 3, || moved(hop, &to))?;
-    let after = oracle.ask(&later, 2, || moved(hop + 1, &from))?;
+    let before = oracle.ask(&earlier, 0, || moved(hop, &to))?;
+    let after = oracle.ask(&later, 0, || moved(hop + 1, &from))?;
     let one_of = |module: usize, device: &DeviceId| -> Result<Option<Answer>, Halt> {
         // It goes on failing wherever the boundary is as long as this module is there: try it without any other.
         let alone = space.passing.with_module(module, device);
-        if alone == space.passing || oracle.ask(&alone, 1, || format!("{} alone", space.name(module)))? != Fails {
+        if alone == space.passing || oracle.ask(&alone, 0, || format!("{} alone", space.name(module)))? != Fails {
             return Ok(None);
         }
         one_module(oracle, alone, module, device).map(Some)
@@ -70,7 +70,7 @@ fn link_or_device(
 ) -> Result<Answer, Halt> {
     let space = oracle.space;
     let everything = |device: &DeviceId| failing.all_on(device);
-    let all_on = |device: &DeviceId| oracle.ask(&everything(device), 2, || format!("everything on {device}"));
+    let all_on = |device: &DeviceId| oracle.ask(&everything(device), 0, || format!("everything on {device}"));
     for device in [to, from] {
         if all_on(device)? == Fails {
             return modules_on(oracle, failing, device);
@@ -201,7 +201,7 @@ fn the_way_there(oracle: &Oracle<'_>, failing: &Configuration, device: &DeviceId
     };
     for (from, to) in [(&home, device), (device, &home)] {
         let candidate = there(from, to);
-        if oracle.ask(&candidate, 2, || format!("only {from} -> {to}"))? == Fails {
+        if oracle.ask(&candidate, 0, || format!("only {from} -> {to}"))? == Fails {
             return one_hop(oracle, &candidate, boundary);
         }
     }

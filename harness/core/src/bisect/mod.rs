@@ -68,7 +68,7 @@ pub struct Probe {
     pub configuration: Configuration,
     /// What is tried, in words: `hops 1 to 13 of 26 alone`.
     pub tried: String,
-    /// How many candidates (hops or modules) there still are; 0 where the culprit is known and only looked at more closely.
+    /// How many hops or modules it can be if this fails; 0 where that is known and only looked at more closely.
     pub candidates: usize,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
 use super::symptom::Symptom;
-use super::{Pair, ProbeResult};
+use super::{Configuration, Pair, ProbeResult, Space};
 use crate::record::CaseSpec;
 
 /// Version of `bisect.json`.
@@ -19,6 +19,8 @@ pub struct Question {
     pub failing: CaseSpec,
     /// Cases that may pass, the likeliest first.
     pub candidates: Vec<CaseSpec>,
+    /// Whether one device may be tried after them.
+    pub or_one_device: bool,
     /// Attempts a placement must pass to count as passing.
     pub repeat: u32,
     /// Most attempts.
@@ -48,6 +50,17 @@ pub enum Progress {
     },
 }
 
+/// The two placements, once it is confirmed that one fails and the other passes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// How the case fails.
+    pub symptom: Symptom,
+    /// The case that passes.
+    pub passing: CaseSpec,
+    /// What the two consist of, as it was planned and loaded.
+    pub space: Space,
+}
+
 /// A line of the table of probes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeLine {
@@ -63,6 +76,9 @@ pub struct ProbeLine {
     pub attempts: u32,
     /// Their time, in seconds.
     pub wall_s: f64,
+    /// What was tried, in full; absent for the two placements of the scenario, which are run as it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
 }
 
 /// `bisect.json`.
@@ -74,10 +90,8 @@ pub struct BisectRecord {
     pub run_id: String,
     /// What was asked.
     pub question: Question,
-    /// How the case fails, once that is known.
-    pub symptom: Option<Symptom>,
-    /// The modules configurations speak of, in the order in which they run, once they are known.
-    pub modules: Vec<String>,
+    /// What is searched, once the two placements are confirmed.
+    pub confirmed: Option<Box<Confirmed>>,
     /// What was tried, in order.
     pub probes: Vec<ProbeLine>,
     /// How far it is.

@@ -127,7 +127,7 @@ fn at_suspect(oracle: &Oracle<'_>, failing: Configuration) -> Result<Configurati
     let Some(candidate) = candidate else {
         return Ok(failing);
     };
-    let result = oracle.ask(&candidate, failing.hops().len().max(1), || match space.suspect {
+    let result = oracle.ask(&candidate, 1, || match space.suspect {
         Some(Suspect::Module(module)) => format!("{} alone where it failed", space.name(module)),
         Some(Suspect::Hop(before)) => format!("the hop {} alone, where it was seen", space.hop_name(before)),
         None => String::new(),

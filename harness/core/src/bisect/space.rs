@@ -197,7 +197,7 @@ pub enum Suspect {
 }
 
 /// What is searched: everything in which two placements differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Space {
     /// The modules in the order in which they run.
     pub modules: Vec<String>,
