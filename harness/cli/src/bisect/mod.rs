@@ -46,6 +46,13 @@ pub(crate) fn search(lab: &mut Lab, record: &mut BisectRecord, keep: Keep<'_>) -
             None => error,
         });
     }
+    if let Some(Outcome::Failed { failure }) = failed.iter().map(|attempt| &attempt.outcome).next()
+        && failure.class.is_setup()
+    {
+        return Err(
+            CliError::setup(failure.message.clone()).hint("put that right first; then see whether the case fails")
+        );
+    }
     let confirmed = match confirm(lab, record, &failing, &failed)? {
         Confirmation::Both(both) => {
             record.confirmed = Some(both.clone());

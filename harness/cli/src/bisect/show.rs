@@ -22,7 +22,8 @@ pub(super) fn probe(number: usize, line: &ProbeLine, left: Option<usize>) -> Str
     };
     let result = style.apply_to(format!("{:>10}", line.result.as_str()));
     let mut notes = vec![human_seconds(line.wall_s)];
-    if line.result != ProbeResult::Passes {
+    // A probe that fails does so like the case itself, whose line says how.
+    if line.configuration.is_none() || line.result == ProbeResult::Unresolved {
         notes.push(printable(&line.sentence));
     }
     if let Some(left) = left {

@@ -180,7 +180,7 @@ impl Answer {
                 )
             }
             Culprit::Link { from, to } => format!(
-                "the link {from} -> {to} is the culprit: whatever modules lie at the boundary {with}, on one of the two devices alone it passes"
+                "the link {from} -> {to} is the culprit: whatever modules lie at the boundary, {with}; on one of the two devices alone it passes"
             ),
             Culprit::Module { module, device } => {
                 format!("{module} on {device} is the culprit: with it there {with}, elsewhere it passes")
@@ -239,7 +239,7 @@ impl Answer {
             },
             (ObservationKind::OtherLink { to }, Passes) => format!("to {to} instead it passes"),
             (ObservationKind::OtherLink { to }, Fails) => format!("to {to} instead it fails too: any hop may do"),
-            (ObservationKind::OtherModule { module }, Passes) => format!("{module} there instead passes"),
+            (ObservationKind::OtherModule { module }, Passes) => format!("with {module} there instead it passes"),
             (
                 ObservationKind::BoundaryEarlier
                 | ObservationKind::BoundaryLater

@@ -26,25 +26,23 @@ pub fn failing_case(case: &CaseSpec, passing: &str, attempts: u32) -> CaseSpec {
 /// and of the injected faults those that the scenario injects there too, or that have no place.
 #[must_use]
 pub fn passing_case(failing: &CaseSpec, passing: &CaseSpec) -> CaseSpec {
-    let (concurrency, has_place) = (failing.request.concurrency, |fault: &&Fault| !is_placeless(fault));
-    let own_with_place = |fault: &&Fault| !passing.faults.contains(fault) && has_place(fault);
     // On one device nothing moves.
     let is_single = matches!(passing.request.device_map, DeviceMapRequest::Single(_));
-    let moves = |fault: &&Fault| fault.at.hop.is_some() || fault.at.link.is_some();
+    let moves = |fault: &Fault| fault.at.hop.is_some() || fault.at.link.is_some();
+    let is_injected = |fault: &&Fault| {
+        let is_shared = passing.faults.contains(fault) || is_placeless(fault);
+        let has_a_chance = !is_single || !moves(fault);
+        is_shared && has_a_chance
+    };
     CaseSpec {
         case: passing.case.clone(),
         placement: passing.placement.clone(),
         line: passing.line,
         request: PlacementRequest {
-            concurrency,
+            concurrency: failing.request.concurrency,
             ..passing.request.clone()
         },
-        faults: failing
-            .faults
-            .iter()
-            .filter(|fault| !own_with_place(fault) && !(is_single && moves(fault)))
-            .cloned()
-            .collect(),
+        faults: failing.faults.iter().filter(is_injected).cloned().collect(),
         ..failing.clone()
     }
 }

@@ -3,7 +3,7 @@
 use super::ProbeResult::{Fails, Passes};
 use super::answer::{Answer, Culprit, ObservationKind};
 use super::oracle::{Halt, Oracle};
-use super::search::{fewest_differences, modules_on, option_words};
+use super::search::{fewest_differences, fewest_hops, modules_on, option_words};
 use super::space::{Configuration, Difference};
 use crate::device::DeviceId;
 
@@ -164,7 +164,7 @@ pub(super) fn one_module(
     let mut answer = Answer::new(culprit, failing.clone(), passing.clone());
     let all = failing.all_on(device);
     match oracle.ask_if_allowed(&all, || format!("everything on {device}"))? {
-        Some(Passes) => return the_way_there(oracle, &failing, device),
+        Some(Passes) => return the_way_there(oracle, &failing),
         Some(result) => answer.observe(ObservationKind::AllOnReceiver, result),
         None => return Ok(answer),
     }
@@ -185,27 +185,16 @@ pub(super) fn one_module(
     Ok(answer)
 }
 
-/// Modules on a device fail because of the hop to it, or of the one back.
-fn the_way_there(oracle: &Oracle<'_>, failing: &Configuration, device: &DeviceId) -> Result<Answer, Halt> {
-    let home = failing.devices.iter().find(|place| *place != device).cloned();
-    let Some(home) = home.filter(|_| oracle.may_turn()) else {
+/// A module on a device fails because of the hop to it, or of the one back.
+fn the_way_there(oracle: &Oracle<'_>, failing: &Configuration) -> Result<Answer, Halt> {
+    if !oracle.may_turn() {
         return combination(oracle, failing.clone());
-    };
-    let boundary = oracle.space.modules.len().saturating_sub(1) / 2;
-    let there = |before: &DeviceId, after: &DeviceId| {
-        let mut map = failing.all_on(before);
-        for place in map.devices.iter_mut().skip(boundary + 1) {
-            place.clone_from(after);
-        }
-        map
-    };
-    for (from, to) in [(&home, device), (device, &home)] {
-        let candidate = there(from, to);
-        if oracle.ask(&candidate, 0, || format!("only {from} -> {to}"))? == Fails {
-            return one_hop(oracle, &candidate, boundary);
-        }
     }
-    combination(oracle, failing.clone())
+    let fewest = fewest_hops(oracle, failing.clone())?;
+    match fewest.hops().as_slice() {
+        [hop] => one_hop(oracle, &fewest, *hop),
+        _ => combination(oracle, failing.clone()),
+    }
 }
 
 /// Several differences that are needed together. Leaving out each of them by itself has been tried by the search.
@@ -219,14 +208,21 @@ pub(super) fn combination(oracle: &Oracle<'_>, failing: Configuration) -> Result
             passes += 1;
         }
     }
-    let mut answer = Answer::new(
-        Culprit::Several {
+    let only = match differences.as_slice() {
+        [Difference::Module(module)] => failing.devices.get(*module).map(|device| (*module, device.clone())),
+        _ => None,
+    };
+    let culprit = match only {
+        Some((module, device)) => Culprit::Module {
+            module: space.name(module).to_owned(),
+            device,
+        },
+        None => Culprit::Several {
             count: differences.len(),
             map: failing.words(&space.modules),
         },
-        failing,
-        passing.clone(),
-    );
+    };
+    let mut answer = Answer::new(culprit, failing, passing.clone());
     answer.undone = (passes, differences.len());
     Ok(answer)
 }

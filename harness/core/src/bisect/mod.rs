@@ -16,6 +16,8 @@ mod ddmin;
 mod oracle;
 pub mod record;
 pub mod reproducer;
+#[cfg(test)]
+mod reproducer_tests;
 mod search;
 pub mod space;
 pub mod symptom;

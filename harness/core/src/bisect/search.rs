@@ -5,7 +5,8 @@ use super::answer::{Answer, Culprit};
 use super::characterise;
 use super::ddmin::ddmin;
 use super::oracle::{Halt, Oracle};
-use super::space::{Configuration, Difference, Run, Suspect};
+use super::space::{Configuration, Difference, Run, Space, Suspect};
+use crate::device::DeviceId;
 
 /// Looks for the difference that matters.
 pub(super) fn search(oracle: &mut Oracle<'_>) -> Result<Answer, Halt> {
@@ -31,7 +32,10 @@ pub(super) fn search(oracle: &mut Oracle<'_>) -> Result<Answer, Halt> {
     {
         return Ok(answer);
     }
-    let failing = at_suspect(oracle, failing)?;
+    if let Some(answer) = at_module(oracle, &failing)? {
+        return Ok(answer);
+    }
+    let failing = at_hop(oracle, failing)?;
     let failing = fewest_hops(oracle, failing)?;
     match failing.hops().as_slice() {
         [] => match failing.devices.first().cloned() {
@@ -101,38 +105,43 @@ pub(super) fn option_words(option: Difference, of: &Configuration) -> String {
     format!("{key} = \"{value}\"")
 }
 
-/// A failure that named its place is looked for there first: one probe instead of one for each halving. Where the place is
-/// only where the worker happened to wait, nothing is lost but that probe.
-fn at_suspect(oracle: &Oracle<'_>, failing: Configuration) -> Result<Configuration, Halt> {
+/// A failure that named a module is looked for there first. Where the place is only where the worker happened to wait,
+/// nothing is lost but that probe.
+fn at_module(oracle: &Oracle<'_>, failing: &Configuration) -> Result<Option<Answer>, Halt> {
     let space = oracle.space;
-    let candidate = match space.suspect {
-        Some(Suspect::Hop(before)) => {
-            let runs = failing.runs();
-            let at = runs.iter().position(|run| run.last == before);
-            at.filter(|at| runs.len() > 2 && at + 1 < runs.len())
-                .map(|at| window(&failing, &runs, at, at + 1))
-        }
-        Some(Suspect::Module(module)) => failing
-            .devices
-            .get(module)
-            .filter(|device| space.passing.devices.get(module) != Some(device))
-            .map(|device| {
-                let passing = space
-                    .passing
-                    .taking(&[Difference::Transfer, Difference::Offload], &failing);
-                passing.with_module(module, device)
-            }),
-        None => None,
+    let Some(Suspect::Module(module)) = space.suspect else {
+        return Ok(None);
     };
-    let Some(candidate) = candidate else {
+    let is_elsewhere = |device: &&DeviceId| space.passing.devices.get(module) != Some(device);
+    let Some(device) = failing.devices.get(module).filter(is_elsewhere) else {
+        return Ok(None);
+    };
+    let alone = space.passing.with_module(module, device);
+    let result = oracle.ask(&alone, 1, || {
+        format!("{} alone on {device}, where it failed", space.name(module))
+    })?;
+    match result {
+        Fails => characterise::one_module(oracle, alone, module, device).map(Some),
+        Passes | Unresolved => Ok(None),
+    }
+}
+
+/// The same for a failure that named a hop: one probe instead of one for each halving.
+fn at_hop(oracle: &Oracle<'_>, failing: Configuration) -> Result<Configuration, Halt> {
+    let space = oracle.space;
+    let Some(Suspect::Hop(before)) = space.suspect else {
         return Ok(failing);
     };
-    let result = oracle.ask(&candidate, 1, || match space.suspect {
-        Some(Suspect::Module(module)) => format!("{} alone where it failed", space.name(module)),
-        Some(Suspect::Hop(before)) => format!("the hop {} alone, where it was seen", space.hop_name(before)),
-        None => String::new(),
+    let runs = failing.runs();
+    let at = runs.iter().position(|run| run.last == before);
+    let Some(at) = at.filter(|at| runs.len() > 2 && at + 1 < runs.len()) else {
+        return Ok(failing);
+    };
+    let alone = window(&failing, &runs, at, at + 1);
+    let result = oracle.ask(&alone, 1, || {
+        format!("the hop {} alone, where it was seen", space.hop_name(before))
     })?;
-    Ok(if result == Fails { candidate } else { failing })
+    Ok(if result == Fails { alone } else { failing })
 }
 
 /// The map that keeps the runs from `first` to `last` with the hops between them, the modules before on the first one's
@@ -155,12 +164,15 @@ fn window(of: &Configuration, runs: &[Run], first: usize, last: usize) -> Config
 ///
 /// Where the first half passes, the second is taken to fail without asking: with a single culprit it must. The last one left
 /// is tried in any case; if it passes, there is more than one culprit, and the ends are cut off as far as it goes on failing.
-fn fewest_hops(oracle: &Oracle<'_>, failing: Configuration) -> Result<Configuration, Halt> {
+pub(super) fn fewest_hops(oracle: &Oracle<'_>, failing: Configuration) -> Result<Configuration, Halt> {
     let runs = failing.runs();
     let part = |first: usize, last: usize| window(&failing, &runs, first, last);
     let total = runs.len().saturating_sub(1);
-    let ask =
-        |first: usize, last: usize| oracle.ask(&part(first, last), last - first, || hops_words(first, last, total));
+    let ask = |first: usize, last: usize| {
+        oracle.ask(&part(first, last), last - first, || {
+            hops_words(oracle.space, &runs, first, last)
+        })
+    };
     let (mut first, mut last) = (0, total);
     let mut confirmed = (first, last);
     while last - first > 1 {
@@ -206,20 +218,17 @@ fn boundary(low: usize, high: usize, holds: impl Fn(usize) -> Result<bool, Halt>
     Ok(high)
 }
 
-/// `hops 3 to 5 of 26`, or `hop 3 of 26`; counted from 1.
-fn hops_words(first: usize, last: usize, total: usize) -> String {
-    match last - first {
-        1 => format!("hop {last} of {total} alone"),
+/// `hops 3 to 5 of 26 alone`; counted from 1.
+fn hops_words(space: &Space, runs: &[Run], first: usize, last: usize) -> String {
+    let total = runs.len().saturating_sub(1);
+    match (last - first, runs.get(first)) {
+        (1, Some(run)) => format!("hop {last} of {total}, {}, alone", space.hop_name(run.last)),
         _ => format!("hops {} to {last} of {total} alone", first + 1),
     }
 }
 
 /// Everything on one device fails: which of its modules must be there?
-pub(super) fn modules_on(
-    oracle: &Oracle<'_>,
-    failing: &Configuration,
-    device: &crate::device::DeviceId,
-) -> Result<Answer, Halt> {
+pub(super) fn modules_on(oracle: &Oracle<'_>, failing: &Configuration, device: &DeviceId) -> Result<Answer, Halt> {
     let everything = failing.all_on(device);
     let passing = &oracle.space.passing;
     let needed = smallest(oracle, &everything)?;

@@ -73,11 +73,10 @@ impl Configuration {
         if self.hops().is_empty() {
             same.transfer = Transfer::default();
         }
-        let offloaded = |device: &&DeviceId| matches!(device.kind(), DeviceKind::Cpu | DeviceKind::Disk);
-        let has_offloaded = self.devices.iter().any(|device| offloaded(&device));
-        let has_disk = self.devices.iter().any(|device| device.kind() == DeviceKind::Disk);
+        let has = |kind: DeviceKind| self.devices.iter().any(|device| device.kind() == kind);
         let has_accelerator = self.devices.iter().any(DeviceId::is_accelerator);
-        if !has_disk && !(has_offloaded && has_accelerator) {
+        let is_offloaded = has(DeviceKind::Disk) || (has(DeviceKind::Cpu) && has_accelerator);
+        if !is_offloaded {
             same.offload = Offload::default();
         }
         same

@@ -201,3 +201,41 @@ impl Symptom {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crashed(stage: Stage, signal: i32) -> Symptom {
+        Symptom::Crashed {
+            stage,
+            signal: Some(signal),
+            exit_code: None,
+        }
+    }
+
+    #[test]
+    fn the_same_failure_may_strike_at_another_token_but_not_in_another_half_of_life() {
+        let stalled = |stage| Symptom::Stalled { stage };
+        assert!(stalled(Stage::Prefill).is_same(&stalled(Stage::Decode)));
+        assert!(!stalled(Stage::Prefill).is_same(&stalled(Stage::Loading)));
+        assert!(crashed(Stage::Decode, 11).is_same(&crashed(Stage::Prefill, 11)));
+        assert!(!crashed(Stage::Decode, 11).is_same(&crashed(Stage::Decode, 9)));
+        assert!(!stalled(Stage::Decode).is_same(&Symptom::Timeout));
+    }
+
+    #[test]
+    fn what_was_not_run_is_no_failure_of_any_kind() {
+        assert!(!Symptom::NotRun.is_same(&Symptom::NotRun));
+        assert!(!Symptom::WrongText.is_same(&Symptom::NotRun));
+    }
+
+    #[test]
+    fn memory_of_another_device_is_another_failure() {
+        let on = |device: &str| Symptom::OutOfMemory {
+            device: DeviceId::new(device).ok(),
+        };
+        assert!(on("sim:0").is_same(&on("sim:0")));
+        assert!(!on("sim:0").is_same(&on("sim:1")));
+    }
+}

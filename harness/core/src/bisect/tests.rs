@@ -317,6 +317,42 @@ proptest! {
     }
 
     #[test]
+    fn whatever_is_claimed_is_true(
+        (map, broken) in case(),
+        passing in prop::collection::vec(0..4_usize, 16),
+        (by_host, direct, suspect) in (any::<bool>(), any::<bool>(), 0..20_usize),
+    ) {
+        // Any map may be the one that passes, travelling another way, and the failure may have been seen anywhere.
+        let broken = match broken {
+            Broken::Link(a, b) if direct => Broken::DirectLink(a, b),
+            other => other,
+        };
+        let mut passing = placed(&passing[..map.len()]);
+        if by_host {
+            passing.transfer = Transfer::Host;
+        }
+        // Half of them fail themselves: rejecting them all would end a long test.
+        if broken.fails(&passing) {
+            return Ok(());
+        }
+        let mut space = space(placed(&map), passing);
+        space.suspect = match suspect {
+            at if at % 3 == 0 => Some(Suspect::Module(at)),
+            at if at % 3 == 1 => Some(Suspect::Hop(at)),
+            _ => None,
+        };
+        let (step, _) = run(&space, 300, verdict(&broken));
+        let Step::Found(answer) = step else { panic!("{step:?}") };
+        prop_assert!(broken.fails(&answer.failing) && !broken.fails(&answer.passing), "{answer:?}");
+        if answer.is_minimal() {
+            for difference in answer.failing.differences(&answer.passing) {
+                let undone = answer.failing.taking(&[difference], &answer.passing);
+                prop_assert!(!broken.fails(&undone), "{difference:?} of {answer:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_same_history_gives_the_same_step(results in prop::collection::vec(0..3_u8, 30), map in prop::collection::vec(0..3_usize, 4..12)) {
         // Any answers at all: the search ends, asks nothing twice, and replays.
         let space = space(placed(&map), placed(&vec![0; map.len()]));
