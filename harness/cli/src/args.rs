@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Check devices and the links between them, and measure how fast they are
     Doctor(DoctorArgs),
+    /// Find the smallest change of placement that makes a failing case pass
+    Bisect(BisectArgs),
     /// Make the report of a stored run again
     Report(ReportArgs),
     /// Put the runs of several machines together, and judge them as one
@@ -314,6 +316,42 @@ pub(crate) struct DoctorArgs {
     /// FROM->host->TO for the way through host memory
     #[arg(long, value_name = "KIND:FROM->TO", hide_short_help = true)]
     pub(crate) inject: Vec<String>,
+}
+
+/// `bisect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BisectArgs {
+    /// The failing case, as `list` prints it: scenario/prompt/placement
+    #[arg(required_unless_present = "resume", value_name = "CASE")]
+    pub(crate) case: Option<String>,
+    /// Scenario files, or folders of them
+    #[arg(default_value = "scenarios", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// A placement of the scenario that passes; absent: the one texts must agree with, else one that passes, else one device
+    #[arg(long, value_name = "PLACEMENT", conflicts_with = "resume")]
+    pub(crate) good: Option<String>,
+    /// Most attempts, those that confirm the two placements included
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) max_attempts: Option<u32>,
+    /// Attempts a placement must pass to count as passing, for faults that do not strike every time
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), conflicts_with = "resume")]
+    pub(crate) repeat: u32,
+    /// Longest wait for a token, where the scenario allows more: a hang then costs no more than this
+    #[arg(long, value_name = "DURATION", conflicts_with = "resume")]
+    pub(crate) timeout: Option<String>,
+    /// Folder in which the folder of the search is made
+    #[arg(long, default_value = "reports", value_name = "DIR")]
+    pub(crate) output_dir: PathBuf,
+    /// Go on with an interrupted search, or with one whose attempts were used up
+    #[arg(long, value_name = "RUN-ID", conflicts_with_all = ["case", "paths"])]
+    pub(crate) resume: Option<String>,
+    /// Allow the scenario to start a program of its own (`[program]`) and to set environment variables that can do so: they run
+    /// with your rights
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
 }
 
 /// `report`.

@@ -175,7 +175,7 @@ impl<'a> Progress<'a> {
 }
 
 /// What a worker is doing now, where the event says it.
-fn doing(event: &EventKind) -> Option<String> {
+pub(crate) fn doing(event: &EventKind) -> Option<String> {
     match event {
         EventKind::Phase { phase } => Some(phase.as_str().to_owned()),
         EventKind::Fetching {

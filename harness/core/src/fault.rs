@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::DeviceId;
 use crate::outcome::Phase;
 use crate::units::Bytes;
 
@@ -83,6 +84,12 @@ pub struct FaultPoint {
     /// A byte count: of an allocation's device, for `out_of_memory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Bytes>,
+    /// `from -> to` devices: hops that go directly from one to the other; `from -> host -> to`: through host memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The device a module runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
 }
 
 /// One injected fault, already narrowed to the placement it applies to.

@@ -5,14 +5,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use placebench_core::device::DeviceId;
+use placebench_core::doctor::probe::hop_name;
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, Hop, Phase, Place, WorkerFailure};
-use placebench_core::protocol::{EventKind, WorkerEvent};
+use placebench_core::placement::Transfer;
+use placebench_core::protocol::{EventKind, LinkFacts, WorkerEvent};
 use placebench_core::units::Bytes;
 
 use crate::breadcrumb::BreadcrumbWriter;
 use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment, TokenEffect};
 use crate::lanes::Trail;
+
+/// A hop with the names that faults know it by.
+#[derive(Debug, Clone)]
+struct NamedHop {
+    hop: Hop,
+    name: String,
+    link: String,
+}
 
 /// Where an engine reports to. All times are seconds since the context was made.
 pub struct Context {
@@ -25,7 +35,8 @@ pub struct Context {
     generation: u32,
     token: Option<u32>,
     modules: Vec<(String, DeviceId)>,
-    hops: Vec<(Hop, String)>,
+    hops: Vec<NamedHop>,
+    transfer: Transfer,
     place: Option<Place>,
 }
 
@@ -57,6 +68,7 @@ impl Context {
             token: None,
             modules: Vec::new(),
             hops: Vec::new(),
+            transfer: Transfer::default(),
             place: None,
         }
     }
@@ -77,6 +89,7 @@ impl Context {
             token: None,
             modules: self.modules.clone(),
             hops: self.hops.clone(),
+            transfer: self.transfer,
             place: None,
         };
         trails.into_iter().map(own).collect()
@@ -123,6 +136,9 @@ impl Context {
 
     /// Writes an event with the current time.
     pub fn emit(&mut self, kind: EventKind) {
+        if let EventKind::Links { links } = &kind {
+            self.take_links(links);
+        }
         let t_s = self.now_s();
         self.emit_at(t_s, kind);
     }
@@ -140,11 +156,31 @@ impl Context {
         self.sink_broken = !matches!(written, Ok(Ok(())));
     }
 
+    /// How activations are asked to travel; said before [`Self::set_places`].
+    pub(crate) fn set_transfer(&mut self, transfer: Transfer) {
+        self.transfer = transfer;
+    }
+
+    /// Announces how each link is really used: what faults know its hops by from now on.
+    fn take_links(&mut self, links: &[LinkFacts]) {
+        for named in &mut self.hops {
+            let (from, to) = (&named.hop.from_device, &named.hop.to_device);
+            if let Some(facts) = links.iter().find(|facts| facts.from == *from && facts.to == *to) {
+                named.link = hop_name(from, to, facts.transfer);
+            }
+        }
+    }
+
     /// Names the places the breadcrumb and the faults speak of: modules in order of execution with their devices, and the
     /// hops between them.
     pub fn set_places(&mut self, modules: Vec<(String, DeviceId)>, hops: Vec<Hop>) {
         self.modules.clone_from(&modules);
-        self.hops = hops.iter().map(|hop| (hop.clone(), hop.name())).collect();
+        let named = |hop: &Hop| NamedHop {
+            name: hop.name(),
+            link: hop_name(&hop.from_device, &hop.to_device, self.transfer),
+            hop: hop.clone(),
+        };
+        self.hops = hops.iter().map(named).collect();
         self.emit(EventKind::Places { modules, hops });
     }
 
@@ -183,6 +219,7 @@ impl Context {
         };
         let effect = self.faults.at_module(Moment {
             module: Some(module),
+            device: Some(device),
             ..self.moment()
         });
         self.place = Some(Place::Module {
@@ -196,14 +233,15 @@ impl Context {
     #[must_use]
     pub fn enter_hop(&mut self, index: usize) -> HopEffect {
         self.trail.hop(index);
-        let Some((hop, name)) = self.hops.get(index) else {
+        let Some(named) = self.hops.get(index) else {
             return HopEffect::None;
         };
         let effect = self.faults.at_hop(Moment {
-            hop: Some(name),
+            hop: Some(&named.name),
+            link: Some(&named.link),
             ..self.moment()
         });
-        self.place = Some(Place::Hop(hop.clone()));
+        self.place = Some(Place::Hop(named.hop.clone()));
         effect
     }
 
@@ -213,11 +251,12 @@ impl Context {
     pub fn enter_link_check(&mut self, index: usize) -> HopFaults {
         self.trail.hop(index);
         let named = self.hops.get(index);
-        self.place = named.map(|(hop, _)| Place::Hop(hop.clone()));
+        self.place = named.map(|named| Place::Hop(named.hop.clone()));
         HopFaults::new(
             Arc::clone(&self.faults),
             self.phase,
-            named.map(|(_, name)| name.clone()),
+            named.map(|named| named.name.clone()),
+            named.map(|named| named.link.clone()),
         )
     }
 
@@ -245,6 +284,8 @@ impl Context {
             token: self.token,
             module: None,
             hop: None,
+            link: None,
+            device: None,
         }
     }
 

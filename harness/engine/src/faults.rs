@@ -53,6 +53,10 @@ pub struct Moment<'a> {
     pub module: Option<&'a str>,
     /// Name of the hop about to start, `from -> to`.
     pub hop: Option<&'a str>,
+    /// The way it takes, `device -> device` or `device -> host -> device`.
+    pub link: Option<&'a str>,
+    /// The device of the module about to compute.
+    pub device: Option<&'a DeviceId>,
 }
 
 /// What strikes one hop outside of a generation, for use on another thread.
@@ -61,11 +65,12 @@ pub struct HopFaults {
     plan: Arc<FaultPlan>,
     phase: Phase,
     hop: Option<String>,
+    link: Option<String>,
 }
 
 impl HopFaults {
-    pub(crate) fn new(plan: Arc<FaultPlan>, phase: Phase, hop: Option<String>) -> Self {
-        Self { plan, phase, hop }
+    pub(crate) fn new(plan: Arc<FaultPlan>, phase: Phase, hop: Option<String>, link: Option<String>) -> Self {
+        Self { plan, phase, hop, link }
     }
 
     /// Before the copy: stalls, delays or crashes as asked, and says what to do to the data. Faults that do not name the
@@ -77,6 +82,8 @@ impl HopFaults {
             token: None,
             module: None,
             hop: self.hop.as_deref(),
+            link: self.link.as_deref(),
+            device: None,
         })
     }
 }
@@ -153,6 +160,8 @@ impl FaultPlan {
             token: None,
             module: None,
             hop: None,
+            link: None,
+            device: None,
         });
     }
 
@@ -211,6 +220,11 @@ fn holds(fault: &Fault, moment: Moment<'_>, anchor: Anchor) -> bool {
             .hop
             .as_deref()
             .is_none_or(|hop| moment.hop.is_some_and(|name| same_hop(hop, name)))
+        && at
+            .link
+            .as_deref()
+            .is_none_or(|link| moment.link.is_some_and(|name| same_hop(link, name)))
+        && at.device.as_ref().is_none_or(|device| Some(device) == moment.device)
 }
 
 /// Scenarios write `a -> b` with any spacing.
@@ -247,6 +261,8 @@ mod tests {
             token: Some(token),
             module: None,
             hop: Some(name),
+            link: None,
+            device: None,
         }
     }
 
@@ -271,9 +287,47 @@ mod tests {
             token: Some(0),
             module: Some("model.norm"),
             hop: None,
+            link: None,
+            device: None,
         };
         assert_eq!(nan.at_module(module), ModuleEffect::Nan);
         assert_eq!(nan.at_hop(hop(0, "a -> b")), HopEffect::None);
+    }
+
+    #[test]
+    fn a_link_is_named_by_its_devices_and_its_way() {
+        let over = |link: &'static str| Moment {
+            link: Some(link),
+            ..hop(0, "a -> b")
+        };
+        let at = FaultPoint {
+            link: Some("sim:0->sim:1".into()),
+            ..FaultPoint::default()
+        };
+        let plan = plan(FaultKind::ZeroCopy, at);
+        assert_eq!(plan.at_hop(over("sim:0 -> sim:1")), HopEffect::Zero);
+        for other in ["sim:1 -> sim:0", "sim:0 -> host -> sim:1"] {
+            assert_eq!(plan.at_hop(over(other)), HopEffect::None, "{other}");
+        }
+        assert_eq!(plan.at_hop(hop(0, "a -> b")), HopEffect::None, "a hop without a way");
+    }
+
+    #[test]
+    fn a_device_spoils_the_modules_that_run_there_and_no_others() {
+        let (broken, sound) = (DeviceId::new("sim:1").unwrap(), DeviceId::cpu());
+        let at = FaultPoint {
+            device: Some(broken.clone()),
+            ..FaultPoint::default()
+        };
+        let plan = plan(FaultKind::Nan, at);
+        let on = |device| Moment {
+            module: Some("model.norm"),
+            hop: None,
+            device: Some(device),
+            ..hop(0, "")
+        };
+        assert_eq!(plan.at_module(on(&broken)), ModuleEffect::Nan);
+        assert_eq!(plan.at_module(on(&sound)), ModuleEffect::None);
     }
 
     #[test]

@@ -141,6 +141,7 @@ fn carry_out(
         let (prompts, sequences) = (request.companion_prompts.len() + 1, concurrency.sequences());
         return invalid(context, format!("{prompts} prompts for {sequences} sequences"));
     }
+    context.set_transfer(request.placement.transfer);
     let mut session = engine.open(request, context)?;
     generate_all(session.as_mut(), request, context)
 }

@@ -155,6 +155,14 @@ impl RunFolder {
         Ok((folder, parts))
     }
 
+    /// Writes `run.json` anew: of a run whose cases are decided on as it goes. What is on record of the others stays as it is.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is then as it was.
+    pub fn extend(&mut self, info: &RunInfo) -> Result<(), StoreError> {
+        write_json(&self.path.join(RUN_FILE), info)
+    }
+
     /// Where the run lies.
     #[must_use]
     pub fn path(&self) -> &Path {

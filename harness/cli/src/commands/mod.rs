@@ -1,5 +1,6 @@
 //! One file for each command.
 
+mod bisect;
 mod doctor;
 mod generate;
 mod list;
@@ -35,6 +36,7 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Plan(args) => plan::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bisect(args) => bisect::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Accept(args) => snapshots::accept(&args),

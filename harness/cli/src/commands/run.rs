@@ -178,7 +178,7 @@ pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> 
 }
 
 /// The first Ctrl-C (or SIGTERM) ends the running attempt and closes the records; the second ends everything at once.
-fn cancel_on_signals() -> Result<Cancel, CliError> {
+pub(super) fn cancel_on_signals() -> Result<Cancel, CliError> {
     let cancel = Cancel::new();
     let flag = cancel.clone();
     ctrlc::set_handler(move || {

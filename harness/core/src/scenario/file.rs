@@ -363,6 +363,12 @@ pub struct FaultPointTable {
     pub token: Option<u32>,
     /// A size, for out_of_memory.
     pub bytes: Option<Size>,
+    /// A link: `sim:0 -> sim:1` for every hop that goes directly from one device to the other, `sim:0 -> host -> sim:1` for those staged through host memory.
+    #[schemars(with = "Option<String>")]
+    pub link: Option<Spanned<String>>,
+    /// A device: whatever module runs there, or with module that one only if it runs there.
+    #[schemars(with = "Option<DeviceName>")]
+    pub device: Option<Spanned<DeviceName>>,
 }
 
 /// A program that speaks the worker protocol (harness/workers/README.md).

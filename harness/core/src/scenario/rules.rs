@@ -362,7 +362,12 @@ fn placement_exists(name: &Spanned<String>, placements: &[&str], problems: &mut 
     }
 }
 
-pub(super) fn fault(table: &Spanned<FaultTable>, placements: &[&str], problems: &mut Vec<Problem>) {
+pub(super) fn fault(
+    table: &Spanned<FaultTable>,
+    placements: &[&str],
+    devices: &[LogicalDevice],
+    problems: &mut Vec<Problem>,
+) {
     let fault = table.get_ref();
     for name in fault.placements.iter().flatten() {
         placement_exists(name, placements, problems);
@@ -374,6 +379,31 @@ pub(super) fn fault(table: &Spanned<FaultTable>, placements: &[&str], problems: 
                 Problem::at(hop.span(), format!("`{}` is no hop", hop.get_ref()))
                     .hint("write: last module of one stage -> first module of the next"),
             );
+        }
+    }
+    let at = fault.at.as_ref();
+    if let Some(link) = at.and_then(|at| at.link.as_ref()) {
+        fault_link(link, devices, problems);
+    }
+    if let Some(device) = at.and_then(|at| at.device.as_ref()) {
+        device_exists(&device.get_ref().0, &device.span(), devices, problems);
+    }
+}
+
+/// `sim:0 -> sim:1`, or `sim:0 -> host -> sim:1`.
+fn fault_link(link: &Spanned<String>, devices: &[LogicalDevice], problems: &mut Vec<Problem>) {
+    let parts: Vec<&str> = link.get_ref().split("->").map(str::trim).collect();
+    let ([from, to] | [from, "host", to]) = parts.as_slice() else {
+        problems.push(
+            Problem::at(link.span(), format!("`{}` is no link", link.get_ref()))
+                .hint("write: device -> device, or device -> host -> device for copies staged through host memory"),
+        );
+        return;
+    };
+    for name in [from, to] {
+        match DeviceId::new(name) {
+            Ok(device) => device_exists(&device, &link.span(), devices, problems),
+            Err(error) => problems.push(Problem::at(link.span(), error.to_string())),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::protocol::{EventKind, ModelSource, WorkerEvent};
 use placebench_core::record::{
-    Attempt, CaseSpec, CaseStatus, Environment, MeasureSpec, RECORD_VERSION, RunControl, RunInfo, Timeouts, Tool,
+    Attempt, CaseSpec, Environment, MeasureSpec, RECORD_VERSION, RunControl, RunInfo, Timeouts, Tool,
 };
 use placebench_runner::cancel::Cancel;
 use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan, RunSummary, run};
@@ -58,16 +58,9 @@ fn plan<'a>(cases: &'a [CaseSpec], previous: &'a [Attempt]) -> RunPlan<'a> {
         worker: &worker,
         cuda_devices: 0,
         previous,
-        policy: NO_POLICY,
+        policy: FailurePolicy::NONE,
     }
 }
-
-/// Nothing is tried again, and nothing stops the run.
-const NO_POLICY: FailurePolicy<'static> = FailurePolicy {
-    retries: 0,
-    max_fail: None,
-    status: &|_, _| CaseStatus::Passed,
-};
 
 fn kinds(attempts: &[Attempt], case: &CaseSpec) -> Vec<OutcomeKind> {
     let of_case = attempts.iter().filter(|attempt| attempt.case == case.case);

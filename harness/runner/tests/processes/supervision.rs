@@ -180,6 +180,7 @@ fn who_ignores_sigterm_is_killed() {
             .chain([fake_worker().into(), "hang:decode".into()])
             .collect(),
         program: PathBuf::from("sh"),
+        folder: None,
         stop: StopLimits {
             grace: Duration::from_millis(200),
             ..StopLimits::default()

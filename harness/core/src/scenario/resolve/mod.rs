@@ -164,7 +164,7 @@ pub fn resolve(
     if let Some(table) = &file.expect {
         rules::expectation(table, &names, &mut problems);
     }
-    let faults = resolve_faults(file, &names, &mut problems);
+    let faults = resolve_faults(file, &names, &devices, &mut problems);
     let generation = resolve_generation(file, defaults, &mut problems);
     let measure = resolve_measure(file, defaults, &mut problems);
     let matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);

@@ -179,12 +179,13 @@ pub(super) fn resolve_expect(
 pub(super) fn resolve_faults(
     file: &ScenarioFile,
     placements: &[&str],
+    devices: &[LogicalDevice],
     problems: &mut Vec<Problem>,
 ) -> Vec<(Fault, Vec<String>)> {
     let mut faults = Vec::new();
     for table in file.fault.iter().flatten() {
         let fault = table.get_ref();
-        rules::fault(table, placements, problems);
+        rules::fault(table, placements, devices, problems);
         let at = fault.at.clone().unwrap_or_default();
         let narrowed = fault
             .placements
@@ -201,6 +202,8 @@ pub(super) fn resolve_faults(
                     phase: at.phase,
                     token: at.token,
                     bytes: at.bytes.map(|size| size.0),
+                    link: at.link.map(Spanned::into_inner),
+                    device: at.device.map(|device| device.into_inner().0),
                 },
                 delay_s: fault.delay.map(|period| period.0.as_secs_f64()),
             },
