@@ -15,8 +15,10 @@ pub mod environment;
 mod event_log;
 mod evidence;
 mod files;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod fixture;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gpu;
 mod ladder;
 mod lines;

@@ -5,6 +5,7 @@
 //! comes first is drawn from the run's seed.
 
 use placebench_core::record::{CaseSpec, Isolation};
+use placebench_core::scenario::MOST_REPETITIONS;
 
 /// One child process to be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,11 +45,11 @@ pub fn schedule(cases: &[CaseSpec], seed: u64) -> Vec<Slot> {
     slots
 }
 
-/// How many processes a case takes.
+/// How many processes a case takes. Scenarios ask for no more than [`MOST_REPETITIONS`]; a damaged record may.
 #[must_use]
 pub fn attempts_of(case: &CaseSpec) -> u32 {
     match case.measure.isolation {
-        Isolation::Process => case.measure.repetitions.max(1),
+        Isolation::Process => case.measure.repetitions.clamp(1, MOST_REPETITIONS),
         Isolation::Shared => 1,
     }
 }
@@ -106,6 +107,12 @@ mod tests {
     use placebench_core::record::MeasureSpec;
     use proptest::prelude::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_damaged_record_cannot_ask_for_more_than_can_be_listed() {
+        let endless = case("a", "single", u32::MAX, Isolation::Process);
+        assert_eq!(schedule(&[endless], 0).len(), MOST_REPETITIONS as usize);
+    }
 
     fn case(scenario: &str, placement: &str, repetitions: u32, isolation: Isolation) -> CaseSpec {
         CaseSpec {

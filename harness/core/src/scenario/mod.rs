@@ -16,3 +16,7 @@ pub mod value;
 
 pub use problem::Problem;
 pub use resolve::Scenario;
+
+/// Most repetitions of a case. Far beyond what any median needs; each is a process, and all of them are listed before the
+/// first begins.
+pub const MOST_REPETITIONS: u32 = 10_000;

@@ -6,6 +6,8 @@ mod evidence;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod protocol;
