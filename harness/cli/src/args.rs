@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
+/// Where runs are kept if nothing else is said.
+pub(crate) const DEFAULT_OUTPUT_DIR: &str = "reports";
+
 /// Does this placement generate the right text, at what cost, and is it still so today?
 #[derive(Debug, Parser)]
 #[command(name = "placebench", version, about, propagate_version = true)]
@@ -58,7 +61,7 @@ pub(crate) struct RunArgs {
     #[arg(required_unless_present = "resume", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Folder in which the folder of the run is made
-    #[arg(long, default_value = "reports", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_OUTPUT_DIR, value_name = "DIR")]
     pub(crate) output_dir: PathBuf,
     /// Go on with an interrupted run
     #[arg(long, value_name = "RUN-ID", conflicts_with = "paths")]

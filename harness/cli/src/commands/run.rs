@@ -1,6 +1,8 @@
 //! `placebench run`: the main job.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use placebench_core::exit_code::ExitCode;
@@ -13,7 +15,7 @@ use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 use placebench_runner::supervisor::WorkerCommand;
 
-use crate::args::{MessageFormat, RunArgs};
+use crate::args::{DEFAULT_OUTPUT_DIR, MessageFormat, RunArgs};
 use crate::commands::report;
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -22,6 +24,7 @@ use crate::{engines, snapshots, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
+    outlive_the_file_size_limit()?;
     let (info, mut folder, previous) = match &args.resume {
         Some(run) => resume(&args.output_dir, run)?,
         None => begin(&args)?,
@@ -39,8 +42,40 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let mut progress = Progress::new(&info, &previous, args.message_format, args.quiet);
     let result = placebench_runner::run::run(&plan, &mut folder, &cancel, &mut |event| progress.on(event));
     progress.finish();
-    let run = result.map_err(|error| CliError::setup(terminal::chain(&error)))?;
+    let run = result.map_err(|error| {
+        CliError::setup(terminal::chain(&error)).hint(what_is_kept(&args.output_dir, folder.path()))
+    })?;
     conclude(&args, &folder, !run.interrupted, started)
+}
+
+/// What a person does after an error of the disk or of the system: nothing that is on record has to be run again.
+fn what_is_kept(output_dir: &Path, folder: &Path) -> String {
+    let Ok(stored) = store::read(folder) else {
+        return format!("{} cannot be read back: begin a new run", folder.display());
+    };
+    let attempts = match stored.attempts.len() {
+        1 => "1 attempt is".to_owned(),
+        count => format!("{count} attempts are"),
+    };
+    let elsewhere = if output_dir == Path::new(DEFAULT_OUTPUT_DIR) {
+        String::new()
+    } else {
+        format!(" --output-dir {}", output_dir.display())
+    };
+    format!(
+        "{attempts} on record in {}; once this is mended, go on with: placebench run --resume {}{elsewhere}",
+        folder.display(),
+        stored.info.run_id
+    )
+}
+
+/// A file that grows beyond `ulimit -f` is then an error like that of a full disk, and not the death of this process without a
+/// word.
+fn outlive_the_file_size_limit() -> Result<(), CliError> {
+    let seen = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)
+        .map(drop)
+        .map_err(|error| CliError::setup(format!("cannot listen for SIGXFSZ: {error}")))
 }
 
 /// Judges what is on disk, not what is in memory: the verdict is that of the record.
@@ -50,15 +85,16 @@ fn conclude(args: &RunArgs, folder: &RunFolder, complete: bool, started: Instant
     let verdict = judge(&stored.info, &stored.attempts, &states, complete);
     let policy = SnapshotPolicy::from_ci(std::env::var("CI").ok().as_deref());
     let pending = snapshots::propose(&stored.info, &stored.attempts, &verdict, policy);
+    let not_kept = |error: CliError| error.hint(what_is_kept(&args.output_dir, folder.path()));
     folder
         .write_verdict(&verdict)
-        .map_err(|error| CliError::setup(terminal::chain(&error)))?;
+        .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
     let record = RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
     };
-    report::write(&record, folder.path())?;
+    report::write(&record, folder.path()).map_err(not_kept)?;
     match args.message_format {
         MessageFormat::Human => summary::print(
             &record,
@@ -90,9 +126,9 @@ fn begin(args: &RunArgs) -> Result<Begun, CliError> {
             case.rates = Some(rates.clone());
         }
     }
-    let info = run_info(cases, args.seed);
-    let folder =
-        RunFolder::create(&args.output_dir, &info).map_err(|error| CliError::setup(terminal::chain(&error)))?;
+    let mut info = run_info(cases, args.seed);
+    let folder = RunFolder::create_fresh(&args.output_dir, &mut info, environment::fresh_run_id)
+        .map_err(|error| CliError::setup(terminal::chain(&error)))?;
     Ok((info, folder, Vec::new()))
 }
 
@@ -109,7 +145,8 @@ fn resume(output_dir: &Path, run: &str) -> Result<Begun, CliError> {
 fn run_info(cases: Vec<CaseSpec>, seed: u64) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
-        run_id: environment::fresh_run_id(),
+        // Given once its folder is made.
+        run_id: String::new(),
         started_at: environment::now_rfc3339(),
         tool: Tool {
             name: "placebench".to_owned(),

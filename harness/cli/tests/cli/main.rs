@@ -7,13 +7,17 @@ mod boundaries;
 mod doctor;
 mod documentation;
 mod env;
+mod folders;
+mod full_disk;
 mod generate;
 mod gpu_telemetry;
 mod interruption;
 #[cfg(feature = "candle")]
 mod model_sources;
+mod namespace;
 mod outcomes;
 mod plan;
+mod resume;
 #[cfg(feature = "candle")]
 mod sequences;
 #[cfg(feature = "candle")]
