@@ -11,7 +11,11 @@ use std::path::{Path, PathBuf};
 #[must_use]
 pub fn scratch_folder(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
-    let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let base = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
     let folder = base.join(format!("placebench-fuzz-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a scratch folder can be made");
     folder

@@ -55,7 +55,7 @@ fn a_folder_that_cannot_be_written_is_said_to_be_one() {
     };
     let ran = Ran::of(command.output().unwrap());
     refused(&ran, &["cannot make reports/", "Read-only file system"]);
-    assert_eq!(runs(&env, "reports"), [PathBuf::new(); 0]);
+    assert!(runs(&env, "reports").is_empty());
 }
 
 #[test]

@@ -4,6 +4,14 @@ use std::process::{Command, Stdio};
 
 use crate::env::TestEnv;
 
+#[expect(
+    clippy::print_stderr,
+    reason = "who reads the output of tests sees what was not tried"
+)]
+fn not_tried(why: &str) {
+    eprintln!("not tried: {why}");
+}
+
 /// A shell that may mount, in the folder of the test: `$0` is placebench, `$@` the arguments. `None`, with the reason on
 /// standard error, where this system does not let it.
 pub(crate) fn in_namespace(env: &TestEnv, script: &str, args: &[&str]) -> Option<Command> {
@@ -15,7 +23,7 @@ pub(crate) fn in_namespace(env: &TestEnv, script: &str, args: &[&str]) -> Option
     match tried {
         Ok(output) if output.status.success() => {}
         other => {
-            eprintln!("not tried: nothing can be mounted here ({other:?})");
+            not_tried(&format!("nothing can be mounted here ({other:?})"));
             return None;
         }
     }

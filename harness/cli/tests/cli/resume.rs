@@ -30,11 +30,14 @@ pub(crate) fn mixed() -> TestEnv {
     env
 }
 
+/// How an attempt ended, and the tokens of its generations.
+type Made = (String, Vec<Vec<u32>>);
+
 /// A run without its name and its times.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Essence {
     verdict: Value,
-    attempts: BTreeMap<(String, u32), (String, Vec<Vec<u32>>)>,
+    attempts: BTreeMap<(String, u32), Made>,
 }
 
 pub(crate) fn essence(run: &Path) -> Essence {

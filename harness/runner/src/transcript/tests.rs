@@ -348,7 +348,8 @@ fn times_do_not_go_back() {
 /// A record that held an infinity could not be read again: JSON has none, but `1e39` is one in 32 bits.
 #[test]
 fn figures_are_numbers() {
-    let with = |change: fn(&mut Generation)| {
+    type Change = fn(&mut Generation);
+    let with = |change: Change| {
         let mut event = finished(0, false);
         if let EventKind::Finished { result, .. } = &mut event {
             change(result);
@@ -356,7 +357,7 @@ fn figures_are_numbers() {
         }
         breach(0, 1, &[hello(), started(0, false), event])
     };
-    let cases: [(fn(&mut Generation), &str); 6] = [
+    let cases: [(Change, &str); 6] = [
         (|result| result.start_s = -1.0, "start_s"),
         (|result| result.token_stamps_s = vec![-0.1], "token_stamps_s"),
         (|result| result.token_stamps_s = vec![1e300], "token_stamps_s"),
