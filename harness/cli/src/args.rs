@@ -5,6 +5,7 @@ mod selection;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
@@ -340,7 +341,7 @@ pub(crate) struct BisectArgs {
     #[arg(long, value_name = "DURATION", conflicts_with = "resume")]
     pub(crate) timeout: Option<String>,
     /// Folder in which the folder of the search is made
-    #[arg(long, default_value = "reports", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_OUTPUT_DIR, value_name = "DIR")]
     pub(crate) output_dir: PathBuf,
     /// Go on with an interrupted search, or with one whose attempts were used up
     #[arg(long, value_name = "RUN-ID", conflicts_with_all = ["case", "paths"])]
@@ -375,7 +376,7 @@ pub(crate) struct MergeArgs {
     #[arg(required = true, value_name = "DIR")]
     pub(crate) runs: Vec<PathBuf>,
     /// Folder in which the folder of the merged run is made
-    #[arg(long, default_value = "reports", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_OUTPUT_DIR, value_name = "DIR")]
     pub(crate) output_dir: PathBuf,
     /// Merge although cases are missing; nothing is said then about the whole (exit code 112), unless a case failed
     #[arg(long)]

@@ -259,3 +259,47 @@ fn stated_rates_win_over_measured_ones() {
 fn rates_that_cannot_be_are_refused_at_their_place() {
     insta::assert_snapshot!(shown("invalid/rates.toml"));
 }
+
+/// The messages on `valid/least.toml` with something at its end.
+fn messages_with(rest: &str) -> Vec<String> {
+    let text = data("valid/least.toml") + rest;
+    let problems = read(&text, &DefaultsFile::default()).err().unwrap_or_default();
+    problems.into_iter().map(|problem| problem.message).collect()
+}
+
+#[test]
+fn a_run_that_could_not_be_listed_is_refused() {
+    assert_eq!(messages_with("[measure]\nrepetitions = 10000\n"), [""; 0]);
+    assert_eq!(
+        messages_with("[measure]\nrepetitions = 4294967295\n"),
+        ["repetitions is at most 10000"]
+    );
+    let placements: String = (0..200)
+        .map(|n| format!("[placement.p{n}]\ndevice_map = 0\n"))
+        .collect();
+    let prompts = |count: usize| -> String {
+        let prompt = |n| format!("[[prompt]]\nname = \"q{n}\"\ninput_ids = [1]\n");
+        (0..count).map(prompt).collect()
+    };
+    // With the placement and the prompt of the file itself.
+    assert_eq!(messages_with(&(prompts(48) + &placements)), [""; 0]);
+    let wrong = messages_with(&(prompts(49) + &placements + "[matrix]\ndtype = [\"f32\", \"f16\"]\n"));
+    assert!(wrong[0].starts_with("the scenario makes 20100 cases"), "{wrong:?}");
+}
+
+#[test]
+fn an_axis_has_no_value_twice() {
+    assert_eq!(messages_with("[matrix]\ndtype = [\"f32\", \"f16\"]\n"), [""; 0]);
+    for axis in [
+        "dtype = [\"f32\", \"f32\"]",
+        "transfer = [\"host\", \"direct\", \"host\"]",
+        "engine = [\"mock\", \"mock\"]",
+    ] {
+        let wrong = messages_with(&format!("[matrix]\n{axis}\n"));
+        assert_eq!(
+            wrong,
+            ["this value is there twice: its cases could not be told apart"],
+            "{axis}"
+        );
+    }
+}

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
+use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
 use placebench_core::doctor::probe::hop_name;
 use placebench_core::fault::FaultKind;
@@ -37,7 +38,8 @@ pub struct Context {
     modules: Vec<(String, DeviceId)>,
     hops: Vec<NamedHop>,
     transfer: Transfer,
-    place: Option<Place>,
+    /// An index costs nothing on the way; names are put to it when a failure needs them.
+    place: Option<PlaceRef>,
 }
 
 impl Context {
@@ -174,6 +176,8 @@ impl Context {
     /// Names the places the breadcrumb and the faults speak of: modules in order of execution with their devices, and the
     /// hops between them.
     pub fn set_places(&mut self, modules: Vec<(String, DeviceId)>, hops: Vec<Hop>) {
+        // An index into the old list names nothing in the new one.
+        self.place = None;
         self.modules.clone_from(&modules);
         let named = |hop: &Hop| NamedHop {
             name: hop.name(),
@@ -222,10 +226,7 @@ impl Context {
             device: Some(device),
             ..self.moment()
         });
-        self.place = Some(Place::Module {
-            module: module.clone(),
-            device: device.clone(),
-        });
+        self.place = Some(PlaceRef::Module(index));
         effect
     }
 
@@ -241,7 +242,7 @@ impl Context {
             link: Some(&named.link),
             ..self.moment()
         });
-        self.place = Some(Place::Hop(named.hop.clone()));
+        self.place = Some(PlaceRef::Hop(index));
         effect
     }
 
@@ -251,7 +252,7 @@ impl Context {
     pub fn enter_link_check(&mut self, index: usize) -> HopFaults {
         self.trail.hop(index);
         let named = self.hops.get(index);
-        self.place = named.map(|named| Place::Hop(named.hop.clone()));
+        self.place = named.map(|_| PlaceRef::Hop(index));
         HopFaults::new(
             Arc::clone(&self.faults),
             self.phase,
@@ -321,18 +322,25 @@ impl Context {
             device: None,
             needed_bytes: None,
             allowed_bytes: None,
-            place: self.place.clone(),
+            place: self.place(),
+        }
+    }
+
+    /// The module or hop that work is at, by name.
+    fn place(&self) -> Option<Place> {
+        match self.place? {
+            PlaceRef::Module(index) => self.modules.get(index).map(|(module, device)| Place::Module {
+                module: module.clone(),
+                device: device.clone(),
+            }),
+            PlaceRef::Hop(index) => self.hops.get(index).map(|named| Place::Hop(named.hop.clone())),
         }
     }
 
     /// Out of memory on a device, in the current phase and place.
     #[must_use]
     pub fn out_of_memory(&self, device: &DeviceId, what: &str, needed: Bytes, allowed: Bytes) -> WorkerFailure {
-        let at = self
-            .place
-            .as_ref()
-            .map(|place| format!(" at {place}"))
-            .unwrap_or_default();
+        let at = self.place().map(|place| format!(" at {place}")).unwrap_or_default();
         WorkerFailure {
             device: Some(device.clone()),
             needed_bytes: Some(needed),
@@ -367,5 +375,39 @@ mod tests {
             "out of memory on sim:0 in load: model.layers.3 needs 2.00 KiB in use, 1.00 KiB allowed"
         );
         assert_eq!(failure.allowed_bytes, Some(Bytes(1024)));
+    }
+
+    #[test]
+    fn failures_name_the_place_and_only_while_work_is_there() {
+        let device = |name| DeviceId::new(name).unwrap();
+        let hop = Hop {
+            from_module: "a".into(),
+            to_module: "b".into(),
+            from_device: device("sim:0"),
+            to_device: device("sim:1"),
+        };
+        let mut context = Context::unheard();
+        let modules = vec![("a".to_owned(), device("sim:0")), ("b".to_owned(), device("sim:1"))];
+        context.set_places(modules.clone(), vec![hop]);
+        let place = |context: &Context| {
+            let failure = context.failure(FailureClass::Internal, "");
+            failure.place.map(|place| place.name())
+        };
+        assert_eq!(place(&context), None);
+        assert_eq!(context.enter_module(1), ModuleEffect::None);
+        assert_eq!(place(&context).as_deref(), Some("b"));
+        assert_eq!(context.enter_hop(0), HopEffect::None);
+        assert_eq!(place(&context).as_deref(), Some("a -> b"));
+        // A place that does not exist is none to be at.
+        assert_eq!(context.enter_module(7), ModuleEffect::None);
+        assert_eq!(place(&context).as_deref(), Some("a -> b"));
+        drop(context.enter_link_check(7));
+        assert_eq!(place(&context), None);
+        assert_eq!(context.enter_module(0), ModuleEffect::None);
+        context.set_places(modules, Vec::new());
+        assert_eq!(place(&context), None, "the index is of another list");
+        assert_eq!(context.enter_module(0), ModuleEffect::None);
+        context.end_step();
+        assert_eq!(place(&context), None);
     }
 }

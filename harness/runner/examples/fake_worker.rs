@@ -22,6 +22,8 @@ mod fixture;
 
 const TOKENS: u32 = 3;
 const NOISE_BYTES: usize = 64 << 20;
+/// Each of 15 MiB.
+const HUGE_LINES: usize = 24;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -41,7 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs one attempt, tells the worker's process id on standard output, and repeats what the worker told to standard error.
+/// Runs one attempt, tells the worker's process id on standard output, and on standard error what the worker told there,
+/// what became of it, and how much memory that took.
 fn supervise(program: &str, mode: &str) -> ExitCode {
     use placebench_runner::supervisor::{Observation, WorkerCommand, run_attempt};
     let case = fixture::case();
@@ -58,13 +61,26 @@ fn supervise(program: &str, mode: &str) -> ExitCode {
             Observation::Event(event) if matches!(event.kind, EventKind::Started { .. }) => {
                 drop(writeln!(io::stdout(), "{worker}"));
             }
+            // Whoever watches takes its time, as a slow terminal does.
+            Observation::Event(event) if matches!(event.kind, EventKind::Fetching { .. }) => {
+                std::thread::sleep(Duration::from_millis(250));
+            }
             _ => {}
         },
     );
     if let Ok(attempt) = &attempt {
         drop(write!(io::stderr(), "{}", attempt.stderr_tail));
+        drop(writeln!(io::stderr(), "outcome: {}", attempt.outcome.sentence()));
     }
+    drop(writeln!(io::stderr(), "{}", peak_rss()));
     ExitCode::from(u8::from(attempt.is_err()))
+}
+
+/// `VmHWM:  1234 kB`, the most memory this process ever had.
+fn peak_rss() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.unwrap_or_default().to_owned()
 }
 
 /// Traces a process and keeps at it, so that nobody else can; says so in a line.
@@ -165,6 +181,7 @@ impl<'a> Worker<'a> {
                 // Whatever the test wants to be said first.
                 io::stdout().write_all(self.argument.as_bytes())?;
             }
+            "huge_lines" => return self.huge_lines(),
             "not_utf8" => io::stdout().write_all(b"\xff\xfe\n")?,
             "env" => {
                 for (name, value) in std::env::vars() {
@@ -191,10 +208,13 @@ impl<'a> Worker<'a> {
         }
         match self.mode {
             "silent" => return Ok(0),
-            "half_line" => {
+            "half_line" | "half_line_then_hang" => {
                 write!(io::stdout(), "{{\"t_s\":1.0,\"event\":\"do")?;
                 io::stdout().flush()?;
                 self.die_at("half_line");
+                if self.mode == "half_line_then_hang" {
+                    hang_for_ever();
+                }
                 return Ok(0);
             }
             _ => {}
@@ -213,12 +233,7 @@ impl<'a> Worker<'a> {
     fn load(&mut self) -> io::Result<()> {
         let protocol = if self.mode == "version" { 99 } else { PROTOCOL_VERSION };
         if self.mode != "no_hello" {
-            self.say(EventKind::Hello {
-                protocol,
-                engine: "fake".into(),
-                versions: vec!["fake 1".into()],
-                profile: "debug".into(),
-            })?;
+            self.hello(protocol)?;
         }
         self.phase(Phase::Load)?;
         if self.mode == "allocate" {
@@ -297,6 +312,31 @@ impl<'a> Worker<'a> {
         self.say(finished)
     }
 
+    /// Events that are in order, each nearly as long as a line may be, as fast as they can be written.
+    fn huge_lines(&mut self) -> io::Result<u8> {
+        self.hello(PROTOCOL_VERSION)?;
+        let event = EventKind::Fetching {
+            file: "x".repeat(15 << 20),
+            done_bytes: Bytes(0),
+            total_bytes: Bytes(1),
+        };
+        let mut line = serde_json::to_vec(&WorkerEvent { t_s: 1.0, kind: event })?;
+        line.push(b'\n');
+        for _ in 0..HUGE_LINES {
+            io::stdout().write_all(&line)?;
+        }
+        Ok(0)
+    }
+
+    fn hello(&mut self, protocol: u32) -> io::Result<()> {
+        self.say(EventKind::Hello {
+            protocol,
+            engine: "fake".into(),
+            versions: vec!["fake 1".into()],
+            profile: "debug".into(),
+        })
+    }
+
     fn fail(&mut self) -> io::Result<()> {
         let class = serde_json::from_value(self.argument.into()).unwrap_or(FailureClass::Internal);
         self.say(EventKind::Error {
@@ -335,11 +375,16 @@ impl<'a> Worker<'a> {
     fn die_at(&self, point: &str) {
         let dies = match self.mode {
             "abort" | "signal" => point == "decode",
+            "stop" => point == self.argument,
             "half_line" => point == "half_line" && !self.argument.is_empty(),
             _ => false,
         };
         if dies && self.mode == "abort" {
             std::process::abort();
+        }
+        if dies && self.mode == "stop" {
+            drop(rustix::process::kill_process(rustix::process::getpid(), Signal::STOP).map_err(io::Error::from));
+            hang_for_ever();
         }
         let signal = self.argument.parse().ok().and_then(Signal::from_named_raw);
         // More than once: the first SIGSEGV only makes the language's own handler step aside.
@@ -348,9 +393,16 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// A process that outlives this one and holds its pipes; `own` puts it into a group of its own.
+    /// A process that outlives this one and holds its pipes; `own` puts it into a group of its own, `session` into a session
+    /// of its own, as a daemon does: forked twice, so that its parent has gone as well.
     fn leave_grandchild(&self) -> io::Result<()> {
         use std::os::unix::process::CommandExt;
+        if self.argument == "session" {
+            let daemon = "setsid sh -c 'echo grandchild $$ >&2; exec sleep 100000' &";
+            Command::new("sh").args(["-c", daemon]).status()?;
+            // Its parent has ended and the worker ends now; it holds both pipes from its first moment on.
+            return Ok(());
+        }
         let mut command = Command::new("sleep");
         command.arg("100000");
         if self.argument == "own" {

@@ -8,7 +8,7 @@ use crate::pipes::MAX_LINE_BYTES;
 const QUOTED_CHARS: usize = 120;
 
 /// How a worker broke the protocol. Quotations are escaped.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum Breach {
     #[error("a line of more than {MAX_LINE_BYTES} bytes")]
     TooLong,
@@ -26,6 +26,14 @@ pub(crate) enum Breach {
     SecondHello,
     #[error("`{event}` after `{end}`")]
     AfterEnd { event: &'static str, end: &'static str },
+    #[error("`{event}` at {t_s} s, after an event at {last_s} s: its clock goes back")]
+    BackInTime { event: &'static str, t_s: f64, last_s: f64 },
+    #[error("{what} of `{event}` can be no such figure: times are at least 0 and in order, all others finite")]
+    NoFigure { event: &'static str, what: &'static str },
+    #[error("more than {most} {what}")]
+    TooMuch { what: &'static str, most: u64 },
+    #[error("generation {generation} has {got} tokens where at most {asked} were asked for")]
+    TokensAsked { generation: u32, got: u64, asked: u32 },
     #[error("`{event}` of generation {got} where {expected} was expected")]
     Order {
         event: &'static str,

@@ -34,7 +34,7 @@ pub(crate) fn case() -> CaseSpec {
         input: Prompt::Text("Once".into()),
         companion_inputs: Vec::new(),
         generation: GenerationSpec {
-            max_new_tokens: 3,
+            max_new_tokens: 32,
             sampling: None,
             ignore_eos: false,
             stop: Vec::new(),

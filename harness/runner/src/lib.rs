@@ -16,8 +16,10 @@ mod event_log;
 mod evidence;
 mod failures;
 mod files;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod fixture;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gpu;
 mod ladder;
 mod lines;

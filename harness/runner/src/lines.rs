@@ -11,6 +11,16 @@ pub(crate) enum Line {
     Half(Vec<u8>),
 }
 
+impl Line {
+    /// Bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(bytes) | Self::Half(bytes) => bytes.len(),
+            Self::TooLong => 0,
+        }
+    }
+}
+
 /// Cuts chunks into lines. Never holds more than one line of the allowed length.
 #[derive(Debug)]
 pub(crate) struct LineSplitter {

@@ -1,6 +1,7 @@
 //! What the kernel says about memory: the peak of a process, and whether somebody was killed for want of it.
 
 use std::fs;
+use std::path::PathBuf;
 
 use placebench_core::units::Bytes;
 
@@ -16,13 +17,38 @@ fn parse_peak_rss(status: &str) -> Option<Bytes> {
     Some(Bytes(kibibytes.checked_mul(1024)?))
 }
 
-/// How many processes the kernel has killed in this process's control group because its memory ran out. `None` where
-/// it does not say.
-pub(crate) fn oom_kills() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    counter_files(&groups)
-        .iter()
-        .find_map(|file| parse_oom_kills(&fs::read_to_string(file).ok()?))
+/// The kernel's count of processes it has killed for want of memory.
+#[derive(Debug, Clone)]
+pub(crate) struct OomCounter {
+    /// Files that may hold the counter, the most telling first.
+    files: Vec<PathBuf>,
+}
+
+impl OomCounter {
+    /// That of this process's control group, in which its children are too, whoever's memory ran out: the group's, that of a
+    /// group above it, or the host's. Without one, that of the whole host.
+    pub(crate) fn of_this_process() -> Self {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let files = counter_files(&groups).into_iter().map(PathBuf::from);
+        Self {
+            files: files.chain([PathBuf::from("/proc/vmstat")]).collect(),
+        }
+    }
+
+    /// A counter in a file of its own.
+    #[cfg(test)]
+    pub(crate) fn in_file(file: PathBuf) -> Self {
+        Self { files: vec![file] }
+    }
+
+    /// The count now. `None` where the system does not say.
+    pub(crate) fn read(&self) -> Option<u64> {
+        let counts = self
+            .files
+            .iter()
+            .filter_map(|file| parse_oom_kills(&fs::read_to_string(file).ok()?));
+        counts.into_iter().next()
+    }
 }
 
 /// Files with the counter, the group's own first. Inside a container the path may be one of the host, with the group
@@ -71,6 +97,34 @@ mod tests {
     fn the_own_process_has_a_peak_where_the_system_tells() {
         if fs::exists("/proc/self/status").unwrap() {
             assert!(peak_rss(std::process::id()).unwrap() > Bytes(1 << 16));
+        }
+    }
+
+    #[test]
+    fn the_first_file_that_tells_is_the_one_that_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let files = vec![
+            folder.path().join("absent"),
+            file("silent", "low 0\n"),
+            file("group", "oom_kill 3\n"),
+            file("host", "oom_kill 9\n"),
+        ];
+        let counter = OomCounter { files };
+        assert_eq!(counter.read(), Some(3));
+        let silent = OomCounter::in_file(folder.path().join("silent"));
+        assert_eq!(silent.read(), None);
+    }
+
+    #[test]
+    fn this_host_counts_where_it_tells() {
+        let vmstat = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+        if parse_oom_kills(&vmstat).is_some() {
+            assert!(OomCounter::of_this_process().read().is_some());
         }
     }
 

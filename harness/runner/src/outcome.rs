@@ -7,7 +7,7 @@ use crate::breach::Breach;
 use crate::sys::{Ended, SIGKILL};
 use crate::transcript::Transcript;
 
-/// Rises of the counter of processes the kernel killed for want of memory, where it can be read.
+/// The counter of processes the kernel killed for want of memory, before and after, where it can be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OomKills {
     pub(crate) before: Option<u64>,
@@ -15,8 +15,19 @@ pub(crate) struct OomKills {
 }
 
 impl OomKills {
+    /// Nobody has looked.
+    pub(crate) const UNKNOWN: Self = Self {
+        before: None,
+        after: None,
+    };
+
     fn rose(self) -> bool {
         matches!((self.before, self.after), (Some(before), Some(after)) if after > before)
+    }
+
+    /// True where the kernel says that it has killed nobody.
+    fn stood(self) -> bool {
+        matches!((self.before, self.after), (Some(before), Some(after)) if after == before)
     }
 }
 
@@ -49,7 +60,7 @@ pub(crate) fn of_end(transcript: &Transcript, ended: Ended, last: LastSeen, kill
             signal,
             exit_code,
             last,
-            message: crash_message(ended, transcript.is_done()),
+            message: crash_message(ended, kills, transcript.is_done()),
         },
     }
 }
@@ -99,10 +110,17 @@ fn failure(class: FailureClass, message: String, phase: Phase) -> WorkerFailure 
     }
 }
 
-pub(crate) fn crash_message(ended: Ended, done: bool) -> String {
+pub(crate) fn crash_message(ended: Ended, kills: OomKills, done: bool) -> String {
     let what = match (ended.signal, ended.code) {
+        (Some(SIGKILL), _) if kills.stood() => {
+            "the worker was killed from outside (SIGKILL): placebench did not send it, and the kernel has killed nobody for \
+             want of memory"
+                .to_owned()
+        }
         (Some(SIGKILL), _) => {
-            "the worker was killed from outside (SIGKILL): most likely the host ran out of memory".to_owned()
+            "the worker was killed from outside (SIGKILL): placebench did not send it; most likely the host ran out of \
+             memory, but it does not say"
+                .to_owned()
         }
         (Some(signal), _) => format!("the worker died of signal {signal}{}", signal_words(signal)),
         (None, Some(code)) => format!("the worker ended with exit code {code} and gave no reason"),
@@ -118,7 +136,7 @@ pub(crate) fn crash_message(ended: Ended, done: bool) -> String {
 /// ` (SIGSEGV, …)` for the signals that mean something to a person.
 fn signal_words(signal: i32) -> &'static str {
     use rustix::process::Signal;
-    const NAMES: [(Signal, &str); 9] = [
+    const NAMES: [(Signal, &str); 11] = [
         (Signal::ILL, " (SIGILL, an instruction this processor does not have)"),
         (Signal::ABORT, " (SIGABRT, it gave up)"),
         (
@@ -131,6 +149,11 @@ fn signal_words(signal: i32) -> &'static str {
         (Signal::TERM, " (SIGTERM, somebody asked it to end)"),
         (Signal::INT, " (SIGINT)"),
         (Signal::HUP, " (SIGHUP)"),
+        (Signal::XFSZ, " (SIGXFSZ, a file grew beyond `ulimit -f`)"),
+        (
+            Signal::XCPU,
+            " (SIGXCPU, it used more processor time than `ulimit -t` allows)",
+        ),
     ];
     NAMES
         .iter()
@@ -143,23 +166,27 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    const NO_COUNTER: OomKills = OomKills {
-        before: None,
-        after: None,
-    };
-
     fn end(signal: Option<i32>, code: Option<i32>, kills: OomKills) -> Outcome {
         let transcript = Transcript::new(&crate::run::request_of(&fixture::case(), 1));
         of_end(&transcript, Ended { signal, code }, LastSeen::default(), kills)
     }
 
     #[test]
-    fn a_kill_from_outside_is_put_down_to_memory() {
-        let Outcome::Crashed { signal, message, .. } = end(Some(SIGKILL), None, NO_COUNTER) else {
-            panic!("not a crash")
+    fn a_kill_from_outside_is_put_down_to_memory_unless_the_kernel_denies_it() {
+        let killed = |kills| {
+            let Outcome::Crashed { signal, message, .. } = end(Some(SIGKILL), None, kills) else {
+                panic!("not a crash")
+            };
+            assert_eq!(signal, Some(9));
+            assert!(message.contains("placebench did not send it"), "{message}");
+            message
         };
-        assert_eq!(signal, Some(9));
-        assert!(message.contains("ran out of memory"), "{message}");
+        assert!(killed(OomKills::UNKNOWN).contains("most likely the host ran out of memory"));
+        let stood = OomKills {
+            before: Some(3),
+            after: Some(3),
+        };
+        assert!(killed(stood).contains("the kernel has killed nobody"));
     }
 
     #[test]
@@ -178,7 +205,7 @@ mod tests {
 
     #[test]
     fn signals_and_codes_are_told_apart() {
-        let message = |signal, code| end(signal, code, NO_COUNTER).sentence();
+        let message = |signal, code| end(signal, code, OomKills::UNKNOWN).sentence();
         assert!(message(Some(11), None).contains("SIGSEGV"));
         assert!(message(Some(64), None).contains("signal 64;"));
         assert!(message(None, Some(3)).contains("exit code 3"));

@@ -2,12 +2,17 @@
 
 use std::io::PipeWriter;
 use std::process::{ChildStderr, ChildStdout};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::{Duration, Instant};
 
 use crate::lines::{Line, LineSplitter};
 use crate::stderr::StderrCapture;
 use crate::sys::{Ended, Group, PipeRead, StoppablePipe};
+
+mod backlog;
+
+use backlog::Backlog;
 
 /// Longest line of the event pipe. A finished generation of 100 000 tokens with its five candidates a step is about
 /// 14 MB.
@@ -44,7 +49,8 @@ pub(crate) enum Signal {
 /// The listening side of one worker.
 pub(crate) struct Listeners {
     /// Reports of all threads, in order for each thread.
-    pub(crate) signals: Receiver<Signal>,
+    signals: Receiver<Signal>,
+    backlog: Arc<Backlog>,
     stop: Option<PipeWriter>,
 }
 
@@ -56,7 +62,9 @@ impl Listeners {
         let events = StoppablePipe::new(events, stopped.try_clone()?);
         let stderr = StoppablePipe::new(stderr, stopped);
         let (event_sender, stderr_sender) = (sender.clone(), sender.clone());
-        spawn("events", move || read_events(&events, &event_sender))?;
+        let backlog = Arc::new(Backlog::default());
+        let waiting = Arc::clone(&backlog);
+        spawn("events", move || read_events(&events, &event_sender, &waiting))?;
         spawn("stderr", move || read_stderr(&stderr, &stderr_sender))?;
         spawn("wait", move || {
             let ended = group.wait_without_reaping();
@@ -64,19 +72,51 @@ impl Listeners {
         })?;
         Ok(Self {
             signals,
+            backlog,
             stop: Some(stop),
         })
+    }
+
+    /// The next report, however long it takes.
+    pub(crate) fn recv(&self) -> Result<Signal, RecvError> {
+        self.signals.recv().inspect(|signal| self.took(signal))
+    }
+
+    /// The next report, waited for so long.
+    pub(crate) fn recv_timeout(&self, patience: Duration) -> Result<Signal, RecvTimeoutError> {
+        self.signals.recv_timeout(patience).inspect(|signal| self.took(signal))
+    }
+
+    /// The next report, if there is one.
+    pub(crate) fn try_recv(&self) -> Result<Signal, TryRecvError> {
+        self.signals.try_recv().inspect(|signal| self.took(signal))
+    }
+
+    fn took(&self, signal: &Signal) {
+        if let Signal::Line(line, _) = signal {
+            self.backlog.take(line.bytes());
+        }
     }
 
     /// Listeners that report what a test sends.
     #[cfg(test)]
     pub(crate) fn hearing(signals: Receiver<Signal>) -> Self {
-        Self { signals, stop: None }
+        Self {
+            signals,
+            backlog: Arc::default(),
+            stop: None,
+        }
     }
 
     /// Sends the readers home once they have read what is there. Each still reports how its pipe ended.
     pub(crate) fn call_off(&mut self) {
         drop(self.stop.take());
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.backlog.close();
     }
 }
 
@@ -92,14 +132,18 @@ fn report(sender: &SyncSender<Signal>, signal: Signal) {
     drop(sender.send(signal));
 }
 
-fn read_events(pipe: &StoppablePipe, sender: &SyncSender<Signal>) {
+fn read_events(pipe: &StoppablePipe, sender: &SyncSender<Signal>, backlog: &Backlog) {
     let mut lines = LineSplitter::new(MAX_LINE_BYTES);
+    let hand_over = |line: Line, at: Instant| {
+        backlog.add(line.bytes());
+        report(sender, Signal::Line(line, at));
+    };
     let end = read_all(pipe, |chunk| {
         let now = Instant::now();
-        lines.feed(chunk, |line| report(sender, Signal::Line(line, now)));
+        lines.feed(chunk, |line| hand_over(line, now));
     });
     if let Some(half) = lines.finish() {
-        report(sender, Signal::Line(half, Instant::now()));
+        hand_over(half, Instant::now());
     }
     report(sender, Signal::EventsEnded(end));
 }

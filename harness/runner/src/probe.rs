@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cancel::Cancel;
 use crate::ladder::{Ladder, StopStep};
 use crate::lines::Line;
-use crate::outcome;
+use crate::outcome::{self, OomKills};
 use crate::pipes::{Listeners, Signal};
 use crate::stderr::StderrCapture;
 use crate::supervisor::{Leash, SupervisorError, WorkerCommand, cannot_make, request_file};
@@ -125,7 +125,7 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn until_ended(&mut self, cancel: &Cancel) -> Result<(), SupervisorError> {
         while self.exited.is_none() && !self.given_up {
-            match self.listeners.signals.recv_timeout(TICK) {
+            match self.listeners.recv_timeout(TICK) {
                 Ok(signal) => self.take(signal)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -185,7 +185,6 @@ impl Watch<'_> {
         while self.stderr.is_none() {
             match self
                 .listeners
-                .signals
                 .recv_timeout(until.saturating_duration_since(Instant::now()))
             {
                 Ok(signal) => drop(self.take(signal)),
@@ -194,7 +193,7 @@ impl Watch<'_> {
             }
         }
         self.listeners.call_off();
-        while let Ok(signal) = self.listeners.signals.recv_timeout(DRAIN) {
+        while let Ok(signal) = self.listeners.recv_timeout(DRAIN) {
             drop(self.take(signal));
         }
     }
@@ -205,8 +204,8 @@ impl Watch<'_> {
                 signal: None,
                 code: Some(0),
             }) => ProbeEnd::Finished,
-            Some(ended) => ProbeEnd::Died(outcome::crash_message(ended, false)),
-            None => ProbeEnd::Died(outcome::crash_message(Ended::UNKNOWN, false)),
+            Some(ended) => ProbeEnd::Died(outcome::crash_message(ended, OomKills::UNKNOWN, false)),
+            None => ProbeEnd::Died(outcome::crash_message(Ended::UNKNOWN, OomKills::UNKNOWN, false)),
         });
         Probed {
             end,

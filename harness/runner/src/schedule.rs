@@ -125,8 +125,15 @@ mod tests {
     use super::*;
     use crate::fixture;
     use placebench_core::record::MeasureSpec;
+    use placebench_core::scenario::MOST_REPETITIONS;
     use proptest::prelude::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_damaged_record_cannot_ask_for_more_than_can_be_listed() {
+        let endless = case("a", "single", u32::MAX, Isolation::Process);
+        assert_eq!(schedule(&[endless], 0).len(), MOST_REPETITIONS as usize);
+    }
 
     fn case(scenario: &str, placement: &str, repetitions: u32, isolation: Isolation) -> CaseSpec {
         CaseSpec {

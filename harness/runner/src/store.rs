@@ -23,11 +23,14 @@ mod gather;
 mod read;
 
 pub use gather::runs_at;
-pub use read::{RunRecordParts, is_interrupted, locate, read};
+pub use read::{RunRecordParts, is_interrupted, locate, parse, read};
 use read::{read_info, whole_lines};
 
 /// Name of the link to the newest run.
 pub const LATEST: &str = "latest";
+
+/// Names tried for a new run.
+pub const MOST_NAMES: usize = 16;
 
 const RUN_FILE: &str = "run.json";
 const ATTEMPTS_FILE: &str = "attempts.jsonl";
@@ -66,9 +69,18 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Another process is writing it.
-    #[error("another process is writing the run {path}")]
+    #[error("another process{} is writing the run {path}; wait for its end, or stop it",
+        holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Locked {
         /// Its folder.
+        path: PathBuf,
+        /// The process, where the system tells.
+        holder: Option<u32>,
+    },
+    /// What is written now would be lost.
+    #[error("{path} was moved, removed or replaced while the run was going on, and nothing more can be kept there")]
+    Gone {
+        /// The file.
         path: PathBuf,
     },
     /// It was written by a program with another format.
@@ -137,6 +149,23 @@ impl RunFolder {
         Ok(Self { path, attempts })
     }
 
+    /// The same under a name that `fresh` makes up, another one if there is a run of that name: a clock that was set back, or
+    /// two runs of the same second, may make up the same. The name is put into `info`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or [`MOST_NAMES`] names are taken.
+    pub fn create_fresh(dir: &Path, info: &mut RunInfo, mut fresh: impl FnMut() -> String) -> Result<Self, StoreError> {
+        for _ in 1..MOST_NAMES {
+            info.run_id = fresh();
+            match Self::create(dir, info) {
+                Err(StoreError::Exists { .. }) => {}
+                answer => return answer,
+            }
+        }
+        info.run_id = fresh();
+        Self::create(dir, info)
+    }
+
     /// Opens a run to go on with it. A torn last line is cut off.
     ///
     /// # Errors
@@ -181,6 +210,10 @@ impl RunFolder {
     /// When it cannot be written; the file is then as it was.
     pub fn append(&mut self, attempt: &Attempt) -> Result<(), StoreError> {
         let path = self.path.join(ATTEMPTS_FILE);
+        // A file that was removed still takes what is written to it, and nobody will ever read that.
+        if !sys::is_at(&self.attempts, &path).unwrap_or(false) {
+            return Err(StoreError::Gone { path });
+        }
         let mut line = serde_json::to_vec(attempt).map_err(|source| StoreError::Encode {
             path: path.clone(),
             source,
@@ -273,6 +306,7 @@ fn open_locked(folder: &Path) -> Result<File, StoreError> {
         Ok(true) => Ok(file),
         Ok(false) => Err(StoreError::Locked {
             path: folder.to_owned(),
+            holder: sys::lock_holder(&file),
         }),
         Err(error) => Err(cannot("cannot lock", &path)(error)),
     }

@@ -16,7 +16,7 @@ use crate::evidence::Look;
 use crate::gpu::GpuWatch;
 use crate::ladder::{Ladder, StopLimits, StopStep};
 use crate::lines::Line;
-use crate::memory;
+use crate::memory::{self, OomCounter};
 use crate::outcome::{self, OomKills};
 use crate::pipes::{Listeners, PipeEnd, QUEUE, Signal};
 use crate::stderr::StderrCapture;
@@ -52,6 +52,7 @@ pub(crate) struct Supervision {
     stderr: Option<(PipeEnd, StderrCapture)>,
     peak_rss: Option<Bytes>,
     next_look: Instant,
+    oom_counter: OomCounter,
     oom_kills_before: Option<u64>,
     notes: Vec<String>,
     /// When the last token of the generation under way came in.
@@ -86,6 +87,7 @@ impl Supervision {
         spawned: Instant,
         listeners: Listeners,
     ) -> Self {
+        let oom_counter = OomCounter::of_this_process();
         Self {
             group,
             spawned,
@@ -101,7 +103,8 @@ impl Supervision {
             stderr: None,
             peak_rss: None,
             next_look: spawned,
-            oom_kills_before: memory::oom_kills(),
+            oom_kills_before: oom_counter.read(),
+            oom_counter,
             notes: Vec::new(),
             last_token: None,
             looked: None,
@@ -154,11 +157,8 @@ impl Supervision {
         if self.given_up {
             return Ok(());
         }
-        match self
-            .listeners
-            .signals
-            .recv_timeout(self.next_due().saturating_duration_since(now))
-        {
+        let patience = self.next_due().saturating_duration_since(now);
+        match self.listeners.recv_timeout(patience) {
             Ok(signal) => self.take(signal, around),
             Err(RecvTimeoutError::Timeout) => Ok(()),
             // Every thread is gone and none has seen the end of the process: nothing more will be heard of it.
@@ -191,7 +191,7 @@ impl Supervision {
         }
         // On a busy machine it may be the supervisor that is late: what has already come in counts.
         for _ in 0..QUEUE {
-            let Ok(signal) = self.listeners.signals.try_recv() else {
+            let Ok(signal) = self.listeners.try_recv() else {
                 break;
             };
             self.take(signal, around)?;
@@ -350,7 +350,7 @@ impl Supervision {
         let until = Instant::now() + if self.given_up { Duration::ZERO } else { DRAIN };
         while !self.pipes_ended() {
             let left = until.saturating_duration_since(Instant::now());
-            match self.listeners.signals.recv_timeout(left) {
+            match self.listeners.recv_timeout(left) {
                 Ok(signal) => self.take(signal, around)?,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
@@ -358,7 +358,7 @@ impl Supervision {
         self.listeners.call_off();
         while !self.pipes_ended() {
             // The readers end by themselves now, having read what is there.
-            let Ok(signal) = self.listeners.signals.recv() else {
+            let Ok(signal) = self.listeners.recv() else {
                 break;
             };
             self.take(signal, around)?;
@@ -408,7 +408,7 @@ impl Supervision {
         let (ended, at) = self.exited.unwrap_or((Ended::UNKNOWN, Instant::now()));
         let kills = OomKills {
             before: self.oom_kills_before,
-            after: memory::oom_kills(),
+            after: self.oom_counter.read(),
         };
         outcome::of_end(&self.transcript, ended, self.last_seen(page, at), kills)
     }

@@ -1,8 +1,13 @@
 //! What a worker has said so far, and whether it may say what it says next.
 //!
 //! The rules: `hello` first (or an `error`, where a worker cannot even say hello), generations numbered from 0 one after
-//! the other, each with its tokens in order, then `done` when all that were asked for are reported, or `error`; after
-//! either nothing. Figures of a worker that breaks them cannot be trusted, so a breach ends the attempt.
+//! the other, as many as were asked for, each with its tokens in order and no more than were asked for, then `done` when all
+//! are reported, or `error`; after either nothing. Times do not go back, and every number is one. Figures of a worker that
+//! breaks them cannot be trusted, so a breach ends the attempt.
+//!
+//! A kind of event that is not known is a breach, because a worker of the same version has no others and a misspelled
+//! `token` would look like a stall; a key that is not known is passed over. However much a worker says, what is kept of it
+//! is bounded ([`limits`]).
 
 use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
@@ -11,11 +16,14 @@ use placebench_core::protocol::{
     DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
     WorkerEvent, WorkerRequest,
 };
-use placebench_core::record::PhaseSpan;
+use placebench_core::record::{Attempt, PhaseSpan};
 
 use crate::breach::{Breach, name, quoted};
 use crate::lines::Line;
 use crate::secrets::Secrets;
+
+mod figures;
+mod limits;
 
 /// A generation that is under way.
 #[derive(Debug)]
@@ -41,24 +49,29 @@ pub(crate) struct Transcript {
     warmups_asked: u32,
     measured_asked: u32,
     companions: usize,
+    tokens_asked: u32,
     warmups: u32,
     next_generation: u32,
+    /// What was heard, in bytes.
+    heard: u64,
+    /// The stamp of the last event.
+    last_s: f64,
     hello: bool,
     end: Option<End>,
     half_line: Option<String>,
     pub(crate) secrets: Secrets,
     current: Option<Current>,
-    pub(crate) modules: Vec<(String, DeviceId)>,
+    modules: Vec<(String, DeviceId)>,
     hops: Vec<Hop>,
-    pub(crate) phases: Vec<PhaseSpan>,
-    pub(crate) versions: Vec<String>,
-    pub(crate) profile: Option<String>,
-    pub(crate) devices: Vec<DeviceFacts>,
-    pub(crate) planned: Option<PlannedPlacement>,
-    pub(crate) realised: Option<Vec<RealisedModule>>,
-    pub(crate) links: Vec<LinkFacts>,
+    phases: Vec<PhaseSpan>,
+    versions: Vec<String>,
+    profile: Option<String>,
+    devices: Vec<DeviceFacts>,
+    planned: Option<PlannedPlacement>,
+    realised: Option<Vec<RealisedModule>>,
+    links: Vec<LinkFacts>,
     pub(crate) memory: Vec<MemoryFigure>,
-    pub(crate) generations: Vec<Generation>,
+    generations: Vec<Generation>,
 }
 
 impl Transcript {
@@ -68,8 +81,11 @@ impl Transcript {
             warmups_asked: request.warmup,
             measured_asked: request.repetitions,
             companions: request.companion_prompts.len(),
+            tokens_asked: request.generation.max_new_tokens,
             warmups: 0,
             next_generation: 0,
+            heard: 0,
+            last_s: 0.0,
             hello: false,
             end: None,
             half_line: None,
@@ -104,6 +120,13 @@ impl Transcript {
                 return Ok(None);
             }
         };
+        self.heard = self.heard.saturating_add(bytes.len() as u64 + 1);
+        if self.heard > limits::MOST_BYTES {
+            return Err(Breach::TooMuch {
+                what: "bytes of events",
+                most: limits::MOST_BYTES,
+            });
+        }
         let hidden = |text: String| self.secrets.hidden(&text).into_owned();
         let text = std::str::from_utf8(bytes).map_err(|_| Breach::NotUtf8(hidden(quoted(bytes))))?;
         let text = self.secrets.hidden(text);
@@ -120,6 +143,15 @@ impl Transcript {
 
     fn accept(&mut self, event: &WorkerEvent) -> Result<(), Breach> {
         self.check_place(&event.kind)?;
+        figures::check(event)?;
+        if event.t_s < self.last_s {
+            return Err(Breach::BackInTime {
+                event: name(&event.kind),
+                t_s: event.t_s,
+                last_s: self.last_s,
+            });
+        }
+        self.last_s = event.t_s;
         match &event.kind {
             EventKind::Hello {
                 protocol,
@@ -134,7 +166,7 @@ impl Transcript {
                 self.versions.clone_from(versions);
                 self.profile = Some(profile.clone());
             }
-            EventKind::Phase { phase } => self.begin_phase(*phase, event.t_s),
+            EventKind::Phase { phase } => self.begin_phase(*phase, event.t_s)?,
             // For people who watch; what was fetched is told by what comes next.
             EventKind::Fetching { .. } => {}
             EventKind::Devices { devices } => self.devices.clone_from(devices),
@@ -163,7 +195,7 @@ impl Transcript {
                 warmup,
                 result,
             } => self.finish(*generation, *warmup, result)?,
-            EventKind::Memory(figure) => self.remember(figure),
+            EventKind::Memory(figure) => self.remember(figure)?,
             EventKind::Done => self.done(event.t_s)?,
             EventKind::Error { failure } => {
                 self.finish_with(End::Error(failure.clone()), event.t_s);
@@ -190,13 +222,15 @@ impl Transcript {
         }
     }
 
-    fn begin_phase(&mut self, phase: Phase, t_s: f64) {
+    fn begin_phase(&mut self, phase: Phase, t_s: f64) -> Result<(), Breach> {
+        limits::room_for(self.phases.len(), limits::MOST_PHASES, "phases")?;
         self.end_phase(t_s);
         self.phases.push(PhaseSpan {
             phase,
             start_s: t_s,
             end_s: None,
         });
+        Ok(())
     }
 
     fn end_phase(&mut self, t_s: f64) {
@@ -206,8 +240,10 @@ impl Transcript {
     }
 
     fn start(&mut self, generation: u32, warmup: bool, t_s: f64) -> Result<(), Breach> {
+        let asked = self.warmups_asked.saturating_add(self.measured_asked);
         let expected = match &self.current {
             Some(current) => format!("the end of generation {}", current.number),
+            None if self.next_generation >= asked => format!("`done` after {asked} generations"),
             None if generation == self.next_generation => {
                 self.next_generation += 1;
                 self.current = Some(Current {
@@ -230,6 +266,7 @@ impl Transcript {
 
     fn token(&mut self, generation: u32, index: u32, id: u32, t_s: f64) -> Result<(), Breach> {
         let current = Self::running(self.current.as_mut(), "token", generation)?;
+        Self::check_asked(self.tokens_asked, generation, index)?;
         if usize::try_from(index) != Ok(current.tokens.len()) {
             return Err(Breach::TokenOrder {
                 generation,
@@ -245,6 +282,7 @@ impl Transcript {
     fn companion_token(&mut self, generation: u32, companion: u32, index: u32) -> Result<(), Breach> {
         let asked = 1 + self.companions;
         let current = Self::running(self.current.as_mut(), "token", generation)?;
+        Self::check_asked(self.tokens_asked, generation, index)?;
         let known = usize::try_from(companion)
             .ok()
             .and_then(|companion| current.companion_tokens.get_mut(companion));
@@ -266,6 +304,17 @@ impl Transcript {
         Ok(())
     }
 
+    fn check_asked(asked: u32, generation: u32, index: u32) -> Result<(), Breach> {
+        if index < asked {
+            return Ok(());
+        }
+        Err(Breach::TokensAsked {
+            generation,
+            got: u64::from(index) + 1,
+            asked,
+        })
+    }
+
     fn finish(&mut self, generation: u32, warmup: bool, result: &Generation) -> Result<(), Breach> {
         let current = Self::running(self.current.as_mut(), "finished", generation)?;
         if current.warmup != warmup {
@@ -275,15 +324,8 @@ impl Transcript {
                 finished: warmup,
             });
         }
-        let unequal = std::iter::once(result)
-            .chain(&result.companions)
-            .find(|sequence| sequence.output_ids.len() != sequence.token_stamps_s.len());
-        if let Some(sequence) = unequal {
-            return Err(Breach::Stamps {
-                generation,
-                ids: sequence.output_ids.len(),
-                stamps: sequence.token_stamps_s.len(),
-            });
+        for sequence in std::iter::once(result).chain(&result.companions) {
+            figures::check_sequence(generation, sequence, self.tokens_asked)?;
         }
         if result.companions.len() != self.companions {
             return Err(Breach::Companions {
@@ -319,15 +361,19 @@ impl Transcript {
         }
     }
 
-    fn remember(&mut self, figure: &MemoryFigure) {
+    fn remember(&mut self, figure: &MemoryFigure) -> Result<(), Breach> {
         let known = self
             .memory
             .iter_mut()
             .find(|known| known.device == figure.device && known.kind == figure.kind);
         match known {
             Some(known) => *known = figure.clone(),
-            None => self.memory.push(figure.clone()),
+            None => {
+                limits::room_for(self.memory.len(), limits::MOST_FIGURES, "figures of memory")?;
+                self.memory.push(figure.clone());
+            }
         }
+        Ok(())
     }
 
     fn done(&mut self, t_s: f64) -> Result<(), Breach> {
@@ -404,9 +450,22 @@ impl Transcript {
         }
     }
 
-    /// The tokens of an unfinished generation.
-    pub(crate) fn take_partial_tokens(&mut self) -> Vec<(f64, u32)> {
-        self.current.take().map(|current| current.tokens).unwrap_or_default()
+    /// Puts what was said into the record of the attempt; tokens of an unfinished generation as partial ones.
+    pub(crate) fn into_record(self, attempt: Attempt) -> Attempt {
+        Attempt {
+            partial_tokens: self.current.map(|current| current.tokens).unwrap_or_default(),
+            phases: self.phases,
+            versions: self.versions,
+            profile: self.profile,
+            devices: self.devices,
+            planned: self.planned,
+            realised: self.realised,
+            places: self.modules,
+            links: self.links,
+            memory: self.memory,
+            generations: self.generations,
+            ..attempt
+        }
     }
 }
 

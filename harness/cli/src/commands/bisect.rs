@@ -3,6 +3,7 @@
 use placebench_core::bisect::record::{BisectRecord, Progress};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::record::RunControl;
+use placebench_runner::environment;
 use placebench_runner::store::{self, RunFolder};
 
 use super::run::{cancel_on_signals, run_info};
@@ -56,9 +57,9 @@ type Begun = (BisectRecord, Lab);
 fn begin(args: &BisectArgs, cancel: placebench_runner::cancel::Cancel) -> Result<Begun, CliError> {
     let question = question::ask(args, args.max_attempts.unwrap_or(MAX_ATTEMPTS))?;
     foreign::permit(std::slice::from_ref(&question.failing), args.allow_exec)?;
-    let info = run_info(vec![question.failing.clone()], 0, RunControl::default());
-    let folder =
-        RunFolder::create(&args.output_dir, &info).map_err(|error| CliError::setup(terminal::chain(&error)))?;
+    let mut info = run_info(vec![question.failing.clone()], 0, RunControl::default());
+    let folder = RunFolder::create_fresh(&args.output_dir, &mut info, environment::fresh_run_id)
+        .map_err(|error| CliError::setup(terminal::chain(&error)))?;
     let record = BisectRecord {
         schema_version: placebench_core::bisect::record::BISECT_VERSION,
         run_id: info.run_id.clone(),

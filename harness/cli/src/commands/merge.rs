@@ -8,6 +8,7 @@ use placebench_core::exit_code::ExitCode;
 use placebench_core::merge::{Merged, Part, merge};
 use placebench_core::record::{RunInfo, Tool};
 use placebench_core::settings::MessageFormat;
+use placebench_runner::environment;
 use placebench_runner::run::unfinished;
 use placebench_runner::store::{self, RunFolder, RunRecordParts, StoreError};
 
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, CliError> {
     warn_of_other_tools(&merged);
     let mut info = info_of(merged);
     find_snapshots(&mut info, args.snapshot_dir.as_deref())?;
-    let folder = write(&args.output_dir, &info, &given)?;
+    let folder = write(&args.output_dir, &mut info, &given)?;
     out(&format!(
         "merged {} with {}",
         counted(given.len(), "run"),
@@ -162,8 +163,8 @@ fn find_snapshots(info: &mut RunInfo, given: Option<&Path>) -> Result<(), CliErr
     Ok(())
 }
 
-fn write(dir: &Path, info: &RunInfo, given: &[Given]) -> Result<RunFolder, CliError> {
-    let mut folder = RunFolder::create(dir, info).map_err(|error| failed(&error))?;
+fn write(dir: &Path, info: &mut RunInfo, given: &[Given]) -> Result<RunFolder, CliError> {
+    let mut folder = RunFolder::create_fresh(dir, info, environment::fresh_run_id).map_err(|error| failed(&error))?;
     for run in given {
         for attempt in &run.stored.attempts {
             folder.append(attempt).map_err(|error| failed(&error))?;

@@ -1,12 +1,14 @@
 //! `placebench run`: the main job.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
 use placebench_core::record::{Attempt, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
-use placebench_core::settings::MessageFormat;
+use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
 use placebench_runner::run::{FailurePolicy, RunPlan};
@@ -23,6 +25,7 @@ use crate::{engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
+    outlive_the_file_size_limit()?;
     let effective = settings::effective(&args.selection, settings::flags_of_run(&args)?)?;
     let format = effective.settings.message_format.value;
     let begun = match &args.resume {
@@ -52,8 +55,44 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let mut progress = Progress::new(&info, &previous, format, args.quiet);
     let result = placebench_runner::run::run(&plan, &mut folder, &cancel, &mut |event| progress.on(event));
     progress.finish();
-    let run = result.map_err(|error| CliError::setup(terminal::chain(&error)))?;
+    let run = result.map_err(|error| {
+        CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path()))
+    })?;
     conclude(format, &folder, !run.interrupted, started)
+}
+
+/// What a person does after an error of the disk or of the system: nothing that is on record has to be run again.
+fn what_is_kept(folder: &Path) -> String {
+    let Ok(stored) = store::read(folder) else {
+        return format!("{} cannot be read back: begin a new run", folder.display());
+    };
+    let attempts = match stored.attempts.len() {
+        1 => "1 attempt is".to_owned(),
+        count => format!("{count} attempts are"),
+    };
+    if !stored.info.shards.is_empty() {
+        return format!("{attempts} of the merged runs in {}: remove it, and merge again", folder.display());
+    }
+    let elsewhere = match folder.parent() {
+        Some(output_dir) if output_dir != Path::new(DEFAULT_OUTPUT_DIR) => {
+            format!(" --output-dir {}", output_dir.display())
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{attempts} on record in {}; once this is mended, go on with: placebench run --resume {}{elsewhere}",
+        folder.display(),
+        stored.info.run_id
+    )
+}
+
+/// A file that grows beyond `ulimit -f` is then an error like that of a full disk, and not the death of this process without a
+/// word.
+fn outlive_the_file_size_limit() -> Result<(), CliError> {
+    let seen = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)
+        .map(drop)
+        .map_err(|error| CliError::setup(format!("cannot listen for SIGXFSZ: {error}")))
 }
 
 /// Judges what is on disk, not what is in memory: the verdict is that of the record.
@@ -68,15 +107,16 @@ pub(super) fn conclude(
     let verdict = judge(&stored.info, &stored.attempts, &states, complete);
     let policy = SnapshotPolicy::from_ci(std::env::var("CI").ok().as_deref());
     let pending = snapshots::propose(&stored.info, &stored.attempts, &verdict, policy);
+    let not_kept = |error: CliError| error.hint(what_is_kept(folder.path()));
     folder
         .write_verdict(&verdict)
-        .map_err(|error| CliError::setup(terminal::chain(&error)))?;
+        .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
     let record = RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
     };
-    report::write(&record, folder.path())?;
+    report::write(&record, folder.path()).map_err(not_kept)?;
     match format {
         MessageFormat::Human => summary::print(
             &record,
@@ -130,8 +170,12 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         max_fail: settings.max_fail.value.limit(),
         settings: explained,
     };
-    let info = run_info(selected.cases, settings.seed.value, control);
-    let folder = RunFolder::create(Path::new(&settings.output_dir.value), &info)
+    let mut info = run_info(selected.cases, settings.seed.value, control);
+    let folder = RunFolder::create_fresh(
+        Path::new(&settings.output_dir.value),
+        &mut info,
+        environment::fresh_run_id,
+    )
         .map_err(|error| CliError::setup(terminal::chain(&error)))?;
     Ok(Some((info, folder, Vec::new())))
 }
@@ -158,7 +202,8 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
 pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
-        run_id: environment::fresh_run_id(),
+        // Given once its folder is made.
+        run_id: String::new(),
         started_at: environment::now_rfc3339(),
         tool: Tool {
             name: "placebench".to_owned(),

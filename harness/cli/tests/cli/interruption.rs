@@ -6,23 +6,26 @@ use std::time::{Duration, Instant};
 
 use crate::env::{TestEnv, read_attempts};
 
-/// A suite whose second case hangs for as long as anybody waits.
-fn hanging() -> TestEnv {
+/// A suite whose second case hangs for so long.
+pub(crate) fn hanging(first_token: &str) -> TestEnv {
     let env = TestEnv::new();
     env.scenario(
         "s",
-        "[placement.a-first]\ndevice_map = \"sim:0\"\n[placement.b-hangs]\ndevice_map = \"sim:1\"\n\
-         [[fault]]\nkind = \"stall\"\nplacements = [\"b-hangs\"]\n[timeout]\nfirst_token = \"10m\"\ntotal = \"20m\"\n",
+        &format!(
+            "[placement.a-first]\ndevice_map = \"sim:0\"\n[placement.b-hangs]\ndevice_map = \"sim:1\"\n\
+             [[fault]]\nkind = \"stall\"\nplacements = [\"b-hangs\"]\n\
+             [timeout]\nfirst_token = \"{first_token}\"\ntotal = \"20m\"\n"
+        ),
     );
     env
 }
 
 /// Starts the run and waits until the hanging worker has begun to generate; returns the process ids of the run's workers.
-fn start(env: &TestEnv) -> (Child, Vec<u32>) {
+pub(crate) fn start(env: &TestEnv) -> (Child, Vec<u32>) {
     let mut child = env
         .command(&["run", "suite", "--message-format", "ndjson"])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -70,7 +73,7 @@ fn wait_until_gone(ids: &[u32]) {
 
 #[test]
 fn sigkill_of_the_supervisor_leaves_no_worker_and_a_readable_run() {
-    let env = hanging();
+    let env = hanging("10m");
     let (mut child, workers) = start(&env);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -86,7 +89,7 @@ fn sigkill_of_the_supervisor_leaves_no_worker_and_a_readable_run() {
 
 #[test]
 fn an_interrupted_run_closes_its_records_and_can_be_resumed() {
-    let env = hanging();
+    let env = hanging("10m");
     let (mut child, workers) = start(&env);
     let id = i32::try_from(child.id()).unwrap();
     std::process::Command::new("kill")

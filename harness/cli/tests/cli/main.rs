@@ -9,15 +9,19 @@ mod doctor;
 mod documentation;
 mod env;
 mod foreign;
+mod folders;
+mod full_disk;
 mod generate;
 mod gpu_telemetry;
 mod hostile;
 mod interruption;
 #[cfg(feature = "candle")]
 mod model_sources;
+mod namespace;
 mod outcomes;
 mod paths;
 mod plan;
+mod resume;
 #[cfg(feature = "candle")]
 mod sequences;
 #[cfg(feature = "candle")]

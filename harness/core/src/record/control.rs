@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{CaseSpec, Environment, Tool};
+use crate::scenario::MOST_REPETITIONS;
 use crate::selection::Partition;
 
 /// What a case counts as that failed and then passed on a retry.
@@ -117,7 +118,8 @@ impl CaseSpec {
     #[must_use]
     pub fn attempts_per_try(&self) -> u32 {
         match self.measure.isolation {
-            super::Isolation::Process => self.measure.repetitions.max(1),
+            // Scenarios ask for no more; a damaged record may.
+            super::Isolation::Process => self.measure.repetitions.clamp(1, MOST_REPETITIONS),
             super::Isolation::Shared => 1,
         }
     }

@@ -385,9 +385,11 @@ pub struct ProgramTable {
 #[serde(deny_unknown_fields, default)]
 pub struct MatrixTable {
     /// Element types.
-    pub dtype: Option<Vec<Dtype>>,
+    #[schemars(with = "Option<Vec<Dtype>>")]
+    pub dtype: Option<Vec<Spanned<Dtype>>>,
     /// Ways of moving activations.
-    pub transfer: Option<Vec<Transfer>>,
+    #[schemars(with = "Option<Vec<Transfer>>")]
+    pub transfer: Option<Vec<Spanned<Transfer>>>,
     /// Engines.
     #[schemars(with = "Option<Vec<String>>")]
     pub engine: Option<Vec<Spanned<String>>>,

@@ -19,3 +19,7 @@ pub use resolve::Scenario;
 
 /// The engine that is a program of somebody else: it speaks the worker protocol, and the scenario says where it is.
 pub const PROGRAM: &str = "program";
+
+/// Most repetitions of a case. Far beyond what any median needs; each is a process, and all of them are listed before the
+/// first begins.
+pub const MOST_REPETITIONS: u32 = 10_000;

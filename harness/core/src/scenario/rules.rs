@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::Spanned;
 
+use super::MOST_REPETITIONS;
 use super::file::{ExpectTable, FaultTable, GenerationTable, LogicalDeviceTable, MeasureTable, ModelTable};
 use super::problem::{Problem, suggestion};
 use super::resolve::Origin;
@@ -17,6 +18,22 @@ use crate::units::Bytes;
 
 /// Engines a scenario may name.
 pub(super) const ENGINES: [&str; 4] = ["candle", "candle-reference", "mock", super::PROGRAM];
+
+/// Cases of one scenario: prompts, placements and axes multiply, and a run lists all of them before it begins.
+const MOST_CASES: usize = 10_000;
+
+/// Whether a scenario of that many prompts, placements and points of its matrix can be listed.
+pub(super) fn case_count(factors: [usize; 3], problems: &mut Vec<Problem>) {
+    let cases = factors.into_iter().fold(1, usize::saturating_mul);
+    if cases > MOST_CASES {
+        problems.push(
+            Problem::general(format!(
+                "the scenario makes {cases} cases (prompts × placements × matrix), at most {MOST_CASES} are run"
+            ))
+            .hint("split it into several files"),
+        );
+    }
+}
 
 pub(super) fn version(version: Option<&Spanned<u32>>, supported: u32, problems: &mut Vec<Problem>) {
     match version {
@@ -310,6 +327,14 @@ pub(super) fn measure(table: &MeasureTable, problems: &mut Vec<Problem>) {
         && *repetitions.get_ref() == 0
     {
         problems.push(Problem::at(repetitions.span(), "repetitions must be at least 1"));
+    }
+    if let Some(repetitions) = &table.repetitions
+        && *repetitions.get_ref() > MOST_REPETITIONS
+    {
+        problems.push(Problem::at(
+            repetitions.span(),
+            format!("repetitions is at most {MOST_REPETITIONS}"),
+        ));
     }
 }
 

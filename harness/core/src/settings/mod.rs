@@ -17,6 +17,9 @@ pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, parse_con
 use crate::record::{EffectiveSetting, FlakyResult, SettingSource};
 use crate::scenario::Scenario;
 
+/// Where runs are kept if nothing else is said.
+pub const DEFAULT_OUTPUT_DIR: &str = "reports";
+
 /// How to talk while running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -177,7 +180,7 @@ pub fn choose(layers: &[Given]) -> Settings {
             first(layers, |given| given.message_format.as_ref()),
             MessageFormat::Human,
         ),
-        output_dir: or(first(layers, |given| given.output_dir.as_ref()), "reports".to_owned()),
+        output_dir: or(first(layers, |given| given.output_dir.as_ref()), DEFAULT_OUTPUT_DIR.to_owned()),
         rates: optional(first(layers, |given| given.rates.as_ref())),
         timeout_multiplier: or(first(layers, |given| given.timeout_multiplier.as_ref()), 1.0),
     }

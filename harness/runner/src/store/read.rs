@@ -43,15 +43,24 @@ pub fn is_interrupted(attempt: &Attempt) -> bool {
 /// # Errors
 /// When it is no run, has another major version, or is damaged otherwise.
 pub fn read(path: &Path) -> Result<RunRecordParts, StoreError> {
-    let info = read_info(path)?;
+    let run = read_run_file(path)?;
     let file = path.join(ATTEMPTS_FILE);
-    let bytes = match fs::read(&file) {
+    let attempts = match fs::read(&file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(cannot("cannot read", &file)(error)),
     };
+    parse(path, &run, &attempts)
+}
+
+/// A run from the bytes of its two files, `run.json` and `attempts.jsonl`; `path` is the folder they are from, for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &Path, run: &[u8], attempts: &[u8]) -> Result<RunRecordParts, StoreError> {
+    let info = parse_versioned(&path.join(RUN_FILE), run)?;
     let mut warnings = Vec::new();
-    let attempts = parse_attempts(&file, &bytes, &mut warnings)?;
+    let attempts = parse_attempts(&path.join(ATTEMPTS_FILE), attempts, &mut warnings)?;
     Ok(RunRecordParts {
         info,
         attempts: without_superseded(attempts),
@@ -84,16 +93,19 @@ pub fn locate(dir: &Path, run: &str) -> Result<PathBuf, StoreError> {
     fs::canonicalize(&path).map_err(cannot("cannot read", &path))
 }
 
-/// Reads `run.json`.
+/// Reads `run.json` alone.
 pub(super) fn read_info(folder: &Path) -> Result<RunInfo, StoreError> {
+    parse_versioned(&folder.join(RUN_FILE), &read_run_file(folder)?)
+}
+
+fn read_run_file(folder: &Path) -> Result<Vec<u8>, StoreError> {
     let path = folder.join(RUN_FILE);
-    let bytes = fs::read(&path).map_err(|source| match source.kind() {
+    fs::read(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::NotARun {
             path: folder.to_owned(),
         },
         _ => cannot("cannot read", &path)(source),
-    })?;
-    parse_versioned(&path, &bytes)
+    })
 }
 
 /// The version is looked at first: another format may not even parse.

@@ -302,3 +302,83 @@ fn what_is_no_run_is_said_to_be_none() {
     fs::write(&file, "").unwrap();
     assert!(matches!(RunFolder::resume(&file), Err(StoreError::NotARun { .. })));
 }
+
+#[test]
+fn a_name_that_is_taken_is_not_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    // The clock stands still, or was set back to where it has been before.
+    let mut made_up = ["a", "a", "b"].into_iter().map(str::to_owned);
+    let mut fresh = || made_up.next().unwrap();
+    let mut first = info("");
+    drop(RunFolder::create_fresh(dir.path(), &mut first, &mut fresh).unwrap());
+    let mut second = info("");
+    let folder = RunFolder::create_fresh(dir.path(), &mut second, &mut fresh).unwrap();
+    assert_eq!((first.run_id.as_str(), second.run_id.as_str()), ("a", "b"));
+    assert_eq!(read(folder.path()).unwrap().info.run_id, "b");
+    let mut names = 0;
+    let stuck = RunFolder::create_fresh(dir.path(), &mut second, || {
+        names += 1;
+        "a".to_owned()
+    });
+    assert!(matches!(stuck, Err(StoreError::Exists { .. })), "{stuck:?}");
+    assert_eq!(names, MOST_NAMES);
+}
+
+#[test]
+fn who_writes_a_run_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = RunFolder::create(dir.path(), &info("a")).unwrap();
+    let message = RunFolder::resume(folder.path()).unwrap_err().to_string();
+    if Path::new("/proc/locks").exists() {
+        assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_gone_is_noticed_before_anything_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut folder = RunFolder::create(dir.path(), &info("a")).unwrap();
+    folder.append(&attempt(0, Outcome::Completed)).unwrap();
+    let moved = dir.path().join("moved");
+    fs::rename(folder.path(), &moved).unwrap();
+    let gone = folder.append(&attempt(1, Outcome::Completed)).unwrap_err();
+    assert!(matches!(gone, StoreError::Gone { .. }), "{gone}");
+    assert_eq!(
+        read(&moved).unwrap().attempts.len(),
+        1,
+        "what was on record is as it was"
+    );
+    drop(folder);
+    let (mut folder, _) = RunFolder::resume(&moved).unwrap();
+    fs::remove_dir_all(&moved).unwrap();
+    assert!(matches!(
+        folder.append(&attempt(1, Outcome::Completed)),
+        Err(StoreError::Gone { .. })
+    ));
+}
+
+/// Wherever the last record is cut, a resumed run has the attempts before it and makes the rest: never a half, never twice.
+#[test]
+fn a_run_cut_at_any_byte_of_its_last_record_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = finished_run(dir.path());
+    let file = run.join(ATTEMPTS_FILE);
+    let whole = fs::read(&file).unwrap();
+    let first = whole_lines(&whole[..whole.len() - 1]);
+    for length in first..=whole.len() {
+        fs::write(&file, &whole[..length]).unwrap();
+        let (mut folder, parts) = RunFolder::resume(&run).unwrap();
+        let complete = length == whole.len();
+        assert_eq!(parts.done().len(), if complete { 2 } else { 1 }, "cut at {length}");
+        assert_eq!(
+            parts.warnings.is_empty(),
+            complete || length == first,
+            "cut at {length}"
+        );
+        if !complete {
+            folder.append(&attempt(1, Outcome::Completed)).unwrap();
+        }
+        drop(folder);
+        assert_eq!(fs::read(&file).unwrap(), whole, "cut at {length}");
+    }
+}

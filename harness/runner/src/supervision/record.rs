@@ -28,7 +28,7 @@ impl Finished {
             supervision: seen,
             outcome,
         } = self;
-        let mut transcript = seen.transcript;
+        let transcript = seen.transcript;
         let end = seen.exited.map_or_else(Instant::now, |(_, at)| at);
         let still_open = |end: Option<PipeEnd>| end == Some(PipeEnd::StillOpen);
         let leaked_pipes =
@@ -52,21 +52,10 @@ impl Finished {
         Attempt {
             evidence,
             wall_s: end.saturating_duration_since(seen.spawned).as_secs_f64(),
-            partial_tokens: transcript.take_partial_tokens(),
-            phases: transcript.phases,
-            versions: transcript.versions,
-            profile: transcript.profile,
-            devices: transcript.devices,
-            planned: transcript.planned,
-            realised: transcript.realised,
-            places: transcript.modules,
-            links: transcript.links,
-            memory: transcript.memory,
             peak_rss_bytes: seen.peak_rss,
-            generations: transcript.generations,
             stderr_tail,
             leaked_pipes,
-            ..attempt_without_process(case, attempt, started_at, outcome)
+            ..transcript.into_record(attempt_without_process(case, attempt, started_at, outcome))
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -69,6 +70,10 @@ impl Group {
         if rustix::process::kill_process_group(self.0, signal).is_err() {
             // A worker that moved to a group of its own is still this child.
             let _gone: Result<(), Errno> = rustix::process::kill_process(self.0, signal);
+        }
+        if signal == Signal::TERM {
+            // Whoever is stopped hears of it only when it goes on.
+            let _gone: Result<(), Errno> = rustix::process::kill_process_group(self.0, Signal::CONT);
         }
     }
 
@@ -175,6 +180,30 @@ pub(crate) fn unlock(file: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(file.as_fd(), FlockOperation::Unlock)?)
 }
 
+/// The process that holds the lock of a file, where the system tells: of another container it does not.
+pub(crate) fn lock_holder(file: &File) -> Option<u32> {
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    holder_of(&locks, file.metadata().ok()?.ino())
+}
+
+/// `1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF`, where 5678 is the file's inode.
+fn holder_of(locks: &str, inode: u64) -> Option<u32> {
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else {
+            return None;
+        };
+        let is_it = file.rsplit(':').next()?.parse() == Ok(inode);
+        pid.parse().ok().filter(|pid| is_it && *pid > 0)
+    })
+}
+
+/// Whether an open file is still the one at that path.
+pub(crate) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (open, there) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+}
+
 /// Makes a symbolic link at `link` to `target`, which is relative to the link's folder.
 pub(crate) fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, link)
@@ -233,9 +262,46 @@ mod tests {
         let second = file.reopen().unwrap();
         assert!(try_lock(file.as_file()).unwrap());
         assert!(!try_lock(&second).unwrap());
+        if let Some(holder) = lock_holder(&second) {
+            assert_eq!(holder, std::process::id());
+        }
         // A copy shares the lock, and it is gone with the first of them that lets go.
         let _copy = file.as_file().try_clone().unwrap();
         unlock(file.as_file()).unwrap();
         assert!(try_lock(&second).unwrap());
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_read_from_the_kernels_list() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 fd:00:5678 0 EOF\n2: FLOCK  ADVISORY  WRITE 12 fd:00:56789 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 13 00:2f:5678 0 EOF\n3: -> FLOCK  ADVISORY  WRITE 14 00:2f:5678 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 0 00:2f:99 0 EOF\nnonsense\n";
+        assert_eq!(holder_of(locks, 5678), Some(13));
+        assert_eq!(holder_of(locks, 99), None, "of another container");
+        assert_eq!(holder_of(locks, 1), None);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_or_replaced_is_not_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = File::create(&path).unwrap();
+        assert!(is_at(&file, &path).unwrap());
+        std::fs::rename(&path, folder.path().join("moved")).unwrap();
+        assert!(is_at(&file, &path).is_err());
+        std::fs::write(&path, "another").unwrap();
+        assert!(!is_at(&file, &path).unwrap());
+    }
+
+    #[test]
+    fn a_stopped_process_is_made_to_hear_that_it_shall_end() {
+        let (mut child, group) = spawn_in_group(Command::new("sleep").arg("100000")).unwrap();
+        rustix::process::kill_process(group.0, Signal::STOP).unwrap();
+        group.signal(GroupSignal::Terminate);
+        assert_eq!(
+            group.wait_without_reaping().unwrap().signal,
+            Some(Signal::TERM.as_raw())
+        );
+        child.wait().unwrap();
     }
 }

@@ -1,12 +1,13 @@
 //! What a worker may say in which order. The same breaches are provoked in a real process in `tests/supervision.rs`.
 
-use placebench_core::outcome::FailureClass;
+use placebench_core::outcome::{FailureClass, Outcome};
 use placebench_core::protocol::{FinishReason, MemoryKind};
 use placebench_core::units::Bytes;
 
 use super::*;
 use crate::fixture;
 use crate::run::request_of;
+use crate::supervisor::attempt_without_process;
 
 fn transcript(warmup: u32, repetitions: u32) -> Transcript {
     Transcript::new(&WorkerRequest {
@@ -207,7 +208,8 @@ fn stamps_of_unfinished_tokens_count_from_the_start_of_the_generation() {
     say(&mut transcript, &[hello(), started(0, false), token(0, 0), token(0, 1)]).unwrap();
     assert_eq!(transcript.tokens_under_way(), Some(2));
     assert_eq!(transcript.tokens_made(), 2);
-    assert_eq!(transcript.take_partial_tokens(), [(1.0, 7), (2.0, 8)]);
+    let attempt = attempt_without_process(&fixture::case(), 0, String::new(), Outcome::Completed);
+    assert_eq!(transcript.into_record(attempt).partial_tokens, [(1.0, 7), (2.0, 8)]);
 }
 
 #[test]
@@ -272,4 +274,130 @@ fn empty_lines_mean_nothing_and_huge_ones_are_quoted_in_part() {
     let huge = vec![b'x'; 1 << 20];
     let message = transcript.take(&Line::Whole(huge)).unwrap_err().to_string();
     assert!(message.len() < 300 && message.ends_with("…\""), "{message}");
+}
+
+#[test]
+fn no_more_is_said_than_was_asked_for() {
+    let enough = [hello(), started(0, false), finished(0, false)];
+    let more = [enough.as_slice(), &[started(1, false)]].concat();
+    assert_eq!(
+        breach(0, 1, &more),
+        "`started` of generation 1 where `done` after 1 generations was expected"
+    );
+    let asked = fixture::case().generation.max_new_tokens;
+    let tokens = (0..=asked).map(|index| token(0, index));
+    let kinds: Vec<EventKind> = [hello(), started(0, false)].into_iter().chain(tokens).collect();
+    assert!(say(&mut transcript(0, 1), &kinds[..kinds.len() - 1]).is_ok());
+    let too_many = format!(
+        "generation 0 has {} tokens where at most {asked} were asked for",
+        asked + 1
+    );
+    assert_eq!(breach(0, 1, &kinds), too_many);
+    let mut long = finished(0, false);
+    if let EventKind::Finished { result, .. } = &mut long {
+        result.output_ids = vec![7; asked as usize + 1];
+        result.token_stamps_s = vec![0.5; asked as usize + 1];
+    }
+    assert_eq!(breach(0, 1, &[hello(), started(0, false), long]), too_many);
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let mut chatty = transcript(0, 1);
+    say(&mut chatty, &[hello()]).unwrap();
+    let phase = |_| WorkerEvent {
+        t_s: 0.0,
+        kind: EventKind::Phase { phase: Phase::Decode },
+    };
+    let refused = (0..200_000).map(phase).find_map(|event| chatty.accept(&event).err());
+    assert_eq!(refused.unwrap().to_string(), "more than 100000 phases");
+    assert_eq!(chatty.phases.len(), limits::MOST_PHASES);
+
+    let mut chatty = transcript(0, 1);
+    say(&mut chatty, &[hello()]).unwrap();
+    let figure = |index: u32| WorkerEvent {
+        t_s: 0.0,
+        kind: EventKind::Memory(MemoryFigure {
+            device: DeviceId::new(&format!("sim:{index}")).unwrap(),
+            kind: MemoryKind::Peak,
+            bytes: Bytes(1),
+            allowed_bytes: None,
+        }),
+    };
+    let refused = (0..2000).map(figure).find_map(|event| chatty.accept(&event).err());
+    assert_eq!(refused.unwrap().to_string(), "more than 1000 figures of memory");
+
+    let mut chatty = transcript(0, 1);
+    chatty.heard = limits::MOST_BYTES - 16;
+    let blank = Line::Whole(vec![b' '; 10]);
+    assert_eq!(chatty.take(&blank), Ok(None));
+    let refused = chatty.take(&blank).unwrap_err();
+    assert_eq!(refused.to_string(), "more than 1073741824 bytes of events");
+}
+
+#[test]
+fn times_do_not_go_back() {
+    let mut transcript = transcript(0, 1);
+    let at = |t_s: f64, kind: EventKind| WorkerEvent { t_s, kind };
+    transcript.accept(&at(1.0, hello())).unwrap();
+    transcript.accept(&at(1.0, started(0, false))).unwrap();
+    let back = transcript.accept(&at(0.5, token(0, 0))).unwrap_err().to_string();
+    assert_eq!(back, "`token` at 0.5 s, after an event at 1 s: its clock goes back");
+}
+
+/// A record that held an infinity could not be read again: JSON has none, but `1e39` is one in 32 bits.
+#[test]
+fn figures_are_numbers() {
+    type Change = fn(&mut Generation);
+    let with = |change: Change| {
+        let mut event = finished(0, false);
+        if let EventKind::Finished { result, .. } = &mut event {
+            change(result);
+            result.companions = Vec::new();
+        }
+        breach(0, 1, &[hello(), started(0, false), event])
+    };
+    let cases: [(Change, &str); 6] = [
+        (|result| result.start_s = -1.0, "start_s"),
+        (|result| result.token_stamps_s = vec![-0.1], "token_stamps_s"),
+        (|result| result.token_stamps_s = vec![1e300], "token_stamps_s"),
+        (
+            |result| {
+                result.output_ids = vec![7, 7];
+                result.token_stamps_s = vec![0.2, 0.1];
+            },
+            "token_stamps_s",
+        ),
+        (|result| result.stage_times_s = vec![vec![-1.0]], "stage_times_s"),
+        (|result| result.start_s = 1e300, "start_s"),
+    ];
+    for (change, what) in cases {
+        let message = with(change);
+        assert!(
+            message.starts_with(&format!("{what} of `finished` can be")),
+            "{message}"
+        );
+    }
+    // As a worker would write them: serde gives infinities for these.
+    let line = |event: &EventKind, from: &str, to: &str| {
+        let event = WorkerEvent {
+            t_s: 3.0,
+            kind: event.clone(),
+        };
+        Line::Whole(serde_json::to_string(&event).unwrap().replace(from, to).into_bytes())
+    };
+    for (event, from, to) in [
+        (token(0, 0), "\"top2_gap\":1.0", "\"top2_gap\":1e39"),
+        (finished(0, false), "\"top2_gaps\":[1.0]", "\"top2_gaps\":[-1e39]"),
+        (
+            finished(0, false),
+            "\"top5\":[]",
+            "\"top5\":[[{\"id\":1,\"logit\":3.5e38}]]",
+        ),
+    ] {
+        let mut transcript = transcript(0, 1);
+        say(&mut transcript, &[hello(), started(0, false)]).unwrap();
+        let message = transcript.take(&line(&event, from, to)).unwrap_err().to_string();
+        assert!(message.contains("can be no such figure"), "{message}");
+    }
 }

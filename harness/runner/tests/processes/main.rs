@@ -7,6 +7,8 @@ mod failures;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod protocol;

@@ -35,6 +35,17 @@ fn a_grandchild_that_left_the_group_is_not_waited_for() {
 }
 
 #[test]
+fn a_daemon_of_the_worker_is_not_waited_for() {
+    let attempt = attempt("grandchild:session", PLENTY);
+    assert_eq!(attempt.outcome, Outcome::Completed);
+    assert!(attempt.leaked_pipes);
+    let pid = grandchild(&attempt);
+    assert!(runs(pid), "it is in nobody's group any more");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
 fn breadcrumbs_are_cleaned_up() {
     let attempt = attempt("env", PLENTY);
     let page = attempt

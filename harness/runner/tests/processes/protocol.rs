@@ -106,6 +106,54 @@ fn half_a_line_is_a_breach_only_where_the_worker_ended_in_order() {
 }
 
 #[test]
+fn half_a_line_and_then_silence_is_a_stall() {
+    let attempt = attempt("half_line_then_hang", Timeouts { token_s: 1.0, ..PLENTY });
+    let Outcome::Stalled { phase, tokens, .. } = attempt.outcome else {
+        panic!("{attempt:?}")
+    };
+    assert_eq!((phase, tokens), (Phase::Finish, 3));
+    assert_eq!(attempt.generations.len(), 1, "what was said before is on record");
+}
+
+#[test]
+fn keys_nobody_knows_are_passed_over_and_kinds_are_not() {
+    let hello = |more: &str| {
+        format!(r#"raw:{{"t_s":0,"event":"hello","protocol":1,"engine":"x","versions":[],"profile":"debug"{more}}}"#)
+            + "\n"
+    };
+    // The mode says hello once more after this.
+    assert!(breach(&hello("")).contains("a second `hello`"));
+    assert!(breach(&hello(r#","mood":{"good":[true]}"#)).contains("a second `hello`"));
+    let unknown = hello("") + "{\"t_s\":0,\"event\":\"mood\"}\n";
+    assert!(breach(&unknown).contains("unknown variant `mood`"));
+}
+
+#[test]
+fn numbers_that_are_none_are_a_breach() {
+    for (line, words) in [
+        (r#"{"t_s":NaN,"event":"done"}"#, "no event"),
+        (r#"{"t_s":1e999,"event":"done"}"#, "no event"),
+        (r#"{"t_s":-1,"event":"done"}"#, "`done` before `hello`"),
+        (
+            r#"{"t_s":-1,"event":"hello","protocol":1,"engine":"x","versions":[],"profile":""}"#,
+            "t_s of `hello` can be no such figure",
+        ),
+        (
+            "{\"t_s\":9,\"event\":\"hello\",\"protocol\":1,\"engine\":\"x\",\"versions\":[],\"profile\":\"\"}\n\
+             {\"t_s\":8,\"event\":\"phase\",\"phase\":\"load\"}",
+            "`phase` at 8 s, after an event at 9 s: its clock goes back",
+        ),
+        (
+            r#"{"t_s":0,"event":"hello","protocol":4294967296,"engine":"x","versions":[],"profile":""}"#,
+            "no event",
+        ),
+    ] {
+        let message = breach(&format!("raw:{line}\n"));
+        assert!(message.contains(words), "{line}: {message}");
+    }
+}
+
+#[test]
 fn a_failure_the_worker_names_is_taken_over() {
     let failed = attempt("error:model_missing", PLENTY);
     assert!(matches!(failed.outcome, Outcome::Failed { .. }));

@@ -29,7 +29,8 @@ fn signals_are_named_with_the_place() {
     for (mode, number, word) in [
         ("abort", 6, "SIGABRT"),
         ("signal:11", 11, "SIGSEGV"),
-        ("signal:9", 9, "killed from outside"),
+        ("signal:9", 9, "placebench did not send it"),
+        ("signal:25", 25, "SIGXFSZ"),
     ] {
         let attempt = attempt(mode, PLENTY);
         let Outcome::Crashed {
@@ -212,6 +213,29 @@ fn who_ignores_sigterm_is_killed() {
             .stderr_tail
             .contains("[placebench] the worker did not end within 200 ms of SIGTERM")
     );
+}
+
+/// SIGTERM does not reach a stopped process before it goes on.
+#[test]
+fn a_stopped_worker_stalls_is_looked_at_and_ends() {
+    let attempt = stall("stop", "decode", Deadline::Token);
+    assert!(
+        matches!(
+            attempt.outcome,
+            Outcome::Stalled {
+                phase: Phase::Decode,
+                tokens: 1,
+                ..
+            }
+        ),
+        "{attempt:?}"
+    );
+    let evidence = attempt.evidence.unwrap();
+    if cfg!(target_os = "linux") {
+        let state = evidence.threads[0].state;
+        assert!(matches!(state, Some('T' | 't')), "{:?}", evidence.threads[0]);
+    }
+    assert!(attempt.recovery.unwrap().is_complete());
 }
 
 #[test]

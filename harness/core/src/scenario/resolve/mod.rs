@@ -118,6 +118,15 @@ pub struct Matrix {
     pub engine: Vec<String>,
 }
 
+impl Matrix {
+    /// Combinations of the axes: 1 where there is none.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        let axes = [self.dtype.len(), self.transfer.len(), self.engine.len()];
+        axes.into_iter().map(|values| values.max(1)).product()
+    }
+}
+
 /// Checks a scenario file and fills in its defaults.
 ///
 /// # Errors
@@ -170,6 +179,7 @@ pub fn resolve(
     let matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);
+    rules::case_count([prompts.len(), placements.len(), matrix.points()], &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |span| span.start));
         problems.dedup();

@@ -79,15 +79,26 @@ pub(super) fn resolve_matrix(table: Option<&MatrixTable>, problems: &mut Vec<Pro
         rules::engine(engine, problems);
     }
     Matrix {
-        dtype: table.dtype.clone().unwrap_or_default(),
-        transfer: table.transfer.clone().unwrap_or_default(),
-        engine: table
-            .engine
-            .iter()
-            .flatten()
-            .map(|engine| engine.get_ref().clone())
-            .collect(),
+        dtype: axis(table.dtype.as_deref(), problems),
+        transfer: axis(table.transfer.as_deref(), problems),
+        engine: axis(table.engine.as_deref(), problems),
     }
+}
+
+/// The values of an axis. Each makes a case of its own name, so none may be there twice.
+fn axis<T: Clone + PartialEq>(values: Option<&[Spanned<T>]>, problems: &mut Vec<Problem>) -> Vec<T> {
+    let mut known: Vec<T> = Vec::new();
+    for value in values.into_iter().flatten() {
+        if known.contains(value.get_ref()) {
+            problems.push(Problem::at(
+                value.span(),
+                "this value is there twice: its cases could not be told apart",
+            ));
+        } else {
+            known.push(value.get_ref().clone());
+        }
+    }
+    known
 }
 
 pub(super) fn merged_env(file: &ScenarioFile, defaults: &DefaultsFile) -> Vec<(String, String)> {
