@@ -54,6 +54,8 @@ pub(crate) struct Supervision {
     next_look: Instant,
     oom_kills_before: Option<u64>,
     notes: Vec<String>,
+    /// What it was given to end on SIGTERM, where it did not.
+    killed_after_s: Option<f64>,
     /// When the last token of the generation under way came in.
     last_token: Option<Instant>,
     looked: Option<Looked>,
@@ -103,6 +105,7 @@ impl Supervision {
             next_look: spawned,
             oom_kills_before: memory::oom_kills(),
             notes: Vec::new(),
+            killed_after_s: None,
             last_token: None,
             looked: None,
         }
@@ -273,6 +276,7 @@ impl Supervision {
         match step {
             StopStep::Terminate => self.group.signal(GroupSignal::Terminate),
             StopStep::Kill => {
+                self.killed_after_s = Some(self.stop.grace.as_secs_f64());
                 self.note(format!(
                     "the worker did not end within {} of SIGTERM and was killed",
                     human_seconds(self.stop.grace.as_secs_f64())

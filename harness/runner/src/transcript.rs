@@ -5,7 +5,7 @@
 //! either nothing. Figures of a worker that breaks them cannot be trusted, so a breach ends the attempt.
 
 use placebench_core::breadcrumb::PlaceRef;
-use placebench_core::device::DeviceId;
+use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
     DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
@@ -57,6 +57,8 @@ pub(crate) struct Transcript {
     pub(crate) links: Vec<LinkFacts>,
     pub(crate) memory: Vec<MemoryFigure>,
     pub(crate) generations: Vec<Generation>,
+    pub(crate) held: Vec<Vec<DeviceBytes>>,
+    pub(crate) faults_struck: Option<Vec<u32>>,
 }
 
 impl Transcript {
@@ -87,6 +89,8 @@ impl Transcript {
             links: Vec::new(),
             memory: Vec::new(),
             generations: Vec::new(),
+            held: Vec::new(),
+            faults_struck: None,
         }
     }
 
@@ -159,6 +163,8 @@ impl Transcript {
                 result,
             } => self.finish(*generation, *warmup, result)?,
             EventKind::Memory(figure) => self.remember(figure),
+            EventKind::Held { generation, devices } => self.hold(*generation, devices)?,
+            EventKind::FaultsStruck { struck } => self.faults_struck = Some(struck.clone()),
             EventKind::Done => self.done(event.t_s)?,
             EventKind::Error { failure } => {
                 self.finish_with(End::Error(failure.clone()), event.t_s);
@@ -323,6 +329,21 @@ impl Transcript {
             Some(known) => *known = figure.clone(),
             None => self.memory.push(figure.clone()),
         }
+    }
+
+    /// Said once of each generation that is over, in order.
+    fn hold(&mut self, generation: u32, devices: &[DeviceBytes]) -> Result<(), Breach> {
+        let expected = self.held.len();
+        let is_over = generation < self.next_generation && self.current.is_none();
+        if usize::try_from(generation) != Ok(expected) || !is_over {
+            return Err(Breach::Order {
+                event: "held",
+                got: generation,
+                expected: format!("the finished generation {expected}"),
+            });
+        }
+        self.held.push(devices.to_vec());
+        Ok(())
     }
 
     fn done(&mut self, t_s: f64) -> Result<(), Breach> {

@@ -65,6 +65,9 @@ impl Finished {
             generations: transcript.generations,
             stderr_tail,
             leaked_pipes,
+            held_bytes: transcript.held,
+            faults_struck: transcript.faults_struck,
+            killed_after_s: seen.killed_after_s,
             ..attempt_without_process(case, attempt, started_at, outcome)
         }
     }

@@ -211,6 +211,7 @@ fn who_ignores_sigterm_is_killed() {
             .stderr_tail
             .contains("[placebench] the worker did not end within 200 ms of SIGTERM")
     );
+    assert_eq!(attempt.killed_after_s, Some(0.2));
 }
 
 #[test]
