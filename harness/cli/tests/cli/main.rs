@@ -7,6 +7,7 @@ mod boundaries;
 mod doctor;
 mod documentation;
 mod env;
+mod faults;
 mod generate;
 mod gpu_telemetry;
 mod interruption;

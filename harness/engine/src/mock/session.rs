@@ -59,7 +59,7 @@ impl MockSession {
             context.phase_of_token(index);
             context.begin_token(index);
             let positions = if index == 0 { self.input_ids.len() as u64 } else { 1 };
-            let step = self.step(positions, context)?;
+            let step = self.step(index, positions, context)?;
             seed = mix(seed ^ step.wrongness);
             let choice = match context.fault_at_token() {
                 TokenEffect::Garbage => 0,
@@ -101,7 +101,7 @@ struct Step {
 }
 
 impl MockSession {
-    fn step(&mut self, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
+    fn step(&mut self, token: u32, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
         let mut step = Step::default();
         let is_left_behind = context.fault_at_input();
         let mut clock = StepClock::start(context);
@@ -115,7 +115,8 @@ impl MockSession {
                 step.wrongness |= u64::from(effect != HopEffect::None);
             }
             if context.enter_module(index) == ModuleEffect::Nan {
-                return Err(context.failure(FailureClass::NonFinite, "the logits are not finite"));
+                let message = format!("the logits of step {token} are not finite");
+                return Err(context.failure(FailureClass::NonFinite, message));
             }
             if index == 0 && is_left_behind {
                 return Err(self.wrong_device(context));
