@@ -1,5 +1,7 @@
 //! Faults a scenario can inject into a worker, so that each detector can be shown to work.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::device::DeviceId;
@@ -34,7 +36,7 @@ pub enum FaultKind {
     IgnoredSplit,
     /// Layers silently land on the cpu or the disk.
     Spill,
-    /// Memory is held after it should have been freed.
+    /// Memory is held after a generation that should have been freed.
     Leak,
     /// SIGTERM is ignored.
     Unkillable,
@@ -43,6 +45,97 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::Stall,
+        Self::ZeroCopy,
+        Self::StaleCopy,
+        Self::CorruptCopy,
+        Self::SlowLink,
+        Self::Nan,
+        Self::OutOfMemory,
+        Self::Crash,
+        Self::InputDevice,
+        Self::SplitTie,
+        Self::IgnoredSplit,
+        Self::Spill,
+        Self::Leak,
+        Self::Unkillable,
+        Self::Garbage,
+    ];
+
+    /// What can be said about where and when it strikes. Anything else is refused where a scenario is read: a condition
+    /// that is silently ignored would make a detector look proven.
+    #[must_use]
+    pub fn conditions(self) -> Conditions {
+        let anywhere = Conditions {
+            hop: true,
+            module: true,
+            token: true,
+            bytes: false,
+            phases: &Phase::ALL,
+        };
+        let nowhere = Conditions {
+            hop: false,
+            module: false,
+            token: false,
+            phases: &[],
+            ..anywhere
+        };
+        match self {
+            Self::Stall | Self::Crash => anywhere,
+            Self::ZeroCopy | Self::StaleCopy | Self::CorruptCopy | Self::SlowLink => Conditions {
+                module: false,
+                phases: &[Phase::Prepare, Phase::Prefill, Phase::Decode],
+                ..anywhere
+            },
+            Self::Nan => Conditions {
+                hop: false,
+                phases: &GENERATING,
+                ..anywhere
+            },
+            Self::OutOfMemory => Conditions {
+                hop: false,
+                bytes: true,
+                phases: &[Phase::Load, Phase::Prepare, Phase::Prefill, Phase::Decode],
+                ..anywhere
+            },
+            Self::InputDevice | Self::Garbage => Conditions {
+                token: true,
+                phases: &GENERATING,
+                ..nowhere
+            },
+            Self::IgnoredSplit | Self::Spill => Conditions {
+                module: true,
+                ..nowhere
+            },
+            Self::Leak => Conditions { bytes: true, ..nowhere },
+            Self::SplitTie | Self::Unkillable => nowhere,
+        }
+    }
+
+    /// True where it has nothing to strike unless the modules are on two devices.
+    #[must_use]
+    pub fn needs_two_devices(self) -> bool {
+        match self {
+            Self::ZeroCopy
+            | Self::StaleCopy
+            | Self::CorruptCopy
+            | Self::SlowLink
+            | Self::SplitTie
+            | Self::IgnoredSplit => true,
+            Self::Stall
+            | Self::Nan
+            | Self::OutOfMemory
+            | Self::Crash
+            | Self::InputDevice
+            | Self::Spill
+            | Self::Leak
+            | Self::Unkillable
+            | Self::Garbage => false,
+        }
+    }
+
     /// The name in scenarios.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -66,6 +159,56 @@ impl FaultKind {
     }
 }
 
+/// The phases in which tokens are made.
+const GENERATING: [Phase; 2] = [Phase::Prefill, Phase::Decode];
+
+/// Which conditions mean something for a kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions {
+    /// `hop`, and `link`.
+    pub hop: bool,
+    /// `module`.
+    pub module: bool,
+    /// `token`.
+    pub token: bool,
+    /// `bytes`.
+    pub bytes: bool,
+    /// `phase`, with one of these.
+    pub phases: &'static [Phase],
+}
+
+impl Conditions {
+    /// `device`: where modules are met one by one.
+    #[must_use]
+    pub fn device(&self) -> bool {
+        self.module && !self.phases.is_empty()
+    }
+}
+
+/// The signal that ends a process with the fault `crash`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum CrashSignal {
+    /// An assertion failed or an allocator found its heap broken: what `abort` raises.
+    #[default]
+    #[serde(rename = "SIGABRT")]
+    Abort,
+    /// An address that is not mapped.
+    #[serde(rename = "SIGSEGV")]
+    Segv,
+    /// A mapped file that has become shorter, or memory with an error that hardware found.
+    #[serde(rename = "SIGBUS")]
+    Bus,
+    /// An instruction this processor does not have.
+    #[serde(rename = "SIGILL")]
+    Ill,
+    /// A division by zero.
+    #[serde(rename = "SIGFPE")]
+    Fpe,
+    /// What the kernel sends when memory has run out.
+    #[serde(rename = "SIGKILL")]
+    Kill,
+}
+
 /// Where and when a fault happens: every condition that is given must hold; none means the first chance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultPoint {
@@ -81,7 +224,7 @@ pub struct FaultPoint {
     /// Position of the token being made, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<u32>,
-    /// A byte count: of an allocation's device, for `out_of_memory`.
+    /// `out_of_memory`: an allocation that brings its device above this. `leak`: what is kept of each generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Bytes>,
     /// `from -> to` devices: hops that go directly from one to the other; `from -> host -> to`: through host memory.
@@ -102,4 +245,87 @@ pub struct Fault {
     /// `slow_link`: the delay of each hop, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_s: Option<f64>,
+    /// `crash`: the signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<CrashSignal>,
+}
+
+impl Fault {
+    /// A fault with nothing but its place.
+    #[must_use]
+    pub fn new(kind: FaultKind, at: FaultPoint) -> Self {
+        Self {
+            kind,
+            at,
+            delay_s: None,
+            signal: None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.as_str())?;
+        match self.at.to_string() {
+            at if at.is_empty() => Ok(()),
+            at => write!(f, " at {at}"),
+        }
+    }
+}
+
+/// `hop a -> b, token 2`; nothing where there are no conditions.
+impl fmt::Display for FaultPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.phase.map(|phase| format!("phase {phase}")),
+            self.token.map(|token| format!("token {token}")),
+            self.hop.as_ref().map(|hop| format!("hop {hop}")),
+            self.module.as_ref().map(|module| format!("module {module}")),
+            self.link.as_ref().map(|link| format!("link {link}")),
+            self.device.as_ref().map(|device| format!("device {device}")),
+            self.bytes.map(|bytes| bytes.to_string()),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// Whether two texts name the same hop: people write `a->b` with any spacing.
+#[must_use]
+pub fn same_hop(written: &str, name: &str) -> bool {
+    let parts = |text: &str| -> Vec<String> { text.split("->").map(|part| part.trim().to_owned()).collect() };
+    parts(written) == parts(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once_and_named_as_it_is_written() {
+        for (index, kind) in FaultKind::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, index, "the order of the declaration");
+            assert_eq!(serde_json::to_string(kind).unwrap(), format!("\"{}\"", kind.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_fault_says_where_it_strikes() {
+        let at = FaultPoint {
+            hop: Some("a -> b".into()),
+            token: Some(2),
+            ..FaultPoint::default()
+        };
+        assert_eq!(
+            Fault::new(FaultKind::ZeroCopy, at).to_string(),
+            "zero_copy at token 2, hop a -> b"
+        );
+        assert_eq!(Fault::new(FaultKind::Leak, FaultPoint::default()).to_string(), "leak");
+    }
+
+    #[test]
+    fn hops_are_compared_without_their_spacing() {
+        assert!(same_hop("a->b", "a -> b") && same_hop(" a  ->b ", "a -> b"));
+        assert!(!same_hop("a", "a -> b") && !same_hop("b -> a", "a -> b"));
+    }
 }

@@ -12,7 +12,7 @@ mod verdict;
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
-pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
+pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
@@ -22,7 +22,8 @@ use crate::units::Bytes;
 /// their absence meant; a reader refuses another major version.
 ///
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
-/// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards).
+/// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards; limits,
+/// memory held after each generation, and which injected faults struck).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use placebench_core::device::DeviceId;
+use placebench_core::fault::CrashSignal;
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::planner::Objective;
 use placebench_core::protocol::ModelSource;
@@ -199,7 +200,7 @@ fn the_smallest_scenario_gets_defaults() {
     let scenario = read(&data("valid/least.toml"), &DefaultsFile::default()).unwrap();
     assert_eq!(scenario.engine, "candle");
     assert_eq!(scenario.generation.max_new_tokens, 32);
-    assert_eq!(scenario.timeout.token_s, 10.0);
+    assert_eq!(scenario.placements[0].timeout.token_s, 10.0);
     assert_eq!(scenario.measure.repetitions, 1);
     assert_eq!(expand(&scenario, "").len(), 1);
 }
@@ -211,7 +212,10 @@ fn the_suites_defaults_fill_what_is_left_out_and_lose_to_the_file() {
     );
     assert_eq!(problems, []);
     let scenario = read(&data("valid/least.toml"), &defaults).unwrap();
-    assert_eq!((scenario.engine.as_str(), scenario.timeout.token_s), ("mock", 3.0));
+    assert_eq!(
+        (scenario.engine.as_str(), scenario.placements[0].timeout.token_s),
+        ("mock", 3.0)
+    );
     assert_eq!(scenario.env, [("A".to_owned(), "1".to_owned())]);
     let scenario = read(&data("valid/everything.toml"), &defaults).unwrap();
     assert_eq!(
@@ -253,6 +257,38 @@ fn stated_rates_win_over_measured_ones() {
     );
     let none = read(&data("valid/least.toml"), &DefaultsFile::default()).unwrap();
     assert_eq!(none.rates, None);
+}
+
+#[test]
+fn faults_that_could_never_strike_are_refused_at_their_place() {
+    insta::assert_snapshot!(shown("invalid/faults.toml"));
+}
+
+#[test]
+fn faults_are_taken_with_every_condition_they_can_have() {
+    let scenario = read(&data("valid/faults.toml"), &DefaultsFile::default()).unwrap();
+    let faults: Vec<String> = scenario.faults.iter().map(|(fault, _)| fault.to_string()).collect();
+    insta::assert_snapshot!(faults.join("\n"));
+    assert_eq!(scenario.faults[3].0.signal, Some(CrashSignal::Segv));
+}
+
+#[test]
+fn a_placement_may_have_deadlines_of_its_own() {
+    let scenario = read(&data("valid/everything.toml"), &DefaultsFile::default()).unwrap();
+    let cases = expand(&scenario, "/scenarios/snapshots");
+    let of = |placement: &str| {
+        cases
+            .iter()
+            .find(|case| case.placement.starts_with(placement))
+            .unwrap()
+            .timeout
+    };
+    assert_eq!((of("single").token_s, of("manual").token_s), (0.5, 0.25));
+    assert_eq!(
+        of("manual").load_s,
+        of("single").load_s,
+        "the others are the scenario's"
+    );
 }
 
 #[test]

@@ -109,9 +109,8 @@ fn rate(session: &mut CandleSession, sequences: u32, context: &mut Context) -> R
 /// Every hop takes this long.
 fn slow_links() -> Vec<Fault> {
     vec![Fault {
-        kind: FaultKind::SlowLink,
-        at: FaultPoint::default(),
         delay_s: Some(0.01),
+        ..Fault::new(FaultKind::SlowLink, FaultPoint::default())
     }]
 }
 

@@ -91,7 +91,14 @@ impl EngineError {
     /// The failure as it is reported, with the context's phase and place.
     #[must_use]
     pub fn into_failure(self, context: &Context) -> WorkerFailure {
-        context.failure(self.class(), self.to_string())
+        let failure = context.failure(self.class(), self.to_string());
+        match (&self, &failure.place) {
+            (Self::WrongDevice { .. }, Some(place)) => WorkerFailure {
+                message: format!("{}, by {place}", failure.message),
+                ..failure
+            },
+            _ => failure,
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! What injected faults do to data. When they strike is decided in `placebench_engine::faults`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{D, Result as CandleResult, Tensor};
+use candle_core::{D, DType, Result as CandleResult, Tensor};
 use placebench_core::fault::FaultKind;
-use placebench_engine::faults::HopEffect;
+use placebench_engine::faults::{HopEffect, Leak};
 
-use crate::device::Placed;
+use crate::device::{Placed, Slot};
 use crate::error::EngineError;
+use crate::model::{Decoder, Sequence};
 
 /// The faults this engine can inject: all of them.
 #[must_use]
@@ -80,6 +81,44 @@ pub(crate) fn not_a_number(x: &Tensor) -> CandleResult<Tensor> {
 pub(crate) fn rolled(weights: &Tensor) -> CandleResult<Tensor> {
     let rows = weights.dim(0)?;
     Tensor::cat(&[weights.narrow(0, 1, rows - 1)?, weights.narrow(0, 0, 1)?], 0)
+}
+
+/// What the fault `leak` keeps of generations that are over.
+#[derive(Default)]
+pub(crate) struct Leaked {
+    sequences: Vec<Sequence>,
+    /// Memory without a meaning.
+    blocks: Vec<(Slot, Tensor)>,
+    /// Bytes of both, by device.
+    bytes: BTreeMap<Slot, u64>,
+}
+
+impl Leaked {
+    /// Keeps what a fault asks for.
+    pub(crate) fn keep(&mut self, leak: Leak, sequences: Vec<Sequence>, decoder: &Decoder) -> Result<(), EngineError> {
+        match leak {
+            Leak::Caches => {
+                for (slot, bytes) in sequences.iter().flat_map(|sequence| decoder.cache_bytes(sequence)) {
+                    *self.bytes.entry(slot).or_default() += bytes;
+                }
+                self.sequences.extend(sequences);
+            }
+            Leak::Bytes(bytes) => {
+                let slot = decoder.output_slot();
+                let size = usize::try_from(bytes.0).unwrap_or(usize::MAX);
+                let block = Tensor::zeros(size, DType::U8, decoder.devices().handle(slot));
+                self.blocks
+                    .push((slot, block.map_err(EngineError::candle("leaking memory"))?));
+                *self.bytes.entry(slot).or_default() += bytes.0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that are kept on each device.
+    pub(crate) fn bytes(&self) -> BTreeMap<Slot, u64> {
+        self.bytes.clone()
+    }
 }
 
 #[cfg(test)]

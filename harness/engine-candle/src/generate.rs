@@ -1,7 +1,6 @@
 //! One generation: prefill, then token by token.
 
 use candle_core::DType;
-use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{Phase, WorkerFailure};
 use placebench_core::protocol::{FinishReason, Generation, GenerationSpec};
 use placebench_engine::Context;
@@ -143,7 +142,7 @@ pub(crate) fn place(decoder: &Decoder, ids: &[u32], context: &Context) -> Result
     let home = decoder.input_slot();
     let elsewhere = decoder.devices().slots().find(|slot| *slot != home);
     match elsewhere {
-        Some(slot) if context.fault_present(FaultKind::InputDevice) => decoder.place_ids_on(ids, slot),
+        Some(slot) if context.fault_at_input() => decoder.place_ids_on(ids, slot),
         _ => decoder.place_ids_on(ids, home),
     }
 }

@@ -153,7 +153,7 @@ impl Session for ReferenceSession {
             start_s,
             context,
         );
-        self.ledger.end_generation(false);
+        self.ledger.end_generation(&std::collections::BTreeMap::new());
         result
     }
 

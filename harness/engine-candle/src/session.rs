@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use placebench_core::device::{DeviceId, DeviceKind};
-use placebench_core::fault::FaultKind;
+use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::placement::Concurrency;
@@ -20,11 +19,12 @@ use crate::checkpoint::{self, Checkpoint, CheckpointFormat};
 use crate::device::{Devices, Gpu, Ledger, Slot, available_memory, gpus};
 use crate::dtype::{self, Hardware};
 use crate::error::EngineError;
+use crate::fault::Leaked;
 use crate::generate::{Task, generate};
 use crate::hub::{HubFiles, HubModel, HubSettings, Transfer};
 use crate::logits::check_sampling;
 use crate::model::decoder::{Layout, places};
-use crate::model::{Decoder, Home, Sequence, module_names};
+use crate::model::{Decoder, Home, module_names};
 use crate::pipeline::generate_pipelined;
 use crate::tokenizer::{Tokenizer, input_ids};
 use crate::weights::{self, Compute};
@@ -41,7 +41,7 @@ pub struct CandleSession {
     planned: PlannedPlacement,
     unused_tensors: Vec<String>,
     /// What the injected fault `leak` keeps alive.
-    leaked: Vec<Sequence>,
+    leaked: Leaked,
 }
 
 /// What phase `resolve` finds.
@@ -72,8 +72,8 @@ impl CandleSession {
         context.emit(EventKind::Planned(resolved.planned.clone()));
         let homes = homes::homes(&resolved.modules, request.placement.offload, &found.devices);
         let homes = homes.map_err(|error| EngineError::from(error).into_failure(context))?;
-        let homes = faulty_homes(homes, context);
         let names = module_names(&found.checkpoint.config);
+        let homes = displaced(homes, &names, context);
         let (modules, hops) = places(&names, &homes, &found.devices);
         context.set_places(modules, hops);
 
@@ -92,6 +92,7 @@ impl CandleSession {
             realised: decoder.realised(),
             unused_tensors: unused_tensors.clone(),
         });
+        decoder.check_tie(context)?;
         Ok(Self {
             decoder,
             ledger,
@@ -100,7 +101,7 @@ impl CandleSession {
             request: request.clone(),
             planned: resolved.planned,
             unused_tensors,
-            leaked: Vec::new(),
+            leaked: Leaked::default(),
         })
     }
 
@@ -164,13 +165,15 @@ impl Session for CandleSession {
             (Concurrency::InFlight(_), tasks) => generate_pipelined(decoder, tasks, ledger, context),
             (Concurrency::Single | Concurrency::Batch(_), tasks) => generate_batch(decoder, tasks, ledger, context),
         };
-        let leaks = context.fault_present(FaultKind::Leak);
-        self.ledger.end_generation(leaks);
-        let (generation, sequences) = result?;
-        if leaks {
-            self.leaked.extend(sequences);
-        }
-        Ok(generation)
+        let result = result.and_then(|(generation, sequences)| {
+            if let Some(leak) = context.fault_at_end_of_generation() {
+                let kept = self.leaked.keep(leak, sequences, &self.decoder);
+                kept.map_err(|error| error.into_failure(context))?;
+            }
+            Ok(generation)
+        });
+        self.ledger.end_generation(&self.leaked.bytes());
+        result
     }
 
     fn memory(&self) -> Vec<MemoryFigure> {
@@ -185,6 +188,18 @@ impl Session for CandleSession {
                 self.ledger.figures(slot, weights.0)
             })
             .collect()
+    }
+
+    fn held(&self) -> Vec<DeviceBytes> {
+        let realised = self.decoder.realised();
+        let devices = self.decoder.devices();
+        let used = devices.slots().filter(|slot| !self.ledger.untouched(*slot));
+        used.map(|slot| {
+            let here = realised.iter().filter(|module| module.device == *devices.id(slot));
+            let weights: Bytes = here.map(|module| module.bytes).sum();
+            self.ledger.held(slot, weights.0)
+        })
+        .collect()
     }
 }
 
@@ -392,19 +407,7 @@ fn workload(request: &WorkerRequest, found: &Found, compute: Compute) -> Workloa
 }
 
 /// The homes that the injected faults `ignored_split` and `spill` make of the planned ones, after the plan was announced.
-fn faulty_homes(mut homes: Vec<Home>, context: &Context) -> Vec<Home> {
-    if context.fault_present(FaultKind::IgnoredSplit)
-        && let Some(first) = homes.first().copied()
-    {
-        homes.fill(first);
-    }
-    if context.fault_present(FaultKind::Spill) {
-        // The last third of the layers; embedding, norm and head stay, so that the text is still right.
-        let layers = homes.len().saturating_sub(3);
-        let from = 1 + layers - layers.div_ceil(3);
-        if let Some(spilled) = homes.get_mut(from..=layers) {
-            spilled.fill(Home::at(Slot::CPU));
-        }
-    }
+fn displaced(mut homes: Vec<Home>, names: &[String], context: &Context) -> Vec<Home> {
+    context.displace(names, &mut homes, &Home::at(Slot::CPU));
     homes
 }

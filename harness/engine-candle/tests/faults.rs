@@ -6,7 +6,7 @@ mod common;
 
 use common::request::{fault, halves, id, logical, manual, open, request, run, single};
 use common::tiny;
-use placebench_core::fault::{FaultKind, FaultPoint};
+use placebench_core::fault::{Fault, FaultKind, FaultPoint};
 use placebench_core::outcome::{FailureClass, Phase};
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::protocol::WorkerRequest;
@@ -50,13 +50,7 @@ fn devices_of(session: &CandleSession) -> Vec<String> {
 
 #[test]
 fn every_fault_is_supported() {
-    for kind in [
-        FaultKind::Stall,
-        FaultKind::ZeroCopy,
-        FaultKind::SplitTie,
-        FaultKind::Unkillable,
-        FaultKind::Garbage,
-    ] {
+    for kind in FaultKind::ALL {
         assert!(CandleEngine.supports_fault(kind), "{kind:?}");
     }
 }
@@ -115,7 +109,33 @@ fn memory_runs_out_at_the_byte_asked_for() {
     let failure = run(&with(split(), FaultKind::OutOfMemory, at(100_000))).err().unwrap();
     assert_eq!((failure.class, failure.phase), (FailureClass::OutOfMemory, Phase::Load));
     assert!(failure.needed_bytes > Some(Bytes(100_000)));
+    assert_eq!(failure.allowed_bytes, Some(Bytes(100_000)));
     assert_eq!(tokens(&with(split(), FaultKind::OutOfMemory, at(1 << 40))), right());
+}
+
+#[test]
+fn memory_runs_out_at_the_module_phase_and_token_asked_for() {
+    let failure = |at: FaultPoint| run(&with(split(), FaultKind::OutOfMemory, at)).err().unwrap();
+    let module = |phase, token| FaultPoint {
+        module: Some("model.layers.2".into()),
+        phase,
+        token,
+        ..FaultPoint::default()
+    };
+    let loading = failure(module(None, None));
+    assert_eq!((loading.class, loading.phase), (FailureClass::OutOfMemory, Phase::Load));
+    for failed in [
+        failure(module(Some(Phase::Prefill), None)),
+        failure(module(None, Some(0))),
+    ] {
+        assert_eq!(
+            (failed.class, failed.phase),
+            (FailureClass::OutOfMemory, Phase::Prefill)
+        );
+        assert_eq!(failed.place.unwrap().name(), "model.layers.2");
+        assert_eq!(failed.device, Some(id("sim:1")));
+    }
+    assert_eq!(failure(at_token(3)).phase, Phase::Decode);
 }
 
 #[test]
@@ -156,6 +176,54 @@ fn a_spill_shows_in_the_realised_map_only() {
 }
 
 #[test]
+fn a_single_module_can_be_displaced() {
+    let at = |module: &str| FaultPoint {
+        module: Some(module.into()),
+        ..FaultPoint::default()
+    };
+    let devices = |kind, module| devices_of(&open(&with(split(), kind, at(module))).unwrap().0);
+    assert_eq!(
+        devices(FaultKind::Spill, "model.layers.0"),
+        ["sim:0", "cpu", "sim:0", "sim:1", "sim:1", "sim:1", "sim:1"]
+    );
+    assert_eq!(
+        devices(FaultKind::IgnoredSplit, "model.layers.3"),
+        ["sim:0", "sim:0", "sim:0", "sim:1", "sim:0", "sim:1", "sim:1"]
+    );
+}
+
+#[test]
+fn what_is_held_grows_with_each_generation_of_a_leak_and_is_the_weights_without_one() {
+    let held = |faults: Vec<Fault>| -> Vec<u64> {
+        let mut asked = request(&tiny("qwen2-tied"), split());
+        asked.faults = faults;
+        let (mut session, mut context, _) = open(&asked).unwrap();
+        let mut after_each = || {
+            session.generate(&mut context).unwrap();
+            let second = session.held().into_iter().find(|figure| figure.device == id("sim:1"));
+            second.unwrap().bytes.0
+        };
+        vec![after_each(), after_each(), after_each()]
+    };
+    let sound = held(Vec::new());
+    let (session, _, _) = open(&request(&tiny("qwen2-tied"), split())).unwrap();
+    let here = session
+        .realised()
+        .into_iter()
+        .filter(|module| module.device == id("sim:1"));
+    let weights: Bytes = here.map(|module| module.bytes).sum();
+    assert_eq!(sound, [weights.0; 3], "caches and activations are given back");
+    let caches = held(vec![fault(FaultKind::Leak, FaultPoint::default())]);
+    assert!(caches.windows(2).all(|pair| pair[0] < pair[1]), "{caches:?}");
+    let at = FaultPoint {
+        bytes: Some(Bytes(1000)),
+        ..FaultPoint::default()
+    };
+    let bytes = held(vec![fault(FaultKind::Leak, at)]);
+    assert_eq!(bytes, [1000, 2000, 3000].map(|kept| weights.0 + kept));
+}
+
+#[test]
 fn a_leak_fills_the_device_from_generation_to_generation() {
     let generations = |leaks: bool| -> (u32, Option<FailureClass>) {
         let mut asked = with(split(), FaultKind::Leak, FaultPoint::default());
@@ -186,15 +254,34 @@ fn inputs_left_behind_are_refused_and_not_computed_with() {
         .err()
         .unwrap();
     assert_eq!(failure.class, FailureClass::Internal);
-    assert!(failure.message.contains("without a transfer"), "{}", failure.message);
-    assert!(run(&with(split(), FaultKind::SlowLink, at_token(99))).is_ok());
+    assert_eq!(
+        failure.message,
+        "a tensor on cpu was used on sim:0 without a transfer, by module model.embed_tokens on sim:0"
+    );
+    let later = run(&with(split(), FaultKind::InputDevice, at_token(2))).err().unwrap();
+    assert_eq!((later.class, later.phase), (FailureClass::Internal, Phase::Decode));
+    assert_eq!(
+        tokens(&with(split(), FaultKind::InputDevice, at_token(99))),
+        right(),
+        "a token that is not made"
+    );
 }
 
 #[test]
-fn a_torn_tie_changes_the_text_only_where_the_tie_is_split() {
-    let apart = manual(&[("model", "sim:0"), ("lm_head", "sim:1")]);
-    let torn = tokens(&with(apart, FaultKind::SplitTie, FaultPoint::default()));
-    assert_ne!(torn, right());
+fn a_torn_tie_is_found_when_loaded_and_only_where_the_tie_is_split() {
+    let apart = || manual(&[("model", "sim:0"), ("lm_head", "sim:1")]);
+    let failure = open(&with(apart(), FaultKind::SplitTie, FaultPoint::default()))
+        .err()
+        .unwrap();
+    assert_eq!((failure.class, failure.phase), (FailureClass::Internal, Phase::Load));
+    let words = "lm_head on sim:1 is tied to model.embed_tokens on sim:0, but the two copies differ";
+    assert!(failure.message.starts_with(words), "{}", failure.message);
+    assert_eq!(failure.place.unwrap().name(), "lm_head");
+    assert_eq!(
+        tokens(&request(&tiny("qwen2-tied"), apart())),
+        right(),
+        "two sound copies"
+    );
     let together = tokens(&with(single("sim:0"), FaultKind::SplitTie, FaultPoint::default()));
     assert_eq!(together, right());
 }

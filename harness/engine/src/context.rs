@@ -1,5 +1,7 @@
 //! What an engine is given besides its request: the event pipe, the breadcrumb, the clock and the faults.
 
+mod faults;
+
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,14 +9,13 @@ use std::time::Instant;
 use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
 use placebench_core::doctor::probe::hop_name;
-use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, Hop, Phase, Place, WorkerFailure};
 use placebench_core::placement::Transfer;
 use placebench_core::protocol::{EventKind, LinkFacts, WorkerEvent};
 use placebench_core::units::Bytes;
 
 use crate::breadcrumb::BreadcrumbWriter;
-use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment, TokenEffect};
+use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment};
 use crate::lanes::Trail;
 
 /// A hop with the names that faults know it by.
@@ -259,35 +260,6 @@ impl Context {
             named.map(|named| named.name.clone()),
             named.map(|named| named.link.clone()),
         )
-    }
-
-    /// Before the token at the current position is chosen.
-    #[must_use]
-    pub fn fault_at_token(&self) -> TokenEffect {
-        self.faults.at_token(self.moment())
-    }
-
-    /// Whether an allocation that would bring `device` to `used` bytes must be refused as if memory had run out.
-    #[must_use]
-    pub fn fault_at_allocation(&self, device: &DeviceId, used: Bytes) -> bool {
-        self.faults.at_allocation(device, used)
-    }
-
-    /// Whether a fault of that kind was asked for.
-    #[must_use]
-    pub fn fault_present(&self, kind: FaultKind) -> bool {
-        self.faults.present(kind)
-    }
-
-    fn moment(&self) -> Moment<'_> {
-        Moment {
-            phase: self.phase,
-            token: self.token,
-            module: None,
-            hop: None,
-            link: None,
-            device: None,
-        }
     }
 
     /// A token was chosen and its device has been synchronised. Returns its stamp.

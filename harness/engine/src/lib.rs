@@ -14,8 +14,10 @@ mod lanes;
 pub mod mock;
 pub mod plan;
 pub mod step_clock;
+pub mod tie;
 pub mod worker;
 
+use placebench_core::device::DeviceBytes;
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::Concurrency;
@@ -68,4 +70,10 @@ pub trait Session {
 
     /// Weights, cache and peak per device so far, read back from what is allocated.
     fn memory(&self) -> Vec<MemoryFigure>;
+
+    /// What is in use on each device between two generations, read back from what is allocated. Figures that grow with
+    /// every generation are a leak. Nothing, where that cannot be told.
+    fn held(&self) -> Vec<DeviceBytes> {
+        Vec::new()
+    }
 }

@@ -40,7 +40,9 @@ pub fn run(engines: &[&'static dyn Engine]) -> u8 {
         .map(PathBuf::from)
         .and_then(|path| BreadcrumbWriter::open(&path).ok())
         .unwrap_or_else(BreadcrumbWriter::unread);
-    let mut context = Context::new(sink, breadcrumb, FaultPlan::new(request.faults.clone()));
+    let faults = FaultPlan::new(request.faults.clone());
+    faults.at_phase(Phase::Spawn);
+    let mut context = Context::new(sink, breadcrumb, faults);
     match guarded(&mut context, |context| carry_out(engines, &request, context)) {
         Ok(()) => {
             context.emit(EventKind::Done);
@@ -143,7 +145,12 @@ fn carry_out(
     }
     context.set_transfer(request.placement.transfer);
     let mut session = engine.open(request, context)?;
-    generate_all(session.as_mut(), request, context)
+    context.check_faults()?;
+    generate_all(session.as_mut(), request, context)?;
+    if !request.faults.is_empty() {
+        context.report_faults();
+    }
+    Ok(())
 }
 
 fn generate_all(
@@ -167,6 +174,10 @@ fn generate_all(
             warmup,
             result: result?,
         });
+        let devices = session.held();
+        if !devices.is_empty() {
+            context.emit(EventKind::Held { generation, devices });
+        }
     }
     Ok(())
 }

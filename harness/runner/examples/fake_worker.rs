@@ -241,6 +241,9 @@ impl<'a> Worker<'a> {
             std::hint::black_box(&block);
             std::thread::sleep(Duration::from_secs(100_000));
         }
+        if self.mode == "slow_fetch" {
+            self.fetch_slowly()?;
+        }
         self.hang_at("load");
         let (first, second) = (device("sim:0"), device("sim:1"));
         self.say(EventKind::Places {
@@ -263,6 +266,19 @@ impl<'a> Worker<'a> {
             }],
             unused_tensors: Vec::new(),
         })
+    }
+
+    /// A file that comes in 25 pieces, ten a second.
+    fn fetch_slowly(&mut self) -> io::Result<()> {
+        for piece in 1..=25 {
+            std::thread::sleep(Duration::from_millis(100));
+            self.say(EventKind::Fetching {
+                file: "model.safetensors".into(),
+                done_bytes: Bytes(piece),
+                total_bytes: Bytes(25),
+            })?;
+        }
+        Ok(())
     }
 
     fn generate(&mut self, number: u32, warmup: bool) -> io::Result<()> {

@@ -90,6 +90,8 @@ pub(crate) fn name(kind: &EventKind) -> &'static str {
         EventKind::Token { .. } => "token",
         EventKind::Finished { .. } => "finished",
         EventKind::Memory(_) => "memory",
+        EventKind::Held { .. } => "held",
+        EventKind::FaultsStruck { .. } => "faults_struck",
         EventKind::Done => "done",
         EventKind::Error { .. } => "error",
     }

@@ -60,6 +60,8 @@ pub(crate) fn case() -> CaseSpec {
             min_devices_used: None,
             contains: Vec::new(),
             fails: Vec::new(),
+            limits: None,
+            killed: None,
         },
         requires_cuda: 0,
         faults: Vec::new(),

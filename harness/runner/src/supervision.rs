@@ -55,6 +55,8 @@ pub(crate) struct Supervision {
     oom_counter: OomCounter,
     oom_kills_before: Option<u64>,
     notes: Vec<String>,
+    /// What it was given to end on SIGTERM, where it did not.
+    killed_after_s: Option<f64>,
     /// When the last token of the generation under way came in.
     last_token: Option<Instant>,
     looked: Option<Looked>,
@@ -106,6 +108,7 @@ impl Supervision {
             oom_kills_before: oom_counter.read(),
             oom_counter,
             notes: Vec::new(),
+            killed_after_s: None,
             last_token: None,
             looked: None,
         }
@@ -273,6 +276,7 @@ impl Supervision {
         match step {
             StopStep::Terminate => self.group.signal(GroupSignal::Terminate),
             StopStep::Kill => {
+                self.killed_after_s = Some(self.stop.grace.as_secs_f64());
                 self.note(format!(
                     "the worker did not end within {} of SIGTERM and was killed",
                     human_seconds(self.stop.grace.as_secs_f64())

@@ -194,6 +194,9 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         leaked_pipes: false,
         evidence: None,
         recovery: None,
+        held_bytes: Vec::new(),
+        faults_struck: None,
+        killed_after_s: None,
     }
 }
 

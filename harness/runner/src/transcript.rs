@@ -10,7 +10,7 @@
 //! is bounded ([`limits`]).
 
 use placebench_core::breadcrumb::PlaceRef;
-use placebench_core::device::DeviceId;
+use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
     DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
@@ -72,6 +72,8 @@ pub(crate) struct Transcript {
     links: Vec<LinkFacts>,
     pub(crate) memory: Vec<MemoryFigure>,
     generations: Vec<Generation>,
+    held: Vec<Vec<DeviceBytes>>,
+    faults_struck: Option<Vec<u32>>,
 }
 
 impl Transcript {
@@ -106,6 +108,8 @@ impl Transcript {
             links: Vec::new(),
             memory: Vec::new(),
             generations: Vec::new(),
+            held: Vec::new(),
+            faults_struck: None,
         }
     }
 
@@ -196,6 +200,8 @@ impl Transcript {
                 result,
             } => self.finish(*generation, *warmup, result)?,
             EventKind::Memory(figure) => self.remember(figure)?,
+            EventKind::Held { generation, devices } => self.hold(*generation, devices)?,
+            EventKind::FaultsStruck { struck } => self.faults_struck = Some(struck.clone()),
             EventKind::Done => self.done(event.t_s)?,
             EventKind::Error { failure } => {
                 self.finish_with(End::Error(failure.clone()), event.t_s);
@@ -376,6 +382,21 @@ impl Transcript {
         Ok(())
     }
 
+    /// Said once of each generation that is over, in order.
+    fn hold(&mut self, generation: u32, devices: &[DeviceBytes]) -> Result<(), Breach> {
+        let expected = self.held.len();
+        let is_over = generation < self.next_generation && self.current.is_none();
+        if usize::try_from(generation) != Ok(expected) || !is_over {
+            return Err(Breach::Order {
+                event: "held",
+                got: generation,
+                expected: format!("the finished generation {expected}"),
+            });
+        }
+        self.held.push(devices.to_vec());
+        Ok(())
+    }
+
     fn done(&mut self, t_s: f64) -> Result<(), Breach> {
         let measured = u32::try_from(self.generations.len()).unwrap_or(u32::MAX);
         if (self.warmups, measured) != (self.warmups_asked, self.measured_asked) {
@@ -464,6 +485,8 @@ impl Transcript {
             links: self.links,
             memory: self.memory,
             generations: self.generations,
+            held_bytes: self.held,
+            faults_struck: self.faults_struck,
             ..attempt
         }
     }

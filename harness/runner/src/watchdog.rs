@@ -42,7 +42,9 @@ impl Progress {
             | EventKind::Planned(_)
             | EventKind::Places { .. }
             | EventKind::Links { .. }
-            | EventKind::Memory(_) => None,
+            | EventKind::Memory(_)
+            | EventKind::Held { .. }
+            | EventKind::FaultsStruck { .. } => None,
         }
     }
 }

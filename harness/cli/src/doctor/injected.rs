@@ -39,15 +39,15 @@ pub(crate) fn parse(text: &str) -> Result<Fault, CliError> {
         _ => return Err(usage("write FROM->TO, or FROM->host->TO".to_owned())),
     };
     let device = |name: &str| DeviceId::new(name).map_err(|error| usage(error.to_string()));
+    let at = FaultPoint {
+        hop: Some(hop_name(&device(from)?, &device(to)?, transfer)),
+        // The first copy is right: there must be something to repeat.
+        token: (kind == FaultKind::StaleCopy).then_some(1),
+        ..FaultPoint::default()
+    };
     Ok(Fault {
-        kind,
-        at: FaultPoint {
-            hop: Some(hop_name(&device(from)?, &device(to)?, transfer)),
-            // The first copy is right: there must be something to repeat.
-            token: (kind == FaultKind::StaleCopy).then_some(1),
-            ..FaultPoint::default()
-        },
         delay_s: (kind == FaultKind::SlowLink).then_some(SLOW_S),
+        ..Fault::new(kind, at)
     })
 }
 

@@ -121,10 +121,31 @@ fn hostile_names_and_texts_stay_harmless_on_the_terminal() {
 }
 
 #[test]
-fn engines_and_faults_that_do_not_exist_are_named() {
+fn faults_that_do_not_exist_are_named() {
     let env = TestEnv::new();
-    env.scenario("s", &format!("{GOOD}[[fault]]\nkind = \"leak\"\n"));
-    refused(&env.run(&["run", "suite"]), 96, &["cannot inject the fault `leak`"]);
+    env.scenario("s", &format!("{GOOD}[[fault]]\nkind = \"leek\"\n"));
+    refused(&env.run(&["run", "suite"]), 96, &["leek"]);
+}
+
+#[test]
+fn a_fault_at_a_place_that_is_not_there_is_refused_with_the_nearest() {
+    let env = TestEnv::new();
+    let fault = |at: &str| format!("{GOOD}[[fault]]\nkind = \"stall\"\nat = {{ {at} }}\n");
+    env.scenario("s", &fault("module = \"model.layer.3\""));
+    let words = ["names module `model.layer.3`", "did you mean `model.layers.3`?"];
+    refused(&env.run(&["run", "suite"]), 96, &words);
+    env.scenario("s", &fault("hop = \"model.layers.3 -> model.layers.4\""));
+    let words = ["which this placement does not have", "all modules are on one device"];
+    refused(&env.run(&["run", "suite"]), 96, &words);
+}
+
+#[test]
+fn a_fault_that_never_strikes_makes_its_case_fail() {
+    let env = TestEnv::new();
+    let fault = |token: u32| format!("{GOOD}[[fault]]\nkind = \"nan\"\nat = {{ token = {token} }}\n");
+    env.scenario("s", &fault(99));
+    let words = ["faults: the injected fault nan at token 99 never struck"];
+    refused(&env.run(&["run", "suite"]), 100, &words);
 }
 
 #[test]

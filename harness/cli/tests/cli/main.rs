@@ -8,6 +8,7 @@ mod boundaries;
 mod doctor;
 mod documentation;
 mod env;
+mod faults;
 mod foreign;
 mod folders;
 mod full_disk;

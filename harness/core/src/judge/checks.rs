@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::device::{DeviceId, DeviceKind};
+use crate::fault::same_hop;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::protocol::{PlannedPlacement, RealisedModule};
 use crate::record::{Attempt, CaseSpec, Finding};
+use crate::units::human_seconds;
 
 /// Every attempt must end as expected, and where expected.
 pub(super) fn outcome(case: &CaseSpec, attempts: &[&Attempt], findings: &mut Vec<Finding>) {
@@ -51,8 +53,29 @@ pub(super) fn outcome(case: &CaseSpec, attempts: &[&Attempt], findings: &mut Vec
 }
 
 fn ends_at(outcome: &Outcome, at: &str) -> bool {
-    let parts = |text: &str| -> Vec<String> { text.split("->").map(|part| part.trim().to_owned()).collect() };
-    outcome.place().is_some_and(|place| parts(&place.name()) == parts(at))
+    outcome.place().is_some_and(|place| same_hop(at, &place.name()))
+}
+
+/// Where the scenario says so, the worker must have ended on SIGTERM, or must not have.
+pub(super) fn killed(case: &CaseSpec, attempts: &[&Attempt], findings: &mut Vec<Finding>) {
+    let Some(wanted) = case.expect.killed else { return };
+    let message = attempts
+        .iter()
+        .find_map(|attempt| match (attempt.killed_after_s, wanted) {
+            (Some(grace_s), false) => Some(format!(
+                "the worker did not end within {} of SIGTERM and had to be killed",
+                human_seconds(grace_s)
+            )),
+            (None, true) => Some("the worker did not have to be killed: it ended by itself or on SIGTERM".to_owned()),
+            (Some(_), true) | (None, false) => None,
+        });
+    if let Some(message) = message {
+        findings.push(Finding {
+            check: "killed".into(),
+            message,
+            hint: Some("a worker that ignores SIGTERM keeps its devices until it is killed".into()),
+        });
+    }
 }
 
 fn hint(outcome: &Outcome) -> Option<String> {

@@ -3,8 +3,13 @@
 mod checks;
 mod companions;
 mod forecast;
+mod leak;
+mod limits;
 mod metrics;
 mod retries;
+mod strikes;
+#[cfg(test)]
+mod testing;
 pub mod text;
 
 use std::collections::HashMap;
@@ -20,8 +25,12 @@ pub use metrics::{median, metrics};
 pub use text::Approved;
 
 /// Names of all checks, as `expect.fails` and findings name them.
-pub const CHECKS: [&str; 9] = [
+pub const CHECKS: [&str; 13] = [
     "outcome",
+    "killed",
+    "faults",
+    "leak",
+    "limits",
     "realised",
     "forbid_devices",
     "min_devices_used",
@@ -114,9 +123,14 @@ fn judge_case(
     };
     let mut findings = Vec::new();
     checks::outcome(case, attempts, &mut findings);
+    checks::killed(case, attempts, &mut findings);
     checks::placement(case, attempts, &mut findings);
     let judged = text::judge(case, attempts, reference, references, snapshot);
     findings.extend(judged.findings);
+    let metrics = metrics(attempts);
+    limits::judge(case, attempts, &metrics, judged.verdict, &mut findings);
+    leak::judge(attempts, &mut findings);
+    strikes::judge(case, attempts, &mut findings);
     let status = match &shown.outcome {
         Outcome::Skipped { .. } => CaseStatus::Skipped,
         Outcome::Failed { failure } if failure.class.is_setup() && case.expect.outcome != OutcomeKind::Failed => {
@@ -141,7 +155,7 @@ fn judge_case(
         text: judged.verdict,
         findings,
         expected_findings,
-        metrics: metrics(attempts),
+        metrics,
         attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
         decided_by_retry: 0,
         earlier_tries: Vec::new(),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, RealisedModule};
-use crate::device::DeviceId;
+use crate::device::{DeviceBytes, DeviceId};
 use crate::outcome::{Hop, Phase, WorkerFailure};
 use crate::units::Bytes;
 
@@ -95,6 +95,20 @@ pub enum EventKind {
     },
     /// A figure of memory; a later one for the same device and kind replaces it.
     Memory(MemoryFigure),
+    /// What is still in use on each device when a generation is over and all that was its own has been given back. Follows
+    /// `finished`, if it is sent at all. Figures that grow with every generation are a leak.
+    Held {
+        /// The generation.
+        generation: u32,
+        /// Devices with the bytes in use.
+        devices: Vec<DeviceBytes>,
+    },
+    /// The injected faults that have struck. Sent before `done` where faults were asked for: one that never struck proves
+    /// nothing.
+    FaultsStruck {
+        /// Positions among the faults of the request, in order.
+        struck: Vec<u32>,
+    },
     /// The last line of a worker that succeeded.
     Done,
     /// The last line of one that did not.

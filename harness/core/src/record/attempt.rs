@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::DeviceId;
+use crate::device::{DeviceBytes, DeviceId};
 use crate::evidence::{Evidence, Recovery};
 use crate::outcome::{Outcome, Phase};
 use crate::protocol::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, RealisedModule};
@@ -117,4 +117,15 @@ pub struct Attempt {
     /// Whether what the worker held came back; absent where it completed or was never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// What was still in use on each device after each generation of the process, warm-ups included, in order; empty where
+    /// the engine does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_bytes: Vec<Vec<DeviceBytes>>,
+    /// The injected faults that struck, as positions among those of the case; absent where none was asked for, or the
+    /// worker did not come far enough to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults_struck: Option<Vec<u32>>,
+    /// The worker did not end on SIGTERM and was killed: seconds it was given. Absent where it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed_after_s: Option<f64>,
 }

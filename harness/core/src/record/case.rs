@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::{DeviceId, LogicalDevice};
+use crate::device::{DeviceBytes, DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::PlacementRequest;
@@ -88,6 +88,35 @@ pub struct Expectation {
     pub contains: Vec<String>,
     /// Names of checks that this case must fail: how a suite shows that a detector works.
     pub fails: Vec<String>,
+    /// The most it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Whether the worker must have had to be killed because it did not end on SIGTERM; absent: either will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<bool>,
+}
+
+/// The most a case may take. Times are held against medians over its measured generations.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// From the start of the process to the end of loading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_s: Option<f64>,
+    /// To the first token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_s: Option<f64>,
+    /// Per token after the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpot_s: Option<f64>,
+    /// To the last token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e2e_s: Option<f64>,
+    /// The slowest hop of a token after the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop_s: Option<f64>,
+    /// Peak by device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peak_memory_bytes: Vec<DeviceBytes>,
 }
 
 /// A case: one point of scenario × prompt × placement, with everything needed to run and judge it again.

@@ -120,7 +120,7 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         input,
         companion_inputs,
         generation: scenario.generation.clone(),
-        timeout: scenario.timeout,
+        timeout: placement.timeout,
         measure: scenario.measure,
         expect,
         requires_cuda: scenario.requires_cuda,

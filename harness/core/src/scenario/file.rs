@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::limits::LimitsTable;
 use super::value::{DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size};
-use crate::fault::FaultKind;
+use crate::fault::{CrashSignal, FaultKind};
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::{Offload, Transfer};
 use crate::planner::Objective;
@@ -251,6 +252,8 @@ pub struct PlacementTable {
     pub in_flight: Option<Spanned<u32>>,
     /// Expectations that replace those of the scenario for this placement.
     pub expect: Option<ExpectTable>,
+    /// Deadlines that replace those of the scenario for this placement, key by key.
+    pub timeout: Option<TimeoutTable>,
 }
 
 /// Each phase has its own deadline; a stall is not a slow run.
@@ -304,6 +307,12 @@ pub struct ExpectTable {
     /// Checks this case must fail; shows that a detector works.
     #[schemars(with = "Option<Vec<String>>")]
     pub fails: Option<Vec<Spanned<String>>>,
+    /// Most that a case may take: times and memory. A placement's own table replaces the scenario's as a whole.
+    #[schemars(with = "Option<LimitsTable>")]
+    pub limits: Option<Spanned<LimitsTable>>,
+    /// For outcomes that end a worker from outside: true where it must ignore SIGTERM and be killed, false where it must not.
+    #[schemars(with = "Option<bool>")]
+    pub killed: Option<Spanned<bool>>,
 }
 
 /// Agreement between placements.
@@ -345,7 +354,12 @@ pub struct FaultTable {
     pub placements: Option<Vec<Spanned<String>>>,
     /// slow_link: the delay of each hop; 100ms if absent.
     #[serde(default)]
-    pub delay: Option<Period>,
+    #[schemars(with = "Option<Period>")]
+    pub delay: Option<Spanned<Period>>,
+    /// crash: the signal; SIGABRT if absent.
+    #[serde(default)]
+    #[schemars(with = "Option<CrashSignal>")]
+    pub signal: Option<Spanned<CrashSignal>>,
 }
 
 /// Conditions of a fault.
@@ -355,14 +369,18 @@ pub struct FaultPointTable {
     /// A hop: `model.layers.3 -> model.layers.4`. With phase = prepare, the check of its link before anything is generated; the first hop over a link stands for it.
     #[schemars(with = "Option<String>")]
     pub hop: Option<Spanned<String>>,
-    /// A module path.
-    pub module: Option<String>,
+    /// A module path. Without a phase, where it computes; out_of_memory also where it is loaded.
+    #[schemars(with = "Option<String>")]
+    pub module: Option<Spanned<String>>,
     /// A phase.
-    pub phase: Option<Phase>,
-    /// Position of a token, from 0.
-    pub token: Option<u32>,
-    /// A size, for out_of_memory.
-    pub bytes: Option<Size>,
+    #[schemars(with = "Option<Phase>")]
+    pub phase: Option<Spanned<Phase>>,
+    /// Position of a token, from 0; the prefill makes the first.
+    #[schemars(with = "Option<u32>")]
+    pub token: Option<Spanned<u32>>,
+    /// out_of_memory: the allocation that brings its device above this size fails. leak: so much is kept of each generation instead of its cache.
+    #[schemars(with = "Option<Size>")]
+    pub bytes: Option<Spanned<Size>>,
     /// A link: `sim:0 -> sim:1` for every hop that goes directly from one device to the other, `sim:0 -> host -> sim:1` for those staged through host memory.
     #[schemars(with = "Option<String>")]
     pub link: Option<Spanned<String>>,

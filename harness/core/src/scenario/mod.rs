@@ -5,7 +5,9 @@
 //! [`expand::expand`] multiplies it into cases. Each step reports every problem it finds, with its place in the file.
 
 pub mod expand;
+mod fault_rules;
 pub mod file;
+pub mod limits;
 pub mod parse;
 pub mod problem;
 pub mod reference;

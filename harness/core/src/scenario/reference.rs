@@ -20,7 +20,7 @@ pub fn markdown() -> String {
 }
 
 /// The tables in reading order, by the name of their type.
-const SECTIONS: [(&str, &str); 17] = [
+const SECTIONS: [(&str, &str); 18] = [
     ("ModelTable", "`[model]`"),
     ("LogicalDeviceTable", "`[devices]`: an entry"),
     ("RatesTable", "`[rates]`"),
@@ -31,7 +31,8 @@ const SECTIONS: [(&str, &str); 17] = [
     ("PlacementTable", "`[placement.NAME]`"),
     ("ExpectTable", "`[expect]` and `[placement.NAME.expect]`"),
     ("AgreementTable", "`agreement`"),
-    ("TimeoutTable", "`[timeout]`"),
+    ("LimitsTable", "`[expect.limits]`"),
+    ("TimeoutTable", "`[timeout]` and `[placement.NAME.timeout]`"),
     ("MeasureTable", "`[measure]`"),
     ("RequiresTable", "`[requires]`"),
     ("FaultTable", "`[[fault]]`"),

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 use super::MOST_REPETITIONS;
-use super::file::{ExpectTable, FaultTable, GenerationTable, LogicalDeviceTable, MeasureTable, ModelTable};
+use super::file::{ExpectTable, GenerationTable, LogicalDeviceTable, MeasureTable, ModelTable};
 use super::problem::{Problem, suggestion};
 use super::resolve::Origin;
 use super::value::{DevicesUsed, Named, Size};
@@ -369,6 +369,14 @@ pub(super) fn expectation(table: &ExpectTable, placements: &[&str], problems: &m
             );
         }
     }
+    if let Some(killed) = &table.killed
+        && table.outcome == Some(OutcomeKind::Completed)
+    {
+        problems.push(Problem::at(
+            killed.span(),
+            "a worker that completes ends by itself: killed goes with an outcome such as stalled or timeout",
+        ));
+    }
     if table.outcome == Some(OutcomeKind::Completed)
         && let (Some(_), None) | (_, Some(_)) = (table.phase, &table.at)
     {
@@ -378,57 +386,11 @@ pub(super) fn expectation(table: &ExpectTable, placements: &[&str], problems: &m
     }
 }
 
-fn placement_exists(name: &Spanned<String>, placements: &[&str], problems: &mut Vec<Problem>) {
+pub(super) fn placement_exists(name: &Spanned<String>, placements: &[&str], problems: &mut Vec<Problem>) {
     if !placements.contains(&name.get_ref().as_str()) {
         problems.push(
             Problem::at(name.span(), format!("there is no placement `{}`", name.get_ref()))
                 .hint(suggestion(name.get_ref(), placements)),
         );
-    }
-}
-
-pub(super) fn fault(
-    table: &Spanned<FaultTable>,
-    placements: &[&str],
-    devices: &[LogicalDevice],
-    problems: &mut Vec<Problem>,
-) {
-    let fault = table.get_ref();
-    for name in fault.placements.iter().flatten() {
-        placement_exists(name, placements, problems);
-    }
-    if let Some(hop) = fault.at.as_ref().and_then(|at| at.hop.as_ref()) {
-        let parts: Vec<&str> = hop.get_ref().split("->").map(str::trim).collect();
-        if parts.len() != 2 || parts.iter().any(|part| part.is_empty()) {
-            problems.push(
-                Problem::at(hop.span(), format!("`{}` is no hop", hop.get_ref()))
-                    .hint("write: last module of one stage -> first module of the next"),
-            );
-        }
-    }
-    let at = fault.at.as_ref();
-    if let Some(link) = at.and_then(|at| at.link.as_ref()) {
-        fault_link(link, devices, problems);
-    }
-    if let Some(device) = at.and_then(|at| at.device.as_ref()) {
-        device_exists(&device.get_ref().0, &device.span(), devices, problems);
-    }
-}
-
-/// `sim:0 -> sim:1`, or `sim:0 -> host -> sim:1`.
-fn fault_link(link: &Spanned<String>, devices: &[LogicalDevice], problems: &mut Vec<Problem>) {
-    let parts: Vec<&str> = link.get_ref().split("->").map(str::trim).collect();
-    let ([from, to] | [from, "host", to]) = parts.as_slice() else {
-        problems.push(
-            Problem::at(link.span(), format!("`{}` is no link", link.get_ref()))
-                .hint("write: device -> device, or device -> host -> device for copies staged through host memory"),
-        );
-        return;
-    };
-    for name in [from, to] {
-        match DeviceId::new(name) {
-            Ok(device) => device_exists(&device, &link.span(), devices, problems),
-            Err(error) => problems.push(Problem::at(link.span(), error.to_string())),
-        }
     }
 }

@@ -263,14 +263,16 @@ impl Settings {
         {
             scenario.rates = Some(rates.clone());
         }
-        let timeout = &mut scenario.timeout;
-        for deadline_s in [
-            &mut timeout.load_s,
-            &mut timeout.first_token_s,
-            &mut timeout.token_s,
-            &mut timeout.total_s,
-        ] {
-            *deadline_s *= self.timeout_multiplier.value;
+        for placement in &mut scenario.placements {
+            let timeout = &mut placement.timeout;
+            for deadline_s in [
+                &mut timeout.load_s,
+                &mut timeout.first_token_s,
+                &mut timeout.token_s,
+                &mut timeout.total_s,
+            ] {
+                *deadline_s *= self.timeout_multiplier.value;
+            }
         }
     }
 }

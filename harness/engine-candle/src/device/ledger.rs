@@ -3,9 +3,10 @@
 //! Weights and caches are charged with the bytes of their tensors. Activations are charged with an estimate of what a
 //! module holds at once ([`crate::model::activations`]), because candle frees and reuses them on its own.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use placebench_core::device::DeviceId;
+use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::protocol::{MemoryFigure, MemoryKind};
 use placebench_core::units::Bytes;
@@ -94,10 +95,13 @@ impl Ledger {
         let mut accounts = self.accounts();
         let account = &mut accounts[slot.0];
         let needed = account.used().saturating_add(bytes);
-        let refused = bytes > 0 && context.fault_at_allocation(&account.device, Bytes(needed));
-        if refused || account.allowed.is_some_and(|allowed| needed > allowed) {
-            let allowed = account.allowed.unwrap_or_else(|| account.used());
-            return Err(context.out_of_memory(&account.device, what, Bytes(needed), Bytes(allowed)));
+        let exceeded = account.allowed.filter(|allowed| needed > *allowed).map(Bytes);
+        let injected = || match bytes {
+            0 => None,
+            _ => context.fault_at_allocation(Bytes(needed)),
+        };
+        if let Some(allowed) = exceeded.or_else(injected) {
+            return Err(context.out_of_memory(&account.device, what, Bytes(needed), allowed));
         }
         *account.entry(purpose) += bytes;
         account.peak = account.peak.max(needed);
@@ -112,13 +116,22 @@ impl Ledger {
         *entry = entry.saturating_sub(bytes);
     }
 
-    /// Gives back all caches and activations: a generation has ended, or failed half-way.
-    pub fn end_generation(&self, leaked: bool) {
-        for account in self.accounts().iter_mut() {
+    /// Gives back activations and caches, but for the caches that are still there: a generation has ended, or failed
+    /// half-way.
+    pub fn end_generation(&self, kept: &BTreeMap<Slot, u64>) {
+        for (index, account) in self.accounts().iter_mut().enumerate() {
             account.activations = 0;
-            if !leaked {
-                account.kv_cache = 0;
-            }
+            account.kv_cache = kept.get(&Slot(index)).copied().unwrap_or(0);
+        }
+    }
+
+    /// What is in use on a device between two generations, the weights as given by the caller.
+    #[must_use]
+    pub fn held(&self, slot: Slot, weights: u64) -> DeviceBytes {
+        let account = &self.accounts()[slot.0];
+        DeviceBytes {
+            device: account.device.clone(),
+            bytes: Bytes(weights + account.kv_cache + account.activations),
         }
     }
 
@@ -179,7 +192,8 @@ mod tests {
         charge(&ledger, Use::Activations, 50).unwrap();
         ledger.release(Slot(1), Use::Activations, 50);
         charge(&ledger, Use::KvCache, 20).unwrap();
-        ledger.end_generation(false);
+        ledger.end_generation(&BTreeMap::new());
+        assert_eq!(ledger.held(Slot(1), 100).bytes, Bytes(100));
         let bytes: Vec<u64> = ledger
             .figures(Slot(1), 100)
             .iter()
@@ -191,10 +205,10 @@ mod tests {
 
     #[test]
     fn a_leak_runs_into_the_budget_and_a_clean_end_does_not() {
-        for (leaked, survives) in [(false, true), (true, false)] {
+        for (kept, survives) in [(BTreeMap::new(), true), (BTreeMap::from([(Slot(1), 600)]), false)] {
             let ledger = Ledger::new(&two_logical_devices());
             charge(&ledger, Use::KvCache, 600).unwrap();
-            ledger.end_generation(leaked);
+            ledger.end_generation(&kept);
             assert_eq!(charge(&ledger, Use::KvCache, 600).is_ok(), survives);
         }
     }

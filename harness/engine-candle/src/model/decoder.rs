@@ -74,7 +74,7 @@ impl Decoder {
         devices: Devices,
         layout: Layout,
         ledger: &Ledger,
-        context: &Context,
+        context: &mut Context,
     ) -> Result<Self, WorkerFailure> {
         let names = module_names(&config);
         if layout.homes.len() != names.len() {
@@ -150,6 +150,18 @@ impl Decoder {
     /// Where the embedding runs.
     pub(crate) fn input_slot(&self) -> Slot {
         self.embedding.home().runs_on
+    }
+
+    /// Where the head runs.
+    pub(crate) fn output_slot(&self) -> Slot {
+        self.head.home().runs_on
+    }
+
+    /// Bytes of the caches of a sequence, read back from their tensors, each with its device.
+    pub(crate) fn cache_bytes(&self, sequence: &Sequence) -> Vec<(Slot, u64)> {
+        let caches = sequence.cache_bytes();
+        let placed = caches.filter_map(|(layer, bytes)| Some((self.blocks.get(layer)?.home().runs_on, bytes)));
+        placed.collect()
     }
 
     /// Token numbers on any device: where it is not the embedding's, the next step refuses them.
@@ -234,7 +246,7 @@ impl Decoder {
 struct Loader<'a> {
     devices: &'a Devices,
     ledger: &'a Ledger,
-    context: &'a Context,
+    context: &'a mut Context,
     names: &'a [String],
 }
 
@@ -245,6 +257,7 @@ impl Loader<'_> {
         home: Home,
         load: impl FnOnce(&Device) -> Result<M, WeightsError>,
     ) -> Result<Homed<M>, WorkerFailure> {
+        let _ = self.context.enter_module(index);
         let failure = |error: EngineError| self.at(index, home, error.into_failure(self.context));
         let loaded = Homed::load(home, self.devices, load).map_err(failure)?;
         self.charge(index, home, loaded.own_bytes())?;
@@ -268,7 +281,7 @@ impl Loader<'_> {
             };
             return Ok(Homed::sharing(home, shared.map_err(failure)?));
         }
-        let has_split_tie = config.tie_word_embeddings && self.context.fault_present(FaultKind::SplitTie);
+        let has_split_tie = config.tie_word_embeddings && self.context.fault_strikes(FaultKind::SplitTie);
         self.module(index, home, |device| {
             let head = load_head(source, config, device)?;
             if !has_split_tie {
@@ -288,7 +301,7 @@ impl Loader<'_> {
             .map_err(|failure| self.at(index, home, failure))
     }
 
-    /// The breadcrumb names places of a generation only, so loading adds its own.
+    /// A module that is offloaded is loaded to another device than the one it runs on, which the breadcrumb names.
     fn at(&self, index: usize, home: Home, failure: WorkerFailure) -> WorkerFailure {
         let device = home
             .weights

@@ -16,6 +16,7 @@ pub mod norm;
 pub mod rope;
 pub mod sequence;
 pub mod step;
+mod tie;
 
 pub use decoder::{Decoder, Layout, module_names};
 pub use homed::Home;

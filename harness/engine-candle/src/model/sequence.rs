@@ -84,6 +84,12 @@ impl Sequence {
         self.caches.get_mut(layer.checked_sub(self.first_layer)?)
     }
 
+    /// Bytes of the cache of each layer this part has.
+    pub(super) fn cache_bytes(&self) -> impl Iterator<Item = (usize, u64)> {
+        let layers = self.first_layer..;
+        layers.zip(self.caches.iter().map(LayerCache::bytes))
+    }
+
     /// The same sequence in parts of so many layers each, for stages that keep their own.
     pub(crate) fn into_parts(self, layers: &[usize]) -> Vec<Self> {
         let (tables, delivered, len, rope_switch) = (self.tables, self.delivered, self.len, self.rope_switch);

@@ -98,9 +98,9 @@ impl SmallDecoder {
             transfer: Transfer::Direct,
             offload: Offload::Execute,
         };
-        let context = Context::unheard();
+        let mut context = Context::unheard();
         let ledger = Ledger::new(&devices);
-        let decoder = Decoder::load(config, Box::new(MadeUp), devices, layout, &ledger, &context)?;
+        let decoder = Decoder::load(config, Box::new(MadeUp), devices, layout, &ledger, &mut context)?;
         let sequence = decoder.sequence(POSITIONS, &ledger, &context)?;
         Ok(Self {
             decoder,
@@ -115,7 +115,7 @@ impl SmallDecoder {
     pub(crate) fn step_s(&mut self, tokens: usize) -> Result<f64, ProbeError> {
         if self.position + tokens > POSITIONS {
             self.position = 0;
-            self.ledger.end_generation(false);
+            self.ledger.end_generation(&std::collections::BTreeMap::new());
             self.sequence = self.decoder.sequence(POSITIONS, &self.ledger, &self.context)?;
         }
         self.position += tokens;

@@ -39,14 +39,14 @@ fn probe(from: &str, to: &str, faults: Vec<Fault>) -> Vec<(Transfer, Vec<CopyFig
 }
 
 fn fault(kind: FaultKind, hop: &str, token: Option<u32>) -> Fault {
+    let at = FaultPoint {
+        hop: Some(hop.into()),
+        token,
+        ..FaultPoint::default()
+    };
     Fault {
-        kind,
-        at: FaultPoint {
-            hop: Some(hop.into()),
-            token,
-            ..FaultPoint::default()
-        },
         delay_s: Some(0.01),
+        ..Fault::new(kind, at)
     }
 }
 

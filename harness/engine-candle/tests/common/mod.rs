@@ -60,8 +60,8 @@ pub(crate) fn decoder(model: &Path, compute: Compute, homes: &[usize], transfer:
         offload: Offload::Execute,
     };
     let source = open(&checkpoint, compute).unwrap();
-    let context = Context::unheard();
-    let decoder = Decoder::load(checkpoint.config, source, devices, layout, &ledger, &context).unwrap();
+    let mut context = Context::unheard();
+    let decoder = Decoder::load(checkpoint.config, source, devices, layout, &ledger, &mut context).unwrap();
     (decoder, ledger)
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn all_logits(decoder: &Decoder, ledger: &Ledger, ids: &[u32]) -> Vec
         )
         .unwrap();
     let rows = rows_of(decoder, &logits);
-    ledger.end_generation(false);
+    ledger.end_generation(&std::collections::BTreeMap::new());
     rows
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn greedy(decoder: &Decoder, ledger: &Ledger, ids: &[u32], max_new_to
         seen.push(token);
         input = vec![token];
     }
-    ledger.end_generation(false);
+    ledger.end_generation(&std::collections::BTreeMap::new());
     output
 }
 

@@ -106,11 +106,7 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
 }
 
 pub(crate) fn fault(kind: FaultKind, at: FaultPoint) -> Fault {
-    Fault {
-        kind,
-        at,
-        delay_s: None,
-    }
+    Fault::new(kind, at)
 }
 
 /// A pipe whose other end stays readable.

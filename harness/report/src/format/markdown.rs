@@ -6,6 +6,15 @@ use crate::view::{CaseView, ReportView};
 /// The columns.
 pub const COLUMNS: [&str; 7] = ["case", "status", "TTFT", "TPOT", "peak memory", "text", "note"];
 
+/// The columns of the table of injected faults.
+const FAULT_COLUMNS: [&str; 5] = [
+    "injected fault",
+    "case",
+    "detected as",
+    "where named",
+    "time to verdict",
+];
+
 /// The rows before any escaping: what the terminal's summary shows too.
 #[must_use]
 pub fn rows(view: &ReportView) -> Vec<[String; 7]> {
@@ -35,11 +44,29 @@ pub fn render(view: &ReportView) -> String {
             text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&case.not_recovered)));
         }
     }
+    text.push_str(&faults(view));
     for note in &view.notes {
         text.push_str(&format!("\n{}\n", escape(note)));
     }
     text.push_str(&format!("\n{} Run {}.\n", escape(&view.summary), escape(&view.run_id)));
     text
+}
+
+/// What injected faults were detected as.
+fn faults(view: &ReportView) -> String {
+    let rows = view.faults.iter().map(|row| {
+        let cells = [&row.faults, &row.case, &row.detected_as, &row.named, &row.time].map(|cell| escape(cell));
+        format!("| {} |\n", cells.join(" | "))
+    });
+    let rows: String = rows.collect();
+    match rows.as_str() {
+        "" => rows,
+        rows => format!(
+            "\n| {} |\n|{}\n{rows}",
+            FAULT_COLUMNS.join(" | "),
+            " --- |".repeat(FAULT_COLUMNS.len())
+        ),
+    }
 }
 
 fn row(case: &CaseView) -> [String; 7] {

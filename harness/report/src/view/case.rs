@@ -370,7 +370,8 @@ fn faults(spec: &CaseSpec) -> String {
             let phase = at.phase.map(|phase| format!(" in {phase}"));
             let token = at.token.map(|token| format!(", token {token}"));
             let point: String = [place, phase, token].into_iter().flatten().collect();
-            format!("{}{point}", fault.kind.as_str())
+            let bytes = at.bytes.map(|bytes| format!(", {bytes}")).unwrap_or_default();
+            format!("{}{point}{bytes}", fault.kind.as_str())
         })
         .collect();
     list(&words)

@@ -6,6 +6,7 @@
 pub mod case;
 pub mod evidence;
 mod facts;
+pub mod faults;
 pub mod forecast;
 pub mod forecast_memory;
 mod forecast_words;
@@ -155,6 +156,8 @@ pub struct ReportView {
     pub counts: Counts,
     /// All scenarios, in the order of the run.
     pub scenarios: Vec<ScenarioView>,
+    /// What injected faults were detected as; empty where none was injected.
+    pub faults: Vec<faults::FaultRow>,
     /// Names of all placements, in the order they are met.
     pub placements: Vec<String>,
     /// Names of all devices: a device has its position here as its colour, everywhere.
@@ -194,6 +197,7 @@ impl ReportView {
             summary: titles::summary(record),
             notes: titles::notes(record),
             counts,
+            faults: faults::rows(record, scenarios.iter().flat_map(ScenarioView::cases)),
             scenarios,
             placements,
             devices,

@@ -142,6 +142,8 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             min_devices_used: None,
             contains: Vec::new(),
             fails: Vec::new(),
+            limits: None,
+            killed: None,
         },
         requires_cuda: 0,
         faults: Vec::new(),
@@ -248,6 +250,9 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         leaked_pipes: false,
         evidence: None,
         recovery: None,
+        held_bytes: Vec::new(),
+        faults_struck: None,
+        killed_after_s: None,
     }
 }
 
@@ -568,15 +573,12 @@ fn detected(record: &mut RunRecord) {
     let mut auto = spec("faults/stall", "story", "auto", strategy(StrategyName::Auto));
     auto.description = "A hop that never completes is named, with its token.".into();
     auto.expect.outcome = OutcomeKind::Stalled;
-    auto.faults.push(Fault {
-        kind: FaultKind::Stall,
-        at: FaultPoint {
-            hop: Some("model.layers.3 -> model.layers.4".into()),
-            token: Some(3),
-            ..FaultPoint::default()
-        },
-        delay_s: None,
-    });
+    let at = FaultPoint {
+        hop: Some("model.layers.3 -> model.layers.4".into()),
+        token: Some(3),
+        ..FaultPoint::default()
+    };
+    auto.faults.push(Fault::new(FaultKind::Stall, at));
     let mut hung = attempt(&auto.case, 0, stalled());
     hung.planned = Some(planned(&realised(5, "sim:0", "sim:1")));
     hung.realised = Some(realised(5, "sim:0", "sim:1"));

@@ -55,6 +55,7 @@ impl Finished {
             peak_rss_bytes: seen.peak_rss,
             stderr_tail,
             leaked_pipes,
+            killed_after_s: seen.killed_after_s,
             ..transcript.into_record(attempt_without_process(case, attempt, started_at, outcome))
         }
     }

@@ -1,5 +1,6 @@
 //! What a worker may say in which order. The same breaches are provoked in a real process in `tests/supervision.rs`.
 
+use placebench_core::device::DeviceBytes;
 use placebench_core::outcome::{FailureClass, Outcome};
 use placebench_core::protocol::{FinishReason, MemoryKind};
 use placebench_core::units::Bytes;
@@ -97,6 +98,31 @@ fn warm_ups_are_counted_and_not_kept() {
     assert!(transcript.is_done());
     assert_eq!(transcript.generations.len(), 1);
     assert_eq!(transcript.breach_at_end(), None);
+}
+
+#[test]
+fn what_is_held_after_each_generation_is_kept_in_order() {
+    let held = |generation: u32, bytes: u64| EventKind::Held {
+        generation,
+        devices: vec![DeviceBytes {
+            device: DeviceId::cpu(),
+            bytes: Bytes(bytes),
+        }],
+    };
+    let begin = [hello(), started(0, true), token(0, 0)];
+    let first = [finished(0, true), held(0, 7)];
+    let second = [started(1, false), token(1, 0), finished(1, false), held(1, 9)];
+    let struck = EventKind::FaultsStruck { struck: vec![1] };
+    let mut transcript = transcript(1, 1);
+    let whole = [&begin[..], &first, &second, &[struck, EventKind::Done]].concat();
+    say(&mut transcript, &whole).unwrap();
+    let bytes: Vec<u64> = transcript.held.iter().map(|devices| devices[0].bytes.0).collect();
+    assert_eq!(bytes, [7, 9]);
+    assert_eq!(transcript.faults_struck, Some(vec![1]));
+    for wrong in [vec![held(0, 7)], [&first[..], &[held(0, 7)]].concat(), vec![held(1, 7)]] {
+        let message = breach(1, 1, &[&begin[..], &wrong].concat());
+        assert!(message.contains("`held` of generation"), "{message}");
+    }
 }
 
 #[test]

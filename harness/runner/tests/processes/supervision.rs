@@ -171,6 +171,15 @@ fn slow_is_not_stalled() {
 }
 
 #[test]
+fn a_slow_download_is_not_stalled() {
+    // As a whole it takes longer than the deadline of loading, and no piece comes near it.
+    let limits = Timeouts { load_s: 2.0, ..PLENTY };
+    let attempt = attempt("slow_fetch", limits);
+    assert_eq!(attempt.outcome, Outcome::Completed);
+    assert!(attempt.wall_s > limits.load_s);
+}
+
+#[test]
 fn who_ignores_sigterm_is_killed() {
     let limits = Timeouts { token_s: 0.4, ..PLENTY };
     let command = WorkerCommand {
@@ -213,6 +222,7 @@ fn who_ignores_sigterm_is_killed() {
             .stderr_tail
             .contains("[placebench] the worker did not end within 200 ms of SIGTERM")
     );
+    assert_eq!(attempt.killed_after_s, Some(0.2));
 }
 
 /// SIGTERM does not reach a stopped process before it goes on.

@@ -76,8 +76,6 @@ pub struct Scenario {
     pub generation: GenerationSpec,
     /// Placements.
     pub placements: Vec<NamedPlacement>,
-    /// Deadlines.
-    pub timeout: Timeouts,
     /// Repetitions.
     pub measure: MeasureSpec,
     /// The scenario or its suite says how many repetitions; a profile's number then gives way.
@@ -105,6 +103,8 @@ pub struct NamedPlacement {
     pub request: PlacementRequest,
     /// What must be true of its cases.
     pub expect: Expectation,
+    /// Its deadlines.
+    pub timeout: Timeouts,
 }
 
 /// Axes that multiply cases. Empty axes leave the scenario's own value.
@@ -159,8 +159,8 @@ pub fn resolve(
         let expect = resolve_expect(
             file.expect.as_ref(),
             table.expect.as_ref(),
-            name.get_ref(),
-            &names,
+            (name.get_ref(), &names),
+            &devices,
             &mut problems,
         );
         placements.push(NamedPlacement {
@@ -168,6 +168,7 @@ pub fn resolve(
             line: Problem::at(name.span(), "").position(text).map_or(1, |(line, _)| line),
             request,
             expect,
+            timeout: resolve_timeouts(table.timeout.as_ref(), file, defaults),
         });
     }
     if let Some(table) = &file.expect {
@@ -200,7 +201,6 @@ pub fn resolve(
         prompts,
         generation,
         placements,
-        timeout: resolve_timeouts(file, defaults),
         measure,
         states_repetitions: states_repetitions(file, defaults),
         requires_cuda: file.requires.as_ref().and_then(|table| table.cuda).unwrap_or(0),

@@ -8,7 +8,9 @@ use crate::fault::{Fault, FaultPoint};
 use crate::placement::{Concurrency, DeviceMapRequest, PlacementRequest, StrategyName};
 use crate::planner::{Dialect, Objective};
 use crate::record::{AgreementSpec, Expectation};
+use crate::scenario::fault_rules;
 use crate::scenario::file::{ExpectTable, PlacementTable, ScenarioFile};
+use crate::scenario::limits::resolve_limits;
 use crate::scenario::problem::{Problem, suggestion};
 use crate::scenario::rules;
 use crate::scenario::value::{DeviceMapValue, DevicesUsed};
@@ -122,8 +124,8 @@ fn concurrency(table: &PlacementTable, problems: &mut Vec<Problem>) -> Concurren
 pub(super) fn resolve_expect(
     general: Option<&ExpectTable>,
     own: Option<&ExpectTable>,
-    placement: &str,
-    placements: &[&str],
+    (placement, placements): (&str, &[&str]),
+    devices: &[LogicalDevice],
     problems: &mut Vec<Problem>,
 ) -> Expectation {
     if let Some(own) = own {
@@ -173,6 +175,16 @@ pub(super) fn resolve_expect(
             .or(general.fails.as_ref())
             .map(plain)
             .unwrap_or_default(),
+        limits: own
+            .limits
+            .as_ref()
+            .or(general.limits.as_ref())
+            .map(|table| resolve_limits(table, devices, problems)),
+        killed: own
+            .killed
+            .as_ref()
+            .or(general.killed.as_ref())
+            .map(|key| *key.get_ref()),
     }
 }
 
@@ -185,7 +197,7 @@ pub(super) fn resolve_faults(
     let mut faults = Vec::new();
     for table in file.fault.iter().flatten() {
         let fault = table.get_ref();
-        rules::fault(table, placements, devices, problems);
+        fault_rules::fault(table, placements, devices, problems);
         let at = fault.at.clone().unwrap_or_default();
         let narrowed = fault
             .placements
@@ -198,14 +210,15 @@ pub(super) fn resolve_faults(
                 kind: fault.kind,
                 at: FaultPoint {
                     hop: at.hop.map(Spanned::into_inner),
-                    module: at.module,
-                    phase: at.phase,
-                    token: at.token,
-                    bytes: at.bytes.map(|size| size.0),
+                    module: at.module.map(Spanned::into_inner),
+                    phase: at.phase.map(Spanned::into_inner),
+                    token: at.token.map(Spanned::into_inner),
+                    bytes: at.bytes.map(|size| size.into_inner().0),
                     link: at.link.map(Spanned::into_inner),
                     device: at.device.map(|device| device.into_inner().0),
                 },
-                delay_s: fault.delay.map(|period| period.0.as_secs_f64()),
+                delay_s: fault.delay.as_ref().map(|period| period.get_ref().0.as_secs_f64()),
+                signal: fault.signal.as_ref().map(|signal| *signal.get_ref()),
             },
             narrowed,
         ));

@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::Matrix;
 use crate::protocol::{GenerationSpec, Sampling};
 use crate::record::{MeasureSpec, Timeouts};
-use crate::scenario::file::{DefaultsFile, MatrixTable, ScenarioFile};
+use crate::scenario::file::{DefaultsFile, MatrixTable, ScenarioFile, TimeoutTable};
 use crate::scenario::problem::Problem;
 use crate::scenario::rules;
 use crate::scenario::value::{Named, Period};
@@ -37,17 +37,22 @@ pub(super) fn resolve_generation(
     }
 }
 
-pub(super) fn resolve_timeouts(file: &ScenarioFile, defaults: &DefaultsFile) -> Timeouts {
-    let own = file.timeout.clone().unwrap_or_default();
-    let general = defaults.timeout.clone().unwrap_or_default();
-    let seconds = |own: Option<Period>, general: Option<Period>, absent: f64| {
-        own.or(general).map_or(absent, |period| period.0.as_secs_f64())
+/// The placement's own deadlines, else the scenario's, else the suite's, else ours: key by key.
+pub(super) fn resolve_timeouts(
+    placement: Option<&TimeoutTable>,
+    file: &ScenarioFile,
+    defaults: &DefaultsFile,
+) -> Timeouts {
+    let tables = [placement, file.timeout.as_ref(), defaults.timeout.as_ref()];
+    let seconds = |key: fn(&TimeoutTable) -> Option<Period>, absent: f64| {
+        let stated = tables.into_iter().flatten().find_map(key);
+        stated.map_or(absent, |period| period.0.as_secs_f64())
     };
     Timeouts {
-        load_s: seconds(own.load, general.load, 60.0),
-        first_token_s: seconds(own.first_token, general.first_token, 30.0),
-        token_s: seconds(own.token, general.token, 10.0),
-        total_s: seconds(own.total, general.total, 300.0),
+        load_s: seconds(|table| table.load, 60.0),
+        first_token_s: seconds(|table| table.first_token, 30.0),
+        token_s: seconds(|table| table.token, 10.0),
+        total_s: seconds(|table| table.total, 300.0),
     }
 }
 

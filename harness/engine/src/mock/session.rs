@@ -1,0 +1,156 @@
+//! A mock generation: numbers that follow from the prompt, through every module and hop.
+
+use placebench_core::device::{DeviceBytes, DeviceId};
+use placebench_core::outcome::{FailureClass, WorkerFailure};
+use placebench_core::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, TokenLogit};
+use placebench_core::units::Bytes;
+
+use super::ledger::Ledger;
+use super::{HIDDEN_BYTES, KV_BYTES_PER_TOKEN, VOCABULARY, mix};
+use crate::faults::{HopEffect, ModuleEffect, TokenEffect};
+use crate::{Context, Session, StepClock};
+
+/// A mock model with its prompt.
+pub(super) struct MockSession {
+    pub(super) input_ids: Vec<u32>,
+    pub(super) generation: GenerationSpec,
+    pub(super) modules: Vec<(String, DeviceId)>,
+    pub(super) ledger: Ledger,
+}
+
+impl Session for MockSession {
+    fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
+        let made = self.make(context)?;
+        let last = self.modules.last().map(|(_, device)| device);
+        self.ledger.end_generation(context.fault_at_end_of_generation(), last);
+        Ok(made)
+    }
+
+    fn memory(&self) -> Vec<MemoryFigure> {
+        self.ledger.figures()
+    }
+
+    fn held(&self) -> Vec<DeviceBytes> {
+        self.ledger.held()
+    }
+}
+
+impl MockSession {
+    fn make(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
+        let start_s = context.now_s();
+        let mut made = Generation {
+            input_ids: self.input_ids.clone(),
+            output_ids: Vec::new(),
+            text: String::new(),
+            finish_reason: FinishReason::Length,
+            start_s,
+            token_stamps_s: Vec::new(),
+            top2_gaps: Vec::new(),
+            top5: Vec::new(),
+            hops: Vec::new(),
+            transfer_bytes: Vec::new(),
+            streamed_bytes: Vec::new(),
+            stage_times_s: Vec::new(),
+            companions: Vec::new(),
+        };
+        let mut words = Vec::new();
+        let mut seed = self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)));
+        for index in 0..self.generation.max_new_tokens {
+            context.phase_of_token(index);
+            context.begin_token(index);
+            let positions = if index == 0 { self.input_ids.len() as u64 } else { 1 };
+            let step = self.step(index, positions, context)?;
+            seed = mix(seed ^ step.wrongness);
+            let choice = match context.fault_at_token() {
+                TokenEffect::Garbage => 0,
+                TokenEffect::None => seed % VOCABULARY,
+            };
+            let id = u32::try_from(choice).unwrap_or(0);
+            let stamp = context.token(index, id, 1.0);
+            words.push(format!("w{id}"));
+            made.output_ids.push(id);
+            made.token_stamps_s.push(stamp - start_s);
+            made.top2_gaps.push(1.0);
+            made.top5.push(
+                (0..5)
+                    .map(|rank| TokenLogit {
+                        id: id + rank,
+                        logit: 5.0 - rank as f32,
+                    })
+                    .collect(),
+            );
+            made.hops.push(step.hops);
+            made.transfer_bytes.push(step.bytes);
+            made.streamed_bytes.push(0);
+            made.stage_times_s.push(step.times_s);
+        }
+        made.text = format!(" {}", words.join(" "));
+        Ok(made)
+    }
+}
+
+/// What a pass through the modules did.
+#[derive(Debug, Default)]
+struct Step {
+    hops: u32,
+    bytes: u64,
+    /// Not zero where a fault spoiled the data: the text then becomes another one.
+    wrongness: u64,
+    /// Seconds of stages and hops in turn.
+    times_s: Vec<f64>,
+}
+
+impl MockSession {
+    fn step(&mut self, token: u32, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
+        let mut step = Step::default();
+        let is_left_behind = context.fault_at_input();
+        let mut clock = StepClock::start(context);
+        for index in 0..self.modules.len() {
+            if index > 0 && self.modules[index - 1].1 != self.modules[index].1 {
+                clock.lap(context);
+                let effect = context.enter_hop(step.hops as usize);
+                clock.lap(context);
+                step.hops += 1;
+                step.bytes += positions * HIDDEN_BYTES;
+                step.wrongness |= u64::from(effect != HopEffect::None);
+            }
+            if context.enter_module(index) == ModuleEffect::Nan {
+                let message = format!("the logits of step {token} are not finite");
+                return Err(context.failure(FailureClass::NonFinite, message));
+            }
+            if index == 0 && is_left_behind {
+                return Err(self.wrong_device(context));
+            }
+            let (module, device) = &self.modules[index];
+            let is_layer = module.starts_with("model.layers.");
+            let bytes = if is_layer { positions * KV_BYTES_PER_TOKEN } else { 0 };
+            self.ledger
+                .charge(device, MemoryKind::KvCache, Bytes(bytes), module, context)?;
+        }
+        step.times_s = clock.finish(context);
+        Ok(step)
+    }
+
+    /// An input that is not where the first module computes.
+    fn wrong_device(&self, context: &Context) -> WorkerFailure {
+        let home = self
+            .modules
+            .first()
+            .map_or_else(DeviceId::cpu, |(_, device)| device.clone());
+        let elsewhere = self
+            .modules
+            .iter()
+            .map(|(_, device)| device)
+            .find(|device| **device != home);
+        let found = elsewhere.cloned().unwrap_or_else(DeviceId::cpu);
+        let at = self
+            .modules
+            .first()
+            .map(|(module, _)| module.as_str())
+            .unwrap_or_default();
+        context.failure(
+            FailureClass::Internal,
+            format!("a tensor on {found} was used on {home} without a transfer, by module {at} on {home}"),
+        )
+    }
+}

@@ -1,0 +1,103 @@
+//! What injected faults were detected as, where they were named, and how soon.
+
+use placebench_core::outcome::{LastSeen, Outcome};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RunRecord};
+use placebench_core::units::human_seconds;
+use serde::Serialize;
+
+use super::CaseView;
+use super::case::deciding_attempt;
+use super::status::outcome_words;
+use super::words::{line, message};
+
+/// A case with injected faults.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultRow {
+    /// The faults in words.
+    pub faults: String,
+    /// Its case.
+    pub case: String,
+    /// Where the page speaks of the case.
+    pub anchor: String,
+    /// The outcome or the checks that noticed it.
+    pub detected_as: String,
+    /// What they name: phase, token, module, hop or device.
+    pub named: String,
+    /// How long it took until that was known.
+    pub time: String,
+}
+
+/// One row for each case with faults that was run.
+pub(super) fn rows<'a>(record: &RunRecord, cases: impl Iterator<Item = &'a CaseView>) -> Vec<FaultRow> {
+    let views: Vec<&CaseView> = cases.collect();
+    let with_faults = record.info.cases.iter().filter(|spec| !spec.faults.is_empty());
+    with_faults
+        .filter_map(|spec| {
+            let name = line(&spec.case);
+            let view = views.iter().find(|view| view.case == name)?;
+            row(record, spec, view)
+        })
+        .collect()
+}
+
+fn row(record: &RunRecord, spec: &CaseSpec, view: &CaseView) -> Option<FaultRow> {
+    let verdict = record.verdict_of(&spec.case)?;
+    if matches!(verdict.status, CaseStatus::Skipped | CaseStatus::Setup) {
+        return None;
+    }
+    let attempt = deciding_attempt(record, spec, Some(verdict))?;
+    let findings: Vec<&Finding> = verdict.expected_findings.iter().chain(&verdict.findings).collect();
+    Some(FaultRow {
+        faults: view.faults.clone(),
+        case: view.case.clone(),
+        anchor: view.anchor.clone(),
+        detected_as: detected_as(verdict, attempt, &findings),
+        named: named(attempt, &findings),
+        time: time_to_verdict(attempt),
+    })
+}
+
+fn detected_as(verdict: &CaseVerdict, attempt: &Attempt, findings: &[&Finding]) -> String {
+    if attempt.outcome != Outcome::Completed {
+        let killed = attempt.killed_after_s.map_or("", |_| ", killed");
+        return format!("{}{killed}", outcome_words(verdict.outcome));
+    }
+    let checks: Vec<String> = findings.iter().map(|finding| line(&finding.check)).collect();
+    match checks.as_slice() {
+        [] => "nothing".to_owned(),
+        checks => checks.join(", "),
+    }
+}
+
+fn named(attempt: &Attempt, findings: &[&Finding]) -> String {
+    match &attempt.outcome {
+        Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. } => seen(last),
+        Outcome::OutOfMemory { failure } | Outcome::Failed { failure } => message(&failure.message),
+        Outcome::Completed | Outcome::Skipped { .. } => {
+            let messages: Vec<String> = findings.iter().map(|finding| message(&finding.message)).collect();
+            messages.join("; ")
+        }
+    }
+}
+
+fn seen(last: &LastSeen) -> String {
+    let parts = [
+        last.phase.map(|phase| phase.to_string()),
+        last.token.map(|token| format!("token {token}")),
+        last.place.as_ref().map(|place| line(&place.to_string())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What hangs is known to hang when its deadline has passed; all else when its process has ended.
+fn time_to_verdict(attempt: &Attempt) -> String {
+    match (&attempt.outcome, &attempt.evidence) {
+        (Outcome::Stalled { limit_s, .. } | Outcome::Timeout { limit_s, .. }, Some(evidence)) => format!(
+            "{}: {} after the deadline of {}",
+            human_seconds(limit_s + evidence.judged_after_s),
+            human_seconds(evidence.judged_after_s),
+            human_seconds(*limit_s)
+        ),
+        _ => human_seconds(attempt.wall_s),
+    }
+}
