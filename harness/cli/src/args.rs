@@ -69,6 +69,13 @@ pub(crate) struct RunArgs {
     /// Seed of the order of attempts; recorded
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Note what every module makes and every hop delivers, and name the first place where placements part. One generation a
+    /// placement, and no times
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) audit: bool,
+    /// With --audit: generate at most so many tokens; absent: as many as the scenarios ask for
+    #[arg(long, value_name = "N", requires = "audit", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) audit_tokens: Option<u32>,
     /// What to print while running
     #[arg(long, value_enum, default_value_t = MessageFormat::Human)]
     pub(crate) message_format: MessageFormat,

@@ -8,6 +8,7 @@ use placebench_core::record::{CaseStatus, CaseVerdict, RunRecord};
 use placebench_core::units::human_seconds;
 use placebench_report::view::modules::request_words;
 
+use crate::audit;
 use crate::progress::status_word;
 use crate::terminal::{self, out, printable};
 
@@ -28,6 +29,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     for judged in with(CaseStatus::Failed).chain(with(CaseStatus::Setup)) {
         print_failure(record, judged);
     }
+    audit::print(record);
     print_skipped(record);
     print_not_recovered(record);
     let count = |status: CaseStatus| with(status).count();

@@ -18,7 +18,7 @@ use crate::units::Bytes;
 /// their absence meant; a reader refuses another major version.
 ///
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
-/// generated together; GPUs; evidence and recovery of attempts that had to be stopped).
+/// generated together; GPUs; evidence and recovery of attempts that had to be stopped; audits).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

@@ -10,6 +10,7 @@ use placebench_core::outcome::{FailureClass, Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{EventKind, WorkerEvent};
 use placebench_core::units::Bytes;
 
+use crate::audit::Auditor;
 use crate::breadcrumb::BreadcrumbWriter;
 use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment, TokenEffect};
 use crate::lanes::Trail;
@@ -22,11 +23,13 @@ pub struct Context {
     trail: Trail,
     faults: Arc<FaultPlan>,
     phase: Phase,
-    generation: u32,
-    token: Option<u32>,
-    modules: Vec<(String, DeviceId)>,
-    hops: Vec<(Hop, String)>,
+    pub(crate) generation: u32,
+    pub(crate) token: Option<u32>,
+    pub(crate) modules: Vec<(String, DeviceId)>,
+    pub(crate) hops: Vec<(Hop, String)>,
     place: Option<Place>,
+    /// Only where the request asks for an audit.
+    pub(crate) auditor: Option<Box<Auditor>>,
 }
 
 impl Context {
@@ -58,6 +61,7 @@ impl Context {
             modules: Vec::new(),
             hops: Vec::new(),
             place: None,
+            auditor: None,
         }
     }
 
@@ -78,6 +82,7 @@ impl Context {
             modules: self.modules.clone(),
             hops: self.hops.clone(),
             place: None,
+            auditor: None,
         };
         trails.into_iter().map(own).collect()
     }
@@ -255,6 +260,7 @@ impl Context {
 
     /// The same for one of several sequences: 0, or the number of a companion, from 1.
     pub fn token_of(&mut self, sequence: u32, index: u32, id: u32, top2_gap: f32) -> f64 {
+        self.tell_audit();
         let stamp = self.now_s();
         let generation = self.generation;
         self.emit_at(

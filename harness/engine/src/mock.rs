@@ -19,6 +19,7 @@ use placebench_core::units::Bytes;
 use serde_json::Value;
 
 use crate::faults::{HopEffect, ModuleEffect, TokenEffect};
+use crate::mock_audit::MockActivations;
 use crate::plan::{self, Demand, Machine, Resolved};
 use crate::{Context, Engine, Session, StepClock};
 
@@ -60,6 +61,10 @@ impl Engine for MockEngine {
         }
     }
 
+    fn supports_audit(&self) -> bool {
+        true
+    }
+
     fn open(&self, request: &WorkerRequest, context: &mut Context) -> Result<Box<dyn Session>, WorkerFailure> {
         context.phase(Phase::Resolve);
         let layers = read_layers(&request.model, context)?;
@@ -85,6 +90,7 @@ impl Engine for MockEngine {
             generation: request.generation.clone(),
             modules: resolved.modules,
             ledger,
+            activations: MockActivations::default(),
         }))
     }
 }
@@ -303,6 +309,7 @@ struct MockSession {
     generation: GenerationSpec,
     modules: Vec<(String, DeviceId)>,
     ledger: Ledger,
+    activations: MockActivations,
 }
 
 impl Session for MockSession {
@@ -329,7 +336,12 @@ impl Session for MockSession {
         for index in 0..self.generation.max_new_tokens {
             context.phase_of_token(index);
             context.begin_token(index);
-            let positions = if index == 0 { self.input_ids.len() as u64 } else { 1 };
+            let fed = made
+                .output_ids
+                .last()
+                .map_or(self.input_ids.as_slice(), std::slice::from_ref);
+            let positions = fed.len() as u64;
+            self.activations.begin(fed, seed, context);
             let step = self.step(positions, context)?;
             seed = mix(seed ^ step.wrongness);
             let choice = match context.fault_at_token() {
@@ -382,13 +394,18 @@ impl MockSession {
         for index in 0..self.modules.len() {
             if index > 0 && self.modules[index - 1].1 != self.modules[index].1 {
                 clock.lap(context);
-                let effect = context.enter_hop(step.hops as usize);
+                let hop = step.hops as usize;
+                self.activations.send(hop, context);
+                let effect = context.enter_hop(hop);
+                self.activations.arrive(hop, effect, context);
                 clock.lap(context);
                 step.hops += 1;
                 step.bytes += positions * HIDDEN_BYTES;
                 step.wrongness |= u64::from(effect != HopEffect::None);
             }
-            if context.enter_module(index) == ModuleEffect::Nan {
+            let effect = context.enter_module(index);
+            self.activations.compute(index, effect == ModuleEffect::Nan, context);
+            if effect == ModuleEffect::Nan {
                 return Err(context.failure(FailureClass::NonFinite, "the logits are not finite"));
             }
             let (module, device) = &self.modules[index];
@@ -408,7 +425,7 @@ impl MockSession {
 }
 
 /// A step of splitmix64: from a number to another that looks unrelated.
-fn mix(value: u64) -> u64 {
+pub(crate) fn mix(value: u64) -> u64 {
     let mut mixed = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

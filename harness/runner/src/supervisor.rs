@@ -191,6 +191,7 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         leaked_pipes: false,
         evidence: None,
         recovery: None,
+        audit: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! the other, each with its tokens in order, then `done` when all that were asked for are reported, or `error`; after
 //! either nothing. Figures of a worker that breaks them cannot be trusted, so a breach ends the attempt.
 
+use placebench_core::audit::AuditStep;
 use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
@@ -57,6 +58,7 @@ pub(crate) struct Transcript {
     pub(crate) links: Vec<LinkFacts>,
     pub(crate) memory: Vec<MemoryFigure>,
     pub(crate) generations: Vec<Generation>,
+    pub(crate) audit: Vec<AuditStep>,
 }
 
 impl Transcript {
@@ -87,6 +89,7 @@ impl Transcript {
             links: Vec::new(),
             memory: Vec::new(),
             generations: Vec::new(),
+            audit: Vec::new(),
         }
     }
 
@@ -153,6 +156,10 @@ impl Transcript {
                 None => self.token(*generation, *index, *id, event.t_s)?,
                 Some(companion) => self.companion_token(*generation, companion, *index)?,
             },
+            EventKind::Audited(step) => {
+                Self::running(self.current.as_mut(), "audited", step.generation)?;
+                step.clone().append_to(&mut self.audit);
+            }
             EventKind::Finished {
                 generation,
                 warmup,

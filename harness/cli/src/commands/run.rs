@@ -18,7 +18,7 @@ use crate::commands::report;
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::summary::{self, Closing};
-use crate::{engines, snapshots, suite, terminal};
+use crate::{audit, engines, snapshots, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -89,6 +89,9 @@ fn begin(args: &RunArgs) -> Result<Begun, CliError> {
         for case in &mut cases {
             case.rates = Some(rates.clone());
         }
+    }
+    if args.audit {
+        cases = audit::audited(cases, args.audit_tokens)?;
     }
     let info = run_info(cases, args.seed);
     let folder =

@@ -1,5 +1,6 @@
 //! From attempts to verdicts. Pure: the same record always gives the same judgement.
 
+mod audit;
 mod checks;
 mod companions;
 mod forecast;
@@ -14,12 +15,13 @@ use crate::record::{
     Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
 };
 
+pub use audit::{CaseAudit, audits, case_audit};
 pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
 pub use metrics::{median, metrics};
 pub use text::Approved;
 
 /// Names of all checks, as `expect.fails` and findings name them.
-pub const CHECKS: [&str; 9] = [
+pub const CHECKS: [&str; 10] = [
     "outcome",
     "realised",
     "forbid_devices",
@@ -29,6 +31,8 @@ pub const CHECKS: [&str; 9] = [
     "snapshot",
     "agreement",
     "contains",
+    // In runs with `--audit` only.
+    audit::CHECK,
 ];
 
 /// What is known of a case's approved snapshot.
@@ -65,7 +69,11 @@ pub fn judge(
             let texts =
                 companions::references(cases.filter_map(|other| by_case.get(other.case.as_str()).map(Vec::as_slice)));
             let snapshot = snapshots.get(&case.case);
-            judge_case(case, own, reference.map(Vec::as_slice), &texts, snapshot)
+            let audited = audit::finding(case, info, attempts);
+            let snapshot = audit::approved(case, own, snapshot);
+            let case = audit::shown(case);
+            let reference = reference.map(Vec::as_slice);
+            judge_case(&case, own, reference, &texts, snapshot.as_deref(), audited)
         })
         .collect();
     let exit = exit_of(&cases, complete, has_lost_a_device(attempts));
@@ -98,6 +106,7 @@ fn judge_case(
     reference: Option<&[&Attempt]>,
     references: &[&crate::protocol::Generation],
     snapshot: Option<&SnapshotState>,
+    audited: Option<Finding>,
 ) -> CaseVerdict {
     let Some(shown) = attempts
         .iter()
@@ -111,6 +120,8 @@ fn judge_case(
     checks::placement(case, attempts, &mut findings);
     let judged = text::judge(case, attempts, reference, references, snapshot);
     findings.extend(judged.findings);
+    let parting_is_expected = audit::is_expected(case, &findings);
+    findings.extend(audited);
     let status = match &shown.outcome {
         Outcome::Skipped { .. } => CaseStatus::Skipped,
         Outcome::Failed { failure } if failure.class.is_setup() && case.expect.outcome != OutcomeKind::Failed => {
@@ -120,7 +131,7 @@ fn judge_case(
     };
     let (findings, expected_findings) = match status {
         CaseStatus::Skipped => (Vec::new(), Vec::new()),
-        _ => set_expected_aside(case, findings),
+        _ => set_expected_aside(case, findings, parting_is_expected),
     };
     let status = match status {
         CaseStatus::Passed if !findings.is_empty() => CaseStatus::Failed,
@@ -135,7 +146,10 @@ fn judge_case(
         text: judged.verdict,
         findings,
         expected_findings,
-        metrics: metrics(attempts),
+        metrics: match case.audit {
+            Some(_) => audit::without_times(metrics(attempts)),
+            None => metrics(attempts),
+        },
         attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
     }
 }
@@ -155,11 +169,18 @@ fn not_run(case: &CaseSpec) -> CaseVerdict {
 }
 
 /// A scenario may say which checks a case fails. One that then passes is the failure.
-fn set_expected_aside(case: &CaseSpec, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
-    let (expected, mut unexpected): (Vec<Finding>, Vec<Finding>) = findings
-        .into_iter()
-        .partition(|finding| case.expect.fails.contains(&finding.check));
-    for check in &case.expect.fails {
+fn set_expected_aside(
+    case: &CaseSpec,
+    findings: Vec<Finding>,
+    parting_is_expected: bool,
+) -> (Vec<Finding>, Vec<Finding>) {
+    let is_expected = |finding: &Finding| {
+        case.expect.fails.contains(&finding.check) || (parting_is_expected && finding.check == audit::CHECK)
+    };
+    let (expected, mut unexpected): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_expected);
+    // Without an audit nothing can be said about its check.
+    let can_fail = |check: &&String| case.audit.is_some() || *check != audit::CHECK;
+    for check in case.expect.fails.iter().filter(can_fail) {
         if !expected.iter().any(|finding| finding.check == *check) {
             unexpected.push(Finding {
                 check: check.clone(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditStep;
 use crate::device::DeviceId;
 use crate::evidence::{Evidence, Recovery};
 use crate::outcome::{Outcome, Phase};
@@ -116,4 +117,8 @@ pub struct Attempt {
     /// Whether what the worker held came back; absent where it completed or was never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// What modules made and hops delivered, step by step; empty where that was not asked for. Nothing of such an attempt is
+    /// a speed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<AuditStep>,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditSpec;
 use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::outcome::{OutcomeKind, Phase};
@@ -144,4 +145,7 @@ pub struct CaseSpec {
     pub env: Vec<(String, String)>,
     /// Absolute path of the folder that holds the suite's snapshots.
     pub snapshot_dir: String,
+    /// It is run to be looked into, and not to be timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSpec>,
 }

@@ -132,5 +132,6 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
             .collect(),
         env: scenario.env.clone(),
         snapshot_dir: snapshot_dir.to_owned(),
+        audit: None,
     }
 }

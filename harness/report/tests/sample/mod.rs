@@ -146,6 +146,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
         requires_cuda: 0,
         faults: Vec::new(),
         env: Vec::new(),
+        audit: None,
         snapshot_dir: "/suite/snapshots".into(),
     }
 }
@@ -247,6 +248,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         leaked_pipes: false,
         evidence: None,
         recovery: None,
+        audit: Vec::new(),
     }
 }
 

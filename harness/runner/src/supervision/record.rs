@@ -63,6 +63,7 @@ impl Finished {
             memory: transcript.memory,
             peak_rss_bytes: seen.peak_rss,
             generations: transcript.generations,
+            audit: transcript.audit,
             stderr_tail,
             leaked_pipes,
             ..attempt_without_process(case, attempt, started_at, outcome)
