@@ -73,8 +73,8 @@ impl Context {
         }
     }
 
-    /// Tells what has been noted since it was told last.
-    pub(crate) fn tell_audit(&mut self) {
+    /// Tells what has been noted since it was told last: for whoever ends a generation before its token.
+    pub fn tell_audit(&mut self) {
         let (generation, token) = (self.generation, self.token.unwrap_or(0));
         let Some(auditor) = &mut self.auditor else { return };
         if auditor.entries.is_empty() {

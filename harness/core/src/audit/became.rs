@@ -24,6 +24,8 @@ pub enum Became {
     NotFinite {
         /// So many.
         values: u64,
+        /// Of these.
+        of: u64,
     },
     /// All zeros.
     Zeros,
@@ -47,6 +49,8 @@ pub enum Became {
     PartlyWrong {
         /// So many.
         values: u64,
+        /// Of these.
+        of: u64,
         /// Position of the first.
         first: u64,
     },
@@ -73,8 +77,7 @@ impl Became {
             return Self::OtherShape;
         }
         if wrong.non_finite > right.non_finite {
-            let values = wrong.non_finite;
-            return Self::NotFinite { values };
+            return Self::not_finite(wrong);
         }
         if wrong.zeros == wrong.count() && right.zeros < right.count() {
             return Self::Zeros;
@@ -100,6 +103,7 @@ impl Became {
         if let Some(changed) = changed {
             return Self::PartlyWrong {
                 values: changed.elements,
+                of: wrong.count(),
                 first: changed.first,
             };
         }
@@ -113,6 +117,16 @@ impl Became {
             }
         } else {
             Self::Other
+        }
+    }
+}
+
+impl Became {
+    /// Of a tensor with values that are not finite.
+    pub(super) fn not_finite(wrong: &TensorPrint) -> Self {
+        Self::NotFinite {
+            values: wrong.non_finite,
+            of: wrong.count(),
         }
     }
 }
@@ -175,10 +189,9 @@ mod tests {
             right.iter().map(row).collect()
         };
         assert_eq!(became(&each(&|_, _| 0.0), &right), Became::Zeros);
-        let values = 2;
         assert_eq!(
             became(&each(&|at, x| if at == 9 { f32::NAN } else { x }), &right),
-            Became::NotFinite { values }
+            Became::NotFinite { values: 2, of: 128 }
         );
         let Became::Scaled { factor } = became(&each(&|_, x| x * -2.5), &right) else {
             panic!("not scaled");
@@ -226,7 +239,11 @@ mod tests {
     fn of_a_hop_every_value_was_looked_at() {
         let (wrong, right) = (print(&[row(7.0)]), print(&[row(0.0)]));
         let changed = Changed { elements: 3, first: 9 };
-        let partly = Became::PartlyWrong { values: 3, first: 9 };
+        let partly = Became::PartlyWrong {
+            values: 3,
+            of: 64,
+            first: 9,
+        };
         assert_eq!(Became::of(&wrong, &right, Some(changed), &[]), partly);
     }
 

@@ -65,9 +65,8 @@ fn defect(entry: &AuditEntry, previous: Option<&AuditEntry>, earlier: &[Earlier]
     };
     match (entry.side, previous) {
         (Side::Output, _) if entry.print.non_finite > 0 => {
-            let values = entry.print.non_finite;
             let place = module_place(entry);
-            Some(made(Stage::Computing, place, Became::NotFinite { values }, None))
+            Some(made(Stage::Computing, place, Became::not_finite(&entry.print), None))
         }
         (Side::Output, _) | (Side::Sent | Side::Arrived, None) => None,
         // A hop may carry only the last row of what was made.

@@ -99,13 +99,14 @@ impl Comparison {
     }
 
     fn faithful_hops(&self) -> String {
-        match self.hops {
-            0 => "nothing to compare with, and no hop".to_owned(),
+        let hops = match self.hops {
+            0 => "it has no hop".to_owned(),
             hops => format!(
                 "every activation arrived as it was sent, at all {}",
                 counted(hops, "hop")
             ),
-        }
+        };
+        format!("is not compared with another; {hops}")
     }
 }
 
@@ -146,19 +147,14 @@ impl fmt::Display for Became {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OtherShape => f.write_str("has another shape"),
-            Self::NotFinite { values } => write!(f, "is NaN or infinite in {}", counted(*values, "value")),
+            Self::NotFinite { values, of } => write!(f, "is NaN or infinite in {values} of {of} values"),
             Self::Zeros => f.write_str("is all zeros"),
             Self::Stale { token, at } => write!(f, "is stale: the same as at {} ({at})", step_words(*token)),
             Self::OneRow => f.write_str("is its last row in every row"),
             Self::Scaled { factor } => write!(f, "is scaled by {}", figure(*factor)),
             Self::Moved => f.write_str("holds the same values in other places"),
-            Self::PartlyWrong { values, first } => {
-                let verb = if *values == 1 { "is" } else { "are" };
-                write!(
-                    f,
-                    "is wrong in part: {} {verb} not what was sent, the first at {first}",
-                    counted(*values, "value")
-                )
+            Self::PartlyWrong { values, of, first } => {
+                write!(f, "differs in {values} of {of} values, the first at position {first}")
             }
             Self::SamplesWrong { wrong: 0, sampled } => {
                 write!(f, "has other bits, though none of {sampled} sampled values differs")
