@@ -24,11 +24,15 @@ const STRIP: f64 = 6.0;
 pub(super) fn draw(scene: &mut Scene, view: &ReportView, cases: &[CaseView], frame: Frame) -> f64 {
     let mut y = legend(scene, frame, &names(view, cases));
     for case in cases {
-        if let Some(audit) = &case.audit {
+        if let Some(audit) = shown(case) {
             y = grid(scene, &case.placement, audit, Frame { y, ..frame }) + 18.0;
         }
     }
     y - 10.0
+}
+
+fn shown(case: &CaseView) -> Option<&AuditView> {
+    case.audit.as_ref().filter(|audit| audit.has_picture())
 }
 
 fn paint(cell: Cell) -> Option<(Paint, f64, &'static str)> {
@@ -42,7 +46,7 @@ fn paint(cell: Cell) -> Option<(Paint, f64, &'static str)> {
 }
 
 fn names(view: &ReportView, cases: &[CaseView]) -> Vec<(Paint, String)> {
-    let audits = || cases.iter().filter_map(|case| case.audit.as_ref());
+    let audits = || cases.iter().filter_map(shown);
     let mut names = Vec::new();
     for cell in [Cell::Same, Cell::Near, Cell::Other, Cell::Alone] {
         let is_used = audits()

@@ -15,6 +15,7 @@ pub mod svg;
 mod timeline;
 
 use crate::RenderError;
+use crate::view::audit::AuditView;
 use crate::view::steps::StepView;
 use crate::view::timing::Timing;
 use crate::view::words::count;
@@ -83,7 +84,7 @@ impl Chart {
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
             Self::Steps => case.steps.iter().any(StepView::has_parts),
-            Self::Audit => case.audit.is_some(),
+            Self::Audit => case.audit.as_ref().is_some_and(AuditView::has_picture),
         })
     }
 

@@ -29,6 +29,14 @@ pub struct AuditView {
     pub mark: Option<MarkView>,
 }
 
+impl AuditView {
+    /// True where a picture shows more than that there is nothing to compare.
+    #[must_use]
+    pub fn has_picture(&self) -> bool {
+        self.is_wrong || !self.reference.is_empty()
+    }
+}
+
 /// A module of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleView {
@@ -109,6 +117,7 @@ pub(super) fn title(cases: &[CaseView]) -> String {
         })
         .collect();
     match wrong.as_slice() {
+        [] if audits().next().is_none() => "Nothing was audited".into(),
         [] if audits().all(|(_, audit)| audit.reference.is_empty()) => "No two placements could be compared".into(),
         [] => "No placement goes wrong inside the model, as far as they were compared".into(),
         few if few.len() <= 2 => list(few),
