@@ -13,18 +13,21 @@ use crate::terminal::{self, out, printable};
 
 /// The cases as an audit runs them. Those that nobody can look into are left out, and named.
 pub(crate) fn audited(cases: Vec<CaseSpec>, max_tokens: Option<u32>) -> Result<Vec<CaseSpec>, CliError> {
-    let mut left_out: Vec<(String, usize)> = Vec::new();
+    let mut reasons: Vec<(String, usize)> = Vec::new();
+    let mut left_out = Vec::new();
     let mut kept = Vec::new();
     for case in cases {
-        match obstacle(&case) {
-            None => kept.push(case.audited(AuditSpec { max_tokens })),
-            Some(why) => match left_out.iter_mut().find(|(known, _)| *known == why) {
-                Some((_, count)) => *count += 1,
-                None => left_out.push((why, 1)),
-            },
+        let Some(why) = obstacle(&case) else {
+            kept.push(case.audited(AuditSpec { max_tokens }));
+            continue;
+        };
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((why, 1)),
         }
+        left_out.push(case);
     }
-    for (why, count) in left_out {
+    for (why, count) in reasons {
         let cases = terminal::counted(count, "case");
         terminal::warning(&format!("{cases} left out of the audit: {why}"));
     }
@@ -33,6 +36,17 @@ pub(crate) fn audited(cases: Vec<CaseSpec>, max_tokens: Option<u32>) -> Result<V
             CliError::with_code(ExitCode::NothingSelected, "no case can be audited: nothing to run")
                 .hint("audit cases of the engine `candle` that generate one sequence at a time"),
         );
+    }
+    for case in &mut kept {
+        // Nobody can agree with a text that is not generated.
+        let is_reference = |other: &CaseSpec| {
+            let agreement = case.expect.agreement.as_ref();
+            (&other.scenario, &other.prompt) == (&case.scenario, &case.prompt)
+                && agreement.is_some_and(|agreement| agreement.reference == other.placement)
+        };
+        if left_out.iter().any(is_reference) {
+            case.expect.agreement = None;
+        }
     }
     Ok(kept)
 }
