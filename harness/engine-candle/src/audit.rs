@@ -16,6 +16,9 @@ pub(crate) struct Image {
     print: TensorPrint,
 }
 
+/// The value of an element from its bytes.
+type ReadElement<'a> = &'a dyn Fn(&[u8]) -> f32;
+
 impl Image {
     /// Waits for the tensor and reads it back.
     ///
@@ -42,7 +45,7 @@ impl Image {
                 .try_into()
                 .map_or(f32::NAN, |raw| bf16::from_le_bytes(raw).to_f32())
         };
-        let (bytes, value): (Vec<u8>, &dyn Fn(&[u8]) -> f32) = match dtype {
+        let (bytes, value): (Vec<u8>, ReadElement<'_>) = match dtype {
             DType::F16 => (raw(&flat.to_vec1::<f16>()?, |x| x.to_le_bytes()), &f16_of),
             DType::BF16 => (raw(&flat.to_vec1::<bf16>()?, |x| x.to_le_bytes()), &bf16_of),
             // Every activation of this decoder is one of the three; others are shown as what they convert to.

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::request::{Sink, fault, halves, id, logical, manual, request, single, strategy};
 use common::tiny;
 use placebench_core::audit::{AuditStep, Became, Cell, Comparison, End, Side, Stage, Trail, compare};
@@ -136,10 +138,20 @@ fn healthy_placements_agree_bit_for_bit_however_activations_travel() {
 
 #[test]
 fn planned_and_streamed_placements_agree_too() {
-    let budget = Some(Bytes(600 << 10));
-    let mut auto = asked(strategy("auto"));
-    auto.placement.max_memory = Some(vec![(id("sim:0"), budget.unwrap()), (id("sim:1"), Bytes(8 << 20))]);
-    assert_agrees(&against_single(&auto), "auto");
+    // Too little on the first devices for the whole model, so that the planner has to use them all.
+    for (what, budgets) in [
+        ("auto on two", &[420_u64, 1024][..]),
+        ("auto on three", &[420, 160, 1024]),
+    ] {
+        let mut auto = asked(strategy("auto"));
+        let named = budgets.iter().enumerate();
+        let named = named.map(|(index, kib)| (id(&format!("sim:{index}")), Bytes(kib << 10)));
+        auto.placement.max_memory = Some(named.collect());
+        let comparison = against_single(&auto);
+        assert_agrees(&comparison, what);
+        let devices: BTreeSet<&DeviceId> = comparison.modules.iter().map(|(_, device)| device).collect();
+        assert_eq!(devices.len(), budgets.len(), "{what}");
+    }
     let mut streamed = asked(manual(&[
         ("model.embed_tokens", "sim:0"),
         ("model.layers.0-1", "sim:0"),

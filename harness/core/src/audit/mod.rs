@@ -1,7 +1,7 @@
 //! What every module made and every hop delivered, and where two placements part.
 //!
 //! In an audit the worker notes, for each step of a generation, a [`TensorPrint`] of every module's output and of every
-//! activation before and after its hop. [`compare`] goes through two such trails in order of execution and names the first
+//! activation before and after its hop. [`compare()`] goes through two such trails in order of execution and names the first
 //! place where they part, with what the tensor became. Audits are never timed: looking at a tensor waits for its device
 //! and copies it to the host.
 
