@@ -91,6 +91,13 @@ pub(crate) struct RunArgs {
     /// Multiply all deadlines by this, for a machine that is slow as a whole
     #[arg(long, value_name = "FACTOR", value_parser = multiplier, conflicts_with = "resume")]
     pub(crate) timeout_multiplier: Option<f64>,
+    /// Note what every module makes and every hop delivers, and name the first place where placements part. One generation a
+    /// placement, and no times
+    #[arg(long, conflicts_with_all = ["resume", "repetitions", "retries"])]
+    pub(crate) audit: bool,
+    /// With --audit: generate at most so many tokens; absent: as many as the scenarios ask for
+    #[arg(long, value_name = "N", requires = "audit", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) audit_tokens: Option<u32>,
     /// What to print while running; human if absent
     #[arg(long, value_enum)]
     pub(crate) message_format: Option<MessageFormatArg>,

@@ -1,6 +1,7 @@
 //! `placebench`: does this placement generate the right text, at what cost, and is it still so today?
 
 mod args;
+mod audit;
 mod bisect;
 mod commands;
 mod diagnostics;

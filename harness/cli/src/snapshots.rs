@@ -42,6 +42,10 @@ pub(crate) fn propose(
     policy: SnapshotPolicy,
 ) -> Vec<PathBuf> {
     let mut pending = Vec::new();
+    // An audit looks into texts that are known; it may be shorter than they are.
+    if info.cases.iter().any(|case| case.audit.is_some()) {
+        return pending;
+    }
     let mut settled = BTreeSet::new();
     for (case, judged) in info
         .cases

@@ -8,6 +8,7 @@ use placebench_core::record::{CaseStatus, CaseVerdict, RunRecord};
 use placebench_core::units::human_seconds;
 use placebench_report::view::modules::request_words;
 
+use crate::audit;
 use crate::progress::status_word;
 use crate::terminal::{self, block, out, printable};
 
@@ -31,6 +32,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     for judged in verdict.cases.iter().filter(|case| case.status == CaseStatus::Flaky) {
         print_flaky(judged);
     }
+    audit::print(record);
     print_skipped(record);
     print_not_recovered(record);
     let count = |status: CaseStatus| with(status).count();

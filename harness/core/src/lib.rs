@@ -8,6 +8,7 @@
 //! Formats are serialised here and nowhere else: the scenario file ([`scenario::file`]), the worker protocol
 //! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
 
+pub mod audit;
 pub mod bisect;
 pub mod breadcrumb;
 pub mod device;

@@ -39,6 +39,7 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
         },
         warmup: 0,
         repetitions: 1,
+        audit: false,
         faults: Vec::new(),
     }
 }

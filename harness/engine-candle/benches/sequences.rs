@@ -95,6 +95,7 @@ fn request(model: &Path, concurrency: Concurrency) -> Option<WorkerRequest> {
         },
         warmup: 0,
         repetitions: 1,
+        audit: false,
         faults: Vec::new(),
     })
 }

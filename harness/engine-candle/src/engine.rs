@@ -49,6 +49,10 @@ impl Engine for CandleEngine {
         true
     }
 
+    fn supports_audit(&self) -> bool {
+        true
+    }
+
     fn open(&self, request: &WorkerRequest, context: &mut Context) -> Result<Box<dyn Session>, WorkerFailure> {
         Ok(Box::new(CandleSession::open(request, context)?))
     }

@@ -123,6 +123,7 @@ impl StepModel for PlacedModel<'_> {
         } else {
             ids
         };
+        pass.context.audit_input(ids);
         let ids = place(self.decoder, ids, pass.context).map_err(|error| error.into_failure(pass.context))?;
         let logits = self
             .decoder

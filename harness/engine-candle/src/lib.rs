@@ -7,6 +7,7 @@
 //!
 //! Nothing here supervises, judges or stores: that is done by whoever runs the worker.
 
+mod audit;
 pub mod batch;
 pub mod checkpoint;
 pub mod config;

@@ -14,15 +14,16 @@ use placebench_core::placement::Transfer;
 use placebench_core::protocol::{EventKind, LinkFacts, WorkerEvent};
 use placebench_core::units::Bytes;
 
+use crate::audit::Auditor;
 use crate::breadcrumb::BreadcrumbWriter;
 use crate::faults::{FaultPlan, HopEffect, HopFaults, ModuleEffect, Moment};
 use crate::lanes::Trail;
 
 /// A hop with the names that faults know it by.
 #[derive(Debug, Clone)]
-struct NamedHop {
-    hop: Hop,
-    name: String,
+pub(crate) struct NamedHop {
+    pub(crate) hop: Hop,
+    pub(crate) name: String,
     link: String,
 }
 
@@ -34,13 +35,15 @@ pub struct Context {
     trail: Trail,
     faults: Arc<FaultPlan>,
     phase: Phase,
-    generation: u32,
-    token: Option<u32>,
-    modules: Vec<(String, DeviceId)>,
-    hops: Vec<NamedHop>,
+    pub(crate) generation: u32,
+    pub(crate) token: Option<u32>,
+    pub(crate) modules: Vec<(String, DeviceId)>,
+    pub(crate) hops: Vec<NamedHop>,
     transfer: Transfer,
     /// An index costs nothing on the way; names are put to it when a failure needs them.
     place: Option<PlaceRef>,
+    /// Only where the request asks for an audit.
+    pub(crate) auditor: Option<Box<Auditor>>,
 }
 
 impl Context {
@@ -73,6 +76,7 @@ impl Context {
             hops: Vec::new(),
             transfer: Transfer::default(),
             place: None,
+            auditor: None,
         }
     }
 
@@ -94,6 +98,7 @@ impl Context {
             hops: self.hops.clone(),
             transfer: self.transfer,
             place: None,
+            auditor: None,
         };
         trails.into_iter().map(own).collect()
     }
@@ -269,6 +274,7 @@ impl Context {
 
     /// The same for one of several sequences: 0, or the number of a companion, from 1.
     pub fn token_of(&mut self, sequence: u32, index: u32, id: u32, top2_gap: f32) -> f64 {
+        self.tell_audit();
         let stamp = self.now_s();
         let generation = self.generation;
         self.emit_at(

@@ -7,6 +7,7 @@
 //! This crate holds the mock engine, which computes nothing and is therefore deterministic to the byte; the engine that
 //! runs real models is a crate of its own, because this one must build in seconds.
 
+pub mod audit;
 pub mod breadcrumb;
 pub mod context;
 pub mod faults;
@@ -42,6 +43,12 @@ pub trait Engine: Sync {
     /// anything is loaded.
     fn supports_concurrency(&self, concurrency: Concurrency) -> bool {
         concurrency.sequences() == 1
+    }
+
+    /// Whether it can tell what each module makes and each hop delivers. A request for an audit it cannot make is refused
+    /// before anything is loaded.
+    fn supports_audit(&self) -> bool {
+        false
     }
 
     /// Finds, plans and loads the model: phases `resolve`, `plan` and `load`, each announced through `context`.

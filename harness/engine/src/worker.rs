@@ -43,6 +43,9 @@ pub fn run(engines: &[&'static dyn Engine]) -> u8 {
     let faults = FaultPlan::new(request.faults.clone());
     faults.at_phase(Phase::Spawn);
     let mut context = Context::new(sink, breadcrumb, faults);
+    if request.audit {
+        context = context.audited();
+    }
     match guarded(&mut context, |context| carry_out(engines, &request, context)) {
         Ok(()) => {
             context.emit(EventKind::Done);
@@ -139,6 +142,17 @@ fn carry_out(
             format!("engine `{name}` generates one sequence at a time, not {sequences} together"),
         );
     }
+    if request.audit && !engine.supports_audit() {
+        let name = engine.name();
+        return invalid(
+            context,
+            format!("engine `{name}` cannot be audited: it does not tell what its modules make"),
+        );
+    }
+    if request.audit && concurrency.sequences() > 1 {
+        let message = "several sequences at once cannot be audited: leave out batch and in_flight";
+        return invalid(context, message.to_owned());
+    }
     if request.companion_prompts.len() + 1 != concurrency.sequences() as usize {
         let (prompts, sequences) = (request.companion_prompts.len() + 1, concurrency.sequences());
         return invalid(context, format!("{prompts} prompts for {sequences} sequences"));
@@ -164,6 +178,8 @@ fn generate_all(
         let warmup = generation < request.warmup;
         context.begin_generation(generation, warmup);
         let result = session.generate(context);
+        // Of a generation that failed, what its last step had made.
+        context.tell_audit();
         // Also after a failure: the peak at the time memory ran out is what the reader wants to see.
         for figure in session.memory() {
             context.emit(EventKind::Memory(figure));

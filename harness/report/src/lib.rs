@@ -76,14 +76,15 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
 }
 
 /// The pictures of a report: placement, latency and memory of each prompt, its placements side by side, and where stages
-/// were measured or predicted, their times.
+/// were measured or predicted, their times; of an audit, how modules compare.
 ///
 /// # Errors
 /// When the painter or the encoder fails.
 pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
     let mut artifacts = Vec::new();
     for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
-        let wanted = |chart: &plot::Chart| *chart != plot::Chart::Steps || chart.has_data(prompt);
+        let is_extra = |chart: &plot::Chart| matches!(chart, plot::Chart::Steps | plot::Chart::Audit);
+        let wanted = |chart: &plot::Chart| !is_extra(chart) || chart.has_data(prompt);
         for chart in plot::Chart::ALL.into_iter().filter(wanted) {
             artifacts.push(Artifact {
                 path: format!("plots/{}-{}.png", prompt.slug, chart.name()),

@@ -88,6 +88,7 @@ pub(crate) fn name(kind: &EventKind) -> &'static str {
         EventKind::Links { .. } => "links",
         EventKind::Started { .. } => "started",
         EventKind::Token { .. } => "token",
+        EventKind::Audited(_) => "audited",
         EventKind::Finished { .. } => "finished",
         EventKind::Memory(_) => "memory",
         EventKind::Held { .. } => "held",

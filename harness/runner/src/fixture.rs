@@ -66,6 +66,7 @@ pub(crate) fn case() -> CaseSpec {
         requires_cuda: 0,
         faults: Vec::new(),
         env: Vec::new(),
+        audit: None,
         snapshot_dir: "/nonexistent/snapshots".into(),
         program: None,
     }

@@ -315,10 +315,11 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         placement: case.request.clone(),
         prompt: case.input.clone(),
         companion_prompts: case.companion_inputs.clone(),
-        generation: case.generation.clone(),
+        generation: case.generation_asked(),
         warmup: case.measure.warmup,
         repetitions,
         faults: case.faults.clone(),
+        audit: case.audit.is_some(),
     }
 }
 

@@ -197,6 +197,7 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         held_bytes: Vec::new(),
         faults_struck: None,
         killed_after_s: None,
+        audit: Vec::new(),
     }
 }
 

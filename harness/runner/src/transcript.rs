@@ -9,6 +9,7 @@
 //! `token` would look like a stall; a key that is not known is passed over. However much a worker says, what is kept of it
 //! is bounded ([`limits`]).
 
+use placebench_core::audit::AuditStep;
 use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
@@ -74,6 +75,7 @@ pub(crate) struct Transcript {
     generations: Vec<Generation>,
     held: Vec<Vec<DeviceBytes>>,
     faults_struck: Option<Vec<u32>>,
+    audit: Vec<AuditStep>,
 }
 
 impl Transcript {
@@ -110,6 +112,7 @@ impl Transcript {
             generations: Vec::new(),
             held: Vec::new(),
             faults_struck: None,
+            audit: Vec::new(),
         }
     }
 
@@ -194,6 +197,10 @@ impl Transcript {
                 None => self.token(*generation, *index, *id, event.t_s)?,
                 Some(companion) => self.companion_token(*generation, companion, *index)?,
             },
+            EventKind::Audited(step) => {
+                Self::running(self.current.as_mut(), "audited", step.generation)?;
+                step.clone().append_to(&mut self.audit);
+            }
             EventKind::Finished {
                 generation,
                 warmup,
@@ -487,6 +494,7 @@ impl Transcript {
             generations: self.generations,
             held_bytes: self.held,
             faults_struck: self.faults_struck,
+            audit: self.audit,
             ..attempt
         }
     }

@@ -42,6 +42,7 @@ impl Progress {
             | EventKind::Planned(_)
             | EventKind::Places { .. }
             | EventKind::Links { .. }
+            | EventKind::Audited(_)
             | EventKind::Memory(_)
             | EventKind::Held { .. }
             | EventKind::FaultsStruck { .. } => None,

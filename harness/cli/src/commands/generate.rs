@@ -203,6 +203,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         },
         warmup: 0,
         repetitions: 1,
+        audit: false,
         faults: Vec::new(),
     })
 }

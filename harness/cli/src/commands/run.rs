@@ -21,7 +21,7 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{engines, foreign, selection, snapshots, standing, suite, terminal};
+use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -160,17 +160,22 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     };
     foreign::permit(&selected.cases, args.allow_exec)?;
     selection::tell_references(&selected.references);
+    let cases = match args.audit {
+        true => audit::audited(selected.cases, args.audit_tokens)?,
+        false => selected.cases,
+    };
     let control = RunControl {
         profile: effective.config_file.is_some().then(|| effective.profile.clone()),
         filterset: selected.filterset.map(|filterset| filterset.to_string()),
         partition: effective.partition,
         selected: selected.of_all_shards,
-        retries: settings.retries.value,
+        // An audit looks at what happens the first time.
+        retries: if args.audit { 0 } else { settings.retries.value },
         flaky_result: settings.flaky_result.value,
         max_fail: settings.max_fail.value.limit(),
         settings: explained,
     };
-    let mut info = run_info(selected.cases, settings.seed.value, control);
+    let mut info = run_info(cases, settings.seed.value, control);
     let folder = RunFolder::create_fresh(
         Path::new(&settings.output_dir.value),
         &mut info,

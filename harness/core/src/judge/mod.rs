@@ -1,5 +1,6 @@
 //! From attempts to verdicts. Pure: the same record always gives the same judgement.
 
+mod audit;
 mod checks;
 mod companions;
 mod forecast;
@@ -20,12 +21,13 @@ use crate::record::{
     Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, FlakyResult, RECORD_VERSION, RunInfo, RunVerdict, TextVerdict,
 };
 
+pub use audit::{CaseAudit, audits, case_audit};
 pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
 pub use metrics::{median, metrics};
 pub use text::Approved;
 
 /// Names of all checks, as `expect.fails` and findings name them.
-pub const CHECKS: [&str; 13] = [
+pub const CHECKS: [&str; 14] = [
     "outcome",
     "killed",
     "faults",
@@ -39,6 +41,8 @@ pub const CHECKS: [&str; 13] = [
     "snapshot",
     "agreement",
     "contains",
+    // In runs with `--audit` only.
+    audit::CHECK,
 ];
 
 /// What is known of a case's approved snapshot.
@@ -79,7 +83,11 @@ pub fn judge(
                 let cases = info.cases.iter().filter(|other| is_reference(other, case));
                 let texts: Vec<Vec<&Attempt>> = cases.filter_map(of).collect();
                 let texts = companions::references(texts.iter().map(Vec::as_slice));
-                judge_case(case, own, reference.as_deref(), &texts, snapshots.get(&case.case))
+                // An audit is not retried, so that all attempts there are belong to it.
+                let audited = audit::finding(case, info, attempts);
+                let snapshot = audit::approved(case, own, snapshots.get(&case.case));
+                let case = audit::shown(case);
+                judge_case(&case, own, reference.as_deref(), &texts, snapshot.as_deref(), audited)
             })
         })
         .collect();
@@ -113,6 +121,7 @@ fn judge_case(
     reference: Option<&[&Attempt]>,
     references: &[&crate::protocol::Generation],
     snapshot: Option<&SnapshotState>,
+    audited: Option<Finding>,
 ) -> CaseVerdict {
     let Some(shown) = attempts
         .iter()
@@ -127,10 +136,18 @@ fn judge_case(
     checks::placement(case, attempts, &mut findings);
     let judged = text::judge(case, attempts, reference, references, snapshot);
     findings.extend(judged.findings);
-    let metrics = metrics(attempts);
+    let metrics = match case.audit {
+        Some(_) => audit::without_times(metrics(attempts)),
+        None => metrics(attempts),
+    };
     limits::judge(case, attempts, &metrics, judged.verdict, &mut findings);
     leak::judge(attempts, &mut findings);
-    strikes::judge(case, attempts, &mut findings);
+    // An audit of fewer tokens may end before a fault's turn comes.
+    if !case.is_cut_by_audit() {
+        strikes::judge(case, attempts, &mut findings);
+    }
+    let parting_is_expected = audit::is_expected(case, &findings);
+    findings.extend(audited);
     let status = match &shown.outcome {
         Outcome::Skipped { .. } => CaseStatus::Skipped,
         Outcome::Failed { failure } if failure.class.is_setup() && case.expect.outcome != OutcomeKind::Failed => {
@@ -140,7 +157,7 @@ fn judge_case(
     };
     let (findings, expected_findings) = match status {
         CaseStatus::Skipped => (Vec::new(), Vec::new()),
-        _ => set_expected_aside(case, findings),
+        _ => set_expected_aside(case, findings, parting_is_expected),
     };
     let status = match status {
         CaseStatus::Passed if !findings.is_empty() => CaseStatus::Failed,
@@ -179,11 +196,18 @@ fn not_run(case: &CaseSpec) -> CaseVerdict {
 }
 
 /// A scenario may say which checks a case fails. One that then passes is the failure.
-fn set_expected_aside(case: &CaseSpec, findings: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
-    let (expected, mut unexpected): (Vec<Finding>, Vec<Finding>) = findings
-        .into_iter()
-        .partition(|finding| case.expect.fails.contains(&finding.check));
-    for check in &case.expect.fails {
+fn set_expected_aside(
+    case: &CaseSpec,
+    findings: Vec<Finding>,
+    parting_is_expected: bool,
+) -> (Vec<Finding>, Vec<Finding>) {
+    let is_expected = |finding: &Finding| {
+        case.expect.fails.contains(&finding.check) || (parting_is_expected && finding.check == audit::CHECK)
+    };
+    let (expected, mut unexpected): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_expected);
+    // Without an audit nothing can be said about its check.
+    let can_fail = |check: &&String| case.audit.is_some() || *check != audit::CHECK;
+    for check in case.expect.fails.iter().filter(can_fail) {
         if !expected.iter().any(|finding| finding.check == *check) {
             unexpected.push(Finding {
                 check: check.clone(),

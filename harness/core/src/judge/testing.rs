@@ -66,6 +66,7 @@ pub(super) fn case() -> CaseSpec {
         requires_cuda: 0,
         faults: Vec::new(),
         program: None,
+        audit: None,
         env: Vec::new(),
         snapshot_dir: String::new(),
     }
@@ -105,6 +106,7 @@ pub(super) fn attempt() -> Attempt {
         held_bytes: Vec::new(),
         faults_struck: None,
         killed_after_s: None,
+        audit: Vec::new(),
     }
 }
 

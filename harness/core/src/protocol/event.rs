@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, RealisedModule};
+use crate::audit::AuditStep;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::outcome::{Hop, Phase, WorkerFailure};
 use crate::units::Bytes;
@@ -84,6 +85,9 @@ pub enum EventKind {
         /// Largest logit minus second largest.
         top2_gap: f32,
     },
+    /// What modules made and hops delivered since the last such event; only where the request asks for it. A step has one for
+    /// each of its stages, before its hop begins.
+    Audited(AuditStep),
     /// A generation is done.
     Finished {
         /// Its number in this process, warm-ups included.

@@ -181,4 +181,12 @@ pub struct WorkerRequest {
     pub repetitions: u32,
     /// Faults to inject.
     pub faults: Vec<Fault>,
+    /// Note what every module makes and every hop delivers ([`EventKind::Audited`](super::EventKind::Audited)).
+    #[serde(default, skip_serializing_if = "is_not_asked")]
+    pub audit: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_not_asked(flag: &bool) -> bool {
+    !flag
 }

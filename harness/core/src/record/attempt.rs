@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditStep;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::evidence::{Evidence, Recovery};
 use crate::outcome::{Outcome, Phase};
@@ -128,4 +129,8 @@ pub struct Attempt {
     /// The worker did not end on SIGTERM and was killed: seconds it was given. Absent where it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed_after_s: Option<f64>,
+    /// What modules made and hops delivered, step by step; empty where that was not asked for. Nothing of such an attempt is
+    /// a speed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audit: Vec<AuditStep>,
 }

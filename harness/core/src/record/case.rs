@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::AuditSpec;
 use crate::device::{DeviceBytes, DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::outcome::{OutcomeKind, Phase};
@@ -177,4 +178,7 @@ pub struct CaseSpec {
     /// The program that executes it where `engine` is `program`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<ProgramSpec>,
+    /// It is run to be looked into, and not to be timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSpec>,
 }

@@ -133,5 +133,6 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         env: scenario.env.clone(),
         snapshot_dir: snapshot_dir.to_owned(),
         program: scenario.program.clone(),
+        audit: None,
     }
 }

@@ -58,6 +58,14 @@ impl Placed {
         tensor_bytes(&self.tensor)
     }
 
+    /// What is made of the tensor on the host.
+    ///
+    /// # Errors
+    /// When `read` cannot read it.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Tensor) -> candle_core::Result<T>) -> candle_core::Result<T> {
+        read(&self.tensor)
+    }
+
     /// The same device, other contents.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use super::block::{Block, Module, load_embedding, load_head, load_norm};
 use super::decoder::Decoder;
 use super::homed::Homed;
 use super::sequence::Sequence;
+use crate::audit;
 use crate::device::link::Link;
 use crate::device::{Ledger, Placed, Slot, Use};
 use crate::error::EngineError;
@@ -298,10 +299,10 @@ impl Decoder {
                 ModuleEffect::Nan => fault::not_a_number(&output).map_err(EngineError::candle("injecting NaN")),
             });
         pass.ledger.release(slot, Use::Activations, taken);
-        match output {
-            Ok(output) => Ok(Placed::made_on(slot, output)),
-            Err(error) => Err(error.into_failure(pass.context)),
-        }
+        let output = output.map(|output| Placed::made_on(slot, output));
+        output
+            .and_then(|output| audit::output(index, &output, pass.context).map(|()| output))
+            .map_err(|error| error.into_failure(pass.context))
     }
 
     /// Moves the activation to the device of the module at `index`, which begins a stage.
@@ -320,12 +321,14 @@ impl Decoder {
             .wait_for(x.slot())
             .map_err(|error| error.into_failure(pass.context))?;
         pass.clock.lap(pass.context);
+        let sent = audit::sent(*hop, &x, pass.context).map_err(|error| error.into_failure(pass.context))?;
         let effect = pass.context.enter_hop(*hop);
         // One activation carries all sequences; the first remembers what the link has delivered.
         let delivered = batch.sequences.first_mut().and_then(|first| first.delivered.as_mut());
         let moved = self
             .carry(&x, home.runs_on)
             .and_then(|moved| fault::on_hop(effect, *hop, moved, delivered))
+            .and_then(|moved| audit::arrived(*hop, sent.as_ref(), &moved, pass.context).map(|()| moved))
             .map_err(|error| error.into_failure(pass.context))?;
         pass.counters.hops += 1;
         pass.counters.transfer_bytes += x.bytes();

@@ -101,6 +101,7 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
         },
         warmup: 0,
         repetitions: 1,
+        audit: false,
         faults: Vec::new(),
     }
 }

@@ -4,6 +4,7 @@
 //! logical devices, makes every hop, and strikes every fault; only its text is made of numbers that follow from the
 //! prompt. So everything around an engine can be tested in milliseconds.
 
+mod activations;
 mod ledger;
 mod model;
 mod placing;
@@ -14,6 +15,7 @@ use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::protocol::{EventKind, WorkerRequest};
 
+use self::activations::MockActivations;
 use self::ledger::Ledger;
 use self::model::{MockModel, tokens};
 use self::session::MockSession;
@@ -59,6 +61,10 @@ impl Engine for MockEngine {
         }
     }
 
+    fn supports_audit(&self) -> bool {
+        true
+    }
+
     fn open(&self, request: &WorkerRequest, context: &mut Context) -> Result<Box<dyn Session>, WorkerFailure> {
         context.phase(Phase::Resolve);
         let model = MockModel::read(&request.model, context)?;
@@ -86,6 +92,7 @@ impl Engine for MockEngine {
             generation: request.generation.clone(),
             modules: resolved.modules,
             ledger,
+            activations: MockActivations::default(),
         }))
     }
 }

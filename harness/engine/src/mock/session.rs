@@ -5,6 +5,7 @@ use placebench_core::outcome::{FailureClass, WorkerFailure};
 use placebench_core::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, TokenLogit};
 use placebench_core::units::Bytes;
 
+use super::activations::MockActivations;
 use super::ledger::Ledger;
 use super::{HIDDEN_BYTES, KV_BYTES_PER_TOKEN, VOCABULARY, mix};
 use crate::faults::{HopEffect, ModuleEffect, TokenEffect};
@@ -16,6 +17,7 @@ pub(super) struct MockSession {
     pub(super) generation: GenerationSpec,
     pub(super) modules: Vec<(String, DeviceId)>,
     pub(super) ledger: Ledger,
+    pub(super) activations: MockActivations,
 }
 
 impl Session for MockSession {
@@ -58,7 +60,12 @@ impl MockSession {
         for index in 0..self.generation.max_new_tokens {
             context.phase_of_token(index);
             context.begin_token(index);
-            let positions = if index == 0 { self.input_ids.len() as u64 } else { 1 };
+            let fed = made
+                .output_ids
+                .last()
+                .map_or(self.input_ids.as_slice(), std::slice::from_ref);
+            let positions = fed.len() as u64;
+            self.activations.begin(fed, seed, context);
             let step = self.step(index, positions, context)?;
             seed = mix(seed ^ step.wrongness);
             let choice = match context.fault_at_token() {
@@ -108,13 +115,18 @@ impl MockSession {
         for index in 0..self.modules.len() {
             if index > 0 && self.modules[index - 1].1 != self.modules[index].1 {
                 clock.lap(context);
-                let effect = context.enter_hop(step.hops as usize);
+                let hop = step.hops as usize;
+                self.activations.send(hop, context);
+                let effect = context.enter_hop(hop);
+                self.activations.arrive(hop, effect, context);
                 clock.lap(context);
                 step.hops += 1;
                 step.bytes += positions * HIDDEN_BYTES;
                 step.wrongness |= u64::from(effect != HopEffect::None);
             }
-            if context.enter_module(index) == ModuleEffect::Nan {
+            let effect = context.enter_module(index);
+            self.activations.compute(index, effect == ModuleEffect::Nan, context);
+            if effect == ModuleEffect::Nan {
                 let message = format!("the logits of step {token} are not finite");
                 return Err(context.failure(FailureClass::NonFinite, message));
             }

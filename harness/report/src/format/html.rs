@@ -66,7 +66,7 @@ struct Page<'a> {
     not_run: Vec<&'a CaseView>,
     matrix: Vec<MatrixRow<'a>>,
     charts: Vec<Vec<String>>,
-    captions: [&'static str; 4],
+    captions: [&'static str; 5],
 }
 
 /// A row of the overview: a prompt, and under each placement its case.

@@ -40,6 +40,9 @@ pub fn render(view: &ReportView) -> String {
         if let Some(evidence) = &case.evidence {
             text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&evidence.sentence)));
         }
+        if let Some(audit) = &case.audit {
+            text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&audit.sentence)));
+        }
         if !case.not_recovered.is_empty() {
             text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&case.not_recovered)));
         }

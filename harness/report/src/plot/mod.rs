@@ -2,6 +2,7 @@
 //!
 //! A chart is laid out once as a [`scene::Scene`]; [`raster`] paints it as PNG and [`svg`] writes it into a page.
 
+mod audit;
 pub mod axis;
 pub mod font;
 mod latency;
@@ -14,6 +15,7 @@ pub mod svg;
 mod timeline;
 
 use crate::RenderError;
+use crate::view::audit::AuditView;
 use crate::view::steps::StepView;
 use crate::view::timing::Timing;
 use crate::view::words::count;
@@ -42,11 +44,13 @@ pub enum Chart {
     Memory,
     /// Time of stages and hops against their prediction.
     Steps,
+    /// Modules against those of the reference, token by token.
+    Audit,
 }
 
 impl Chart {
     /// All charts, in reading order.
-    pub const ALL: [Self; 4] = [Self::Placement, Self::Latency, Self::Memory, Self::Steps];
+    pub const ALL: [Self; 5] = [Self::Placement, Self::Latency, Self::Memory, Self::Steps, Self::Audit];
 
     /// The last part of the file's name.
     #[must_use]
@@ -56,6 +60,7 @@ impl Chart {
             Self::Latency => "latency",
             Self::Memory => "memory",
             Self::Steps => "steps",
+            Self::Audit => "audit",
         }
     }
 
@@ -67,6 +72,7 @@ impl Chart {
             Self::Latency => &prompt.latency_title,
             Self::Memory => &prompt.memory_title,
             Self::Steps => &prompt.steps_title,
+            Self::Audit => &prompt.audit_title,
         }
     }
 
@@ -78,6 +84,7 @@ impl Chart {
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
             Self::Steps => case.steps.iter().any(StepView::has_parts),
+            Self::Audit => case.audit.as_ref().is_some_and(AuditView::has_picture),
         })
     }
 
@@ -90,6 +97,10 @@ impl Chart {
             Self::Memory => "Memory of each device; the upright mark is its budget.",
             Self::Steps => {
                 "Stages and hops in order, to scale: filled as measured, outlined as predicted, where rates are known."
+            }
+            Self::Audit => {
+                "A column for each module in order of execution, a row for each token; the strip above shows their devices, \
+                 the upright mark where they part."
             }
         }
     }
@@ -148,6 +159,7 @@ impl Chart {
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),
+            Self::Audit => audit::draw(scene, view, shown, frame),
         };
         let rest = prompt.cases.len() - shown.len();
         if rest == 0 {

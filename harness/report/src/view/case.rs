@@ -7,6 +7,7 @@ use placebench_core::record::{
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
+use super::audit::{self, AuditView};
 use super::evidence::{self, EvidenceView};
 use super::forecast::{self, ForecastView};
 use super::memory::{self, MemoryView};
@@ -127,6 +128,8 @@ pub struct CaseView {
     pub evidence: Option<EvidenceView>,
     /// What did not come back after the attempt; empty where all did.
     pub not_recovered: String,
+    /// How its modules compare with those of the reference; only where that was looked at.
+    pub audit: Option<AuditView>,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -172,11 +175,12 @@ pub fn view(
         .or(attempt);
     let unmeasured = CaseMetrics::default();
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
-    let why = status::why_missing(verdict, attempt);
+    let why = status::why_missing(spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
     let memory = memory::view(spec, metrics, placed, devices);
     let timing = timing(record, spec, text, &why);
-    let foreseen = forecast::shared(record, spec);
+    // Of a case that is not timed, no time is foreseen either.
+    let foreseen = forecast::shared(record, spec).filter(|_| spec.audit.is_none());
     let steps = steps::view(&steps::Source {
         attempts: &record.deciding_attempts(spec).collect::<Vec<&Attempt>>(),
         metrics,
@@ -227,10 +231,13 @@ pub fn view(
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
         memory,
-        forecast: forecast::view(record, spec, metrics, &steps, devices),
+        forecast: match spec.audit {
+            Some(_) => None,
+            None => forecast::view(record, spec, metrics, &steps, devices),
+        },
         steps,
         output: text::output(record, spec, reference, &why),
-        phases: attempt.map(phases).unwrap_or_default(),
+        phases: attempt.filter(|_| spec.audit.is_none()).map(phases).unwrap_or_default(),
         faults: faults(spec),
         log: attempt
             .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
@@ -242,6 +249,7 @@ pub fn view(
             .and_then(|attempt| attempt.recovery.as_ref())
             .map(evidence::not_recovered)
             .unwrap_or_default(),
+        audit: audit::view(record, spec, devices),
     }
 }
 
@@ -263,7 +271,9 @@ fn figure(value: Option<String>, text: TextVerdict, why: &str) -> Figure {
 }
 
 fn timing(record: &RunRecord, spec: &CaseSpec, text: TextVerdict, why: &str) -> Timing {
-    if text.timing_is_valid() {
+    if spec.audit.is_some() {
+        Timing::Missing(why.to_owned())
+    } else if text.timing_is_valid() {
         Timing::of(
             record.deciding_attempts(spec).flat_map(|attempt| &attempt.generations),
             why,

@@ -3,6 +3,7 @@
 //! Scenario → prompt → placements side by side. All text in here is already visible and bounded (see [`words`]) but not
 //! yet escaped for any format. Missing figures carry their reason; figures of a wrong text are not here at all.
 
+pub mod audit;
 pub mod case;
 pub mod evidence;
 mod facts;
@@ -101,6 +102,8 @@ pub struct PromptView {
     pub memory_title: String,
     /// What the times of stages show against their prediction, in a sentence.
     pub steps_title: String,
+    /// What audits show, in a sentence.
+    pub audit_title: String,
     /// The placements, in the order of the scenario.
     pub cases: Vec<CaseView>,
 }
@@ -270,6 +273,7 @@ impl Builder<'_> {
             latency_title: titles::latency(&cases, &reference),
             memory_title: titles::memory(&cases),
             steps_title: forecast_words::title(&cases),
+            audit_title: audit::title(&cases),
             reference,
             cases,
         }

@@ -1,12 +1,12 @@
 //! How a case ended, in words.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{Attempt, CaseStatus, CaseVerdict, EarlierTry, TextVerdict};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, EarlierTry, TextVerdict};
 
 use super::words::{count, line, list, message};
 
 /// Why a case has no figure, as a short phrase.
-pub(super) fn why_missing(verdict: Option<&CaseVerdict>, attempt: Option<&Attempt>) -> String {
+pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attempt: Option<&Attempt>) -> String {
     let Some(outcome) = attempt.map(|attempt| &attempt.outcome) else {
         return match verdict.map(|verdict| verdict.outcome) {
             Some(OutcomeKind::Skipped) => "skipped".into(),
@@ -15,6 +15,7 @@ pub(super) fn why_missing(verdict: Option<&CaseVerdict>, attempt: Option<&Attemp
     };
     let phase = outcome.phase().map(|phase| format!(" in {phase}")).unwrap_or_default();
     match outcome {
+        Outcome::Completed if spec.audit.is_some() => "an audit is not timed".into(),
         Outcome::Completed => "not measured".into(),
         Outcome::Timeout { .. } => format!("timed out{phase}"),
         Outcome::Stalled { tokens, .. } => {

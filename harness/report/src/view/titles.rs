@@ -81,6 +81,10 @@ pub fn notes(record: &RunRecord) -> Vec<String> {
     if !record.verdict.complete {
         notes.push("The run was interrupted: cases without a judgement were not done.".to_owned());
     }
+    if record.info.cases.iter().any(|case| case.audit.is_some()) {
+        let audit = "An audit: every module was waited for and looked at, so nothing here is timed.";
+        notes.push(audit.to_owned());
+    }
     let debug = |profile: Option<&str>| profile.is_some_and(|profile| profile.eq_ignore_ascii_case("debug"));
     if debug(Some(&record.info.tool.profile)) || record.attempts.iter().any(|attempt| debug(attempt.profile.as_deref()))
     {

@@ -148,6 +148,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
         requires_cuda: 0,
         faults: Vec::new(),
         env: Vec::new(),
+        audit: None,
         snapshot_dir: "/suite/snapshots".into(),
         program: None,
     }
@@ -253,6 +254,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         held_bytes: Vec::new(),
         faults_struck: None,
         killed_after_s: None,
+        audit: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a worker may say in which order. The same breaches are provoked in a real process in `tests/supervision.rs`.
 
+use placebench_core::audit::{AuditEntry, AuditStep, Digest, Side, TensorPrint};
 use placebench_core::device::DeviceBytes;
 use placebench_core::outcome::{FailureClass, Outcome};
 use placebench_core::protocol::{FinishReason, MemoryKind};
@@ -123,6 +124,46 @@ fn what_is_held_after_each_generation_is_kept_in_order() {
         let message = breach(1, 1, &[&begin[..], &wrong].concat());
         assert!(message.contains("`held` of generation"), "{message}");
     }
+}
+
+#[test]
+fn parts_of_a_step_become_one_and_belong_to_the_running_generation() {
+    let audited = |generation: u32, token: u32, at: &str| {
+        let entry = AuditEntry {
+            at: at.into(),
+            side: Side::Output,
+            device: DeviceId::cpu(),
+            changed: None,
+            print: TensorPrint::of("f32", &[1, 1], &1_f32.to_le_bytes(), |_| 1.0),
+        };
+        EventKind::Audited(AuditStep {
+            generation,
+            token,
+            input: Digest::of_tokens(&[7]),
+            input_tokens: 1,
+            entries: vec![entry],
+        })
+    };
+    let mut transcript = transcript(0, 1);
+    let kinds = [
+        hello(),
+        started(0, false),
+        audited(0, 0, "a"),
+        audited(0, 0, "b"),
+        token(0, 0),
+        audited(0, 1, "a"),
+    ];
+    say(&mut transcript, &kinds).unwrap();
+    let steps: Vec<(u32, usize)> = transcript
+        .audit
+        .iter()
+        .map(|step| (step.token, step.entries.len()))
+        .collect();
+    assert_eq!(steps, [(0, 2), (1, 1)]);
+    assert_eq!(
+        breach(0, 1, &[hello(), audited(0, 0, "a")]),
+        "`audited` of generation 0 where no running generation was expected"
+    );
 }
 
 #[test]
