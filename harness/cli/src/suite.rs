@@ -17,8 +17,11 @@ use crate::error::CliError;
 /// The file that holds a suite's defaults and marks its folder.
 const DEFAULTS: &str = "defaults.toml";
 
+/// The folder of a suite that holds its snapshots.
+pub(crate) const SNAPSHOTS: &str = "snapshots";
+
 /// Folders of a suite that hold no scenarios.
-const NOT_SCENARIOS: [&str; 2] = ["models", "snapshots"];
+const NOT_SCENARIOS: [&str; 2] = ["models", SNAPSHOTS];
 
 /// A scenario file that was found, with the folder of its suite.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, CliError> {
 pub(crate) fn cases(scenarios: &[Scenario]) -> Result<Vec<CaseSpec>, CliError> {
     let cases: Vec<CaseSpec> = scenarios
         .iter()
-        .flat_map(|scenario| expand(scenario, &scenario.origin.suite.join("snapshots").to_string_lossy()))
+        .flat_map(|scenario| expand(scenario, &scenario.origin.suite.join(SNAPSHOTS).to_string_lossy()))
         .collect();
     if cases.is_empty() {
         return Err(

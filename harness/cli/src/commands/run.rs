@@ -191,6 +191,8 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
     // The folder may come from somebody else: what its cases would run is asked about as for a fresh run.
     let stored = store::read(&path).map_err(failed)?;
     foreign::permit(&stored.info.cases, allow_exec)?;
+    refuse_other_folders(&stored.info)?;
+    warn_of_other_environment(&stored.info);
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
     if !stored.info.shards.is_empty() {
         return Err(
@@ -202,6 +204,42 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
         terminal::warning(&warning.to_string());
     }
     Ok((stored.info, folder, stored.attempts))
+}
+
+/// Snapshots are proposed where the record says; that is a folder of snapshots, whoever wrote the record.
+fn refuse_other_folders(info: &RunInfo) -> Result<(), CliError> {
+    let is_other = |case: &&CaseSpec| !Path::new(&case.snapshot_dir).ends_with(suite::SNAPSHOTS);
+    match info.cases.iter().find(is_other) {
+        Some(case) => Err(CliError::setup(format!(
+            "the record keeps snapshots of {} in {}, which is no folder of snapshots",
+            case.case, case.snapshot_dir
+        ))
+        .hint("run its scenario afresh")),
+        None => Ok(()),
+    }
+}
+
+/// The record holds the variables of the process that began the run; attempts made now get those of this one.
+fn warn_of_other_environment(info: &RunInfo) {
+    let (then, now) = (&info.environment.worker_env, environment::fingerprint().worker_env);
+    let mut names: Vec<&str> = then
+        .iter()
+        .filter(|variable| !now.contains(variable))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    names.extend(
+        now.iter()
+            .filter(|variable| !then.contains(variable))
+            .map(|(name, _)| name.as_str()),
+    );
+    names.sort_unstable();
+    names.dedup();
+    if !names.is_empty() {
+        terminal::warning(&format!(
+            "workers get other variables now than when the run began: {}; its figures may not be comparable",
+            names.join(", ")
+        ));
+    }
 }
 
 pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> RunInfo {

@@ -1,5 +1,7 @@
 //! Programs of scenarios: started with a permission only, and supervised like any other worker.
 
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking, as tests do")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -112,8 +114,23 @@ fn a_run_that_goes_on_needs_the_permission_again() {
     let refused = env.run(&["run", "--resume", &run]);
     assert_eq!(refused.code, Some(96), "{refused:?}");
     assert!(refused.stderr.contains("--allow-exec") && !env.path("suite/started").exists());
-    assert_eq!(env.run(&["run", "--resume", &run, "--allow-exec"]).code, Some(100));
+    let mut command = env.command(&["run", "--resume", &run, "--allow-exec"]);
+    let ran = Ran::of(command.env("OMP_NUM_THREADS", "1").output().unwrap());
+    assert_eq!(ran.code, Some(100), "{ran:?}");
     assert!(env.path("suite/started").exists());
+    let warning = "workers get other variables now than when the run began: OMP_NUM_THREADS;";
+    assert!(ran.stderr.contains(warning), "{}", ran.stderr);
+    // A record that would have snapshots written anywhere is not gone on with.
+    let file = env.latest().join("run.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let elsewhere = text.replace("/suite/snapshots", "/suite/elsewhere");
+    assert_ne!(text, elsewhere);
+    std::fs::write(&file, elsewhere).unwrap();
+    let refused = env.run(&["run", "--resume", &run, "--allow-exec"]);
+    assert!(
+        refused.code == Some(96) && refused.stderr.contains("no folder of snapshots"),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -103,12 +103,12 @@ impl Spoiler {
                 continue;
             }
             *record.pointer_mut(&path).unwrap() = self.spoilt(&old).into();
-            if !self.free.contains_key(&key) {
-                let fits = serde_json::from_value::<T>(record.clone()).is_ok();
-                self.free.insert(key, fits);
-                if !fits {
-                    *record.pointer_mut(&path).unwrap() = old.into();
-                }
+            let fits = *self
+                .free
+                .entry(key)
+                .or_insert_with(|| serde_json::from_value::<T>(record.clone()).is_ok());
+            if !fits {
+                *record.pointer_mut(&path).unwrap() = old.into();
             }
         }
         let read = serde_json::from_value::<T>(record.clone());

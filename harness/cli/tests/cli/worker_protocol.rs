@@ -1,5 +1,7 @@
 //! The page of the worker protocol says what the types say, and its transcript is one that the supervisor accepts.
 
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking, as tests do")]
+
 use std::collections::BTreeSet;
 
 use placebench_core::breadcrumb::{PAGE_BYTES, word};

@@ -7,7 +7,7 @@ use placebench_core::protocol::DeviceFacts;
 use placebench_core::record::{CaseSpec, Environment, GpuTelemetry, RunRecord, Shard, Tool};
 
 use super::Fact;
-use super::words::{Lines, count, line, list, visible};
+use super::words::{Lines, count, line, list, shell, visible};
 
 /// What all placements of a scenario share.
 pub(super) fn of_scenario(specs: &[&CaseSpec]) -> Vec<Fact> {
@@ -23,6 +23,13 @@ pub(super) fn of_scenario(specs: &[&CaseSpec]) -> Vec<Fact> {
     let mut facts = vec![
         Fact::new("model", distinct(&|spec| line(&spec.model.label()))),
         Fact::new("engine", distinct(&|spec| line(&spec.engine))),
+        Fact::new(
+            "program",
+            distinct(&|spec| {
+                let program = spec.foreign_program();
+                program.map(|program| shell(&program.command)).unwrap_or_default()
+            }),
+        ),
         Fact::new(
             "dtype",
             distinct(&|spec| {

@@ -195,6 +195,7 @@ fn who_ignores_sigterm_is_killed() {
             grace: Duration::from_millis(200),
             ..StopLimits::default()
         },
+        folder: None,
     };
     let mut steps = Vec::new();
     let attempt = attempt_of(
