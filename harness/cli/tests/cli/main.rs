@@ -10,10 +10,13 @@ mod env;
 mod generate;
 mod gpu_telemetry;
 mod interruption;
+mod merge;
 #[cfg(feature = "candle")]
 mod model_sources;
 mod outcomes;
 mod plan;
+mod retries;
+mod selection;
 #[cfg(feature = "candle")]
 mod sequences;
 #[cfg(feature = "candle")]
