@@ -112,6 +112,8 @@ fn a_missing_shard_is_refused_by_name_unless_gaps_are_allowed() {
         ran.stderr
     );
     assert!(!env.verdict().complete);
+    let again = env.run(&["merge", "reports", "--output-dir", "twice"]);
+    assert_eq!(again.code, Some(96), "merging once more closes no gap: {again:?}");
 }
 
 #[test]
