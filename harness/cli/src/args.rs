@@ -132,6 +132,9 @@ pub(crate) struct SchemaArgs {
     /// Print the reference of all keys as Markdown instead
     #[arg(long)]
     pub(crate) markdown: bool,
+    /// Print the JSON Schema of placebench.toml instead
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) config: bool,
 }
 
 /// `list`.

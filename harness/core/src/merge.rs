@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use crate::record::{CaseSpec, Environment, RunControl, RunInfo, Shard};
+use crate::selection::Partition;
 
 /// A run that is to be merged.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +151,13 @@ pub fn merge(parts: &[Part<'_>]) -> Result<(Merged, Vec<MergeError>), Vec<MergeE
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok((put_together(parts), gaps(parts)))
+    let mut merged = put_together(parts);
+    let gaps = gaps(parts);
+    if gaps.iter().any(|gap| matches!(gap, MergeError::Gap { .. })) {
+        // Whoever judges the merged run later must know that it is not whole.
+        merged.control.selected = selected(parts).to_vec();
+    }
+    Ok((merged, gaps))
 }
 
 fn same_runs(parts: &[Part<'_>]) -> Vec<MergeError> {
@@ -229,36 +236,26 @@ fn differing_case(ours: &[String], theirs: &[String]) -> Option<String> {
     })
 }
 
+/// The cases of all shards; nothing where nobody says so.
+fn selected<'a>(parts: &[Part<'a>]) -> &'a [String] {
+    let mut lists = parts.iter().map(|part| part.info.control.selected.as_slice());
+    lists.find(|list| !list.is_empty()).unwrap_or_default()
+}
+
 fn gaps(parts: &[Part<'_>]) -> Vec<MergeError> {
     let mut errors = Vec::new();
-    if let Some(first) = parts.first()
-        && let Some(partition) = first.info.control.partition
-    {
-        let made: BTreeSet<&str> = parts
-            .iter()
-            .flat_map(|part| &part.info.cases)
-            .map(|case| case.case.as_str())
-            .collect();
-        let missing = first
-            .info
-            .control
-            .selected
-            .iter()
-            .filter(|case| !made.contains(case.as_str()));
-        let missing: Vec<String> = missing.cloned().collect();
-        if !missing.is_empty() {
-            let given: BTreeSet<u32> = parts
-                .iter()
-                .filter_map(|part| Some(part.info.control.partition?.index))
-                .collect();
-            let absent = (1..=partition.count).filter(|index| !given.contains(index));
-            errors.push(MergeError::Gap {
-                shards: absent
-                    .map(|index| crate::selection::Partition { index, ..partition }.to_string())
-                    .collect(),
-                cases: missing,
-            });
-        }
+    let made: BTreeSet<&str> = parts
+        .iter()
+        .flat_map(|part| &part.info.cases)
+        .map(|case| case.case.as_str())
+        .collect();
+    let missing = selected(parts).iter().filter(|case| !made.contains(case.as_str()));
+    let missing: Vec<String> = missing.cloned().collect();
+    if !missing.is_empty() {
+        errors.push(MergeError::Gap {
+            shards: absent_shards(parts),
+            cases: missing,
+        });
     }
     let unfinished = parts.iter().filter(|part| !part.unfinished.is_empty());
     errors.extend(unfinished.map(|part| MergeError::Unfinished {
@@ -269,14 +266,24 @@ fn gaps(parts: &[Part<'_>]) -> Vec<MergeError> {
     errors
 }
 
+fn absent_shards(parts: &[Part<'_>]) -> Vec<String> {
+    let partitions = || parts.iter().filter_map(|part| part.info.control.partition);
+    let given: BTreeSet<u32> = partitions().map(|partition| partition.index).collect();
+    let shard = |partition: Partition| {
+        let absent = (1..=partition.count).filter(|index| !given.contains(index));
+        absent
+            .map(|index| Partition { index, ..partition }.to_string())
+            .collect()
+    };
+    partitions().next().map(shard).unwrap_or_default()
+}
+
 fn put_together(parts: &[Part<'_>]) -> Merged {
     let mut cases: Vec<CaseSpec> = parts.iter().flat_map(|part| part.info.cases.iter().cloned()).collect();
-    if let Some(first) = parts.first() {
-        let order: BTreeMap<&str, usize> = (first.info.control.selected.iter().enumerate())
-            .map(|(index, case)| (case.as_str(), index))
-            .collect();
-        cases.sort_by_key(|case| order.get(case.case.as_str()).copied().unwrap_or(usize::MAX));
-    }
+    let order: BTreeMap<&str, usize> = (selected(parts).iter().enumerate())
+        .map(|(index, case)| (case.as_str(), index))
+        .collect();
+    cases.sort_by_key(|case| order.get(case.case.as_str()).copied().unwrap_or(usize::MAX));
     let controls = || parts.iter().map(|part| &part.info.control);
     let agreed = |of: &dyn Fn(&RunControl) -> Option<String>| {
         let mut values: Vec<Option<String>> = controls().map(of).collect();

@@ -73,6 +73,14 @@ fn a_missing_shard_and_its_cases_are_named() {
     assert_eq!(shards, &["slice:2/3"]);
     assert_eq!(cases, &names(&shard("slice:2/3").cases));
     assert!(gaps[0].is_gap());
+    let mut partly = run_of(&["single"], 1);
+    partly.control = merged.control;
+    partly.cases = merged.cases;
+    let (_, still) = merge(&[part("partly", &partly)]).unwrap();
+    assert!(
+        matches!(still.as_slice(), [MergeError::Gap { .. }]),
+        "merging once more closes no gap: {still:?}"
+    );
     assert!(
         gaps[0]
             .to_string()

@@ -14,6 +14,7 @@ mod validate;
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::scenario::{reference, schema};
+use placebench_core::settings;
 
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -27,6 +28,10 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Validate(args) => validate::run(&args),
         Command::Schema(args) if args.markdown => {
             terminal::out(reference::markdown().trim_end());
+            Ok(ExitCode::Passed)
+        }
+        Command::Schema(args) if args.config => {
+            terminal::out(&format!("{:#}", settings::json_schema()));
             Ok(ExitCode::Passed)
         }
         Command::Schema(_) => {

@@ -1,10 +1,11 @@
 //! `placebench report`: the pictures of a stored run, made again without running anything.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use placebench_core::exit_code::ExitCode;
-use placebench_core::record::RunRecord;
-
+use placebench_core::record::{Attempt, RunInfo, RunRecord};
+use placebench_runner::run::unfinished;
 use placebench_runner::store;
 
 use crate::args::ReportArgs;
@@ -49,9 +50,10 @@ pub(crate) fn write(record: &RunRecord, folder: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Whether every case has an attempt.
-fn is_complete(info: &placebench_core::record::RunInfo, attempts: &[placebench_core::record::Attempt]) -> bool {
-    info.cases
-        .iter()
-        .all(|case| attempts.iter().any(|attempt| attempt.case == case.case))
+/// Whether nothing is left to be made: no attempt of a case, and no case of a shard that was not merged.
+fn is_complete(info: &RunInfo, attempts: &[Attempt]) -> bool {
+    let known: HashSet<&str> = info.cases.iter().map(|case| case.case.as_str()).collect();
+    let is_shard = info.control.partition.is_some();
+    let has_all = is_shard || info.control.selected.iter().all(|case| known.contains(case.as_str()));
+    has_all && unfinished(&info.cases, attempts).is_empty()
 }

@@ -17,6 +17,7 @@ mod generate;
 mod gpu_telemetry;
 mod hostile;
 mod interruption;
+mod merge;
 #[cfg(feature = "candle")]
 mod model_sources;
 mod namespace;
@@ -24,6 +25,8 @@ mod outcomes;
 mod paths;
 mod plan;
 mod resume;
+mod retries;
+mod selection;
 #[cfg(feature = "candle")]
 mod sequences;
 #[cfg(feature = "candle")]

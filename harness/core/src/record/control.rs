@@ -75,7 +75,8 @@ pub struct RunControl {
     /// The shard this run is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<Partition>,
-    /// With a partition: names of the cases of all shards, in order. A merge finds gaps by them.
+    /// Names of the cases of all shards, in order, in a shard and in a run merged from some of them only: gaps are found by
+    /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub selected: Vec<String>,
     /// How often a failed case is tried again.

@@ -160,14 +160,12 @@ fn push_class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, regex: &mut 
     if chars.next_if(|c| matches!(c, '!' | '^')).is_some() {
         regex.push('^');
     }
-    let mut members = 0_u32;
-    for c in chars.by_ref() {
+    for (position, c) in chars.by_ref().enumerate() {
         // A bracket that comes first is one of the characters.
-        if c == ']' && members > 0 {
+        if c == ']' && position > 0 {
             regex.push(']');
             return Ok(());
         }
-        members += 1;
         match c {
             '-' => regex.push('-'),
             c => push_literal(c, regex),

@@ -88,6 +88,16 @@ pub fn parse_config(text: &str) -> Result<ConfigFile, Vec<Problem>> {
     if problems.is_empty() { Ok(file) } else { Err(problems) }
 }
 
+/// The JSON Schema of configuration files, for editors.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(ConfigFile).to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.insert("title".into(), "placebench configuration".into());
+    }
+    schema
+}
+
 fn check(table: &ProfileTable, text: &str, problems: &mut Vec<Problem>) {
     if let Some(filterset) = &table.filterset
         && let Err(problem) = selection::parse(filterset.get_ref())

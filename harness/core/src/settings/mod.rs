@@ -12,7 +12,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use environment::{CONFIG_FILE_VARIABLE, PARTITION_VARIABLE, PROFILE_VARIABLE, from_environment, misspelt};
-pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, parse_config};
+pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, json_schema, parse_config};
 
 use crate::record::{EffectiveSetting, FlakyResult, SettingSource};
 use crate::scenario::Scenario;

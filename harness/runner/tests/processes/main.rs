@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod evidence;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod fake;
