@@ -341,7 +341,7 @@ pub(crate) struct BisectArgs {
     /// A placement of the scenario that passes; absent: the one texts must agree with, else one that passes, else one device
     #[arg(long, value_name = "PLACEMENT", conflicts_with = "resume")]
     pub(crate) good: Option<String>,
-    /// Most attempts, those that confirm the two placements included
+    /// Most attempts, those that confirm the two placements included; 32 if absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) max_attempts: Option<u32>,
     /// Attempts a placement must pass to count as passing, for faults that do not strike every time

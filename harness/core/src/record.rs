@@ -1,7 +1,8 @@
 //! Format 3: what a run leaves behind.
 //!
 //! `run.json` holds a [`RunInfo`], `attempts.jsonl` one [`Attempt`] a line, `verdict.json` a [`RunVerdict`]. The first
-//! two are raw data and are never rewritten; the verdict can be made again from them at any time.
+//! two are raw data and are never rewritten (a bisection, which decides on its cases as it goes, adds them to `run.json`);
+//! the verdict can be made again from them at any time.
 
 mod attempt;
 mod case;

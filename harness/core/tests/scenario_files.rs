@@ -71,6 +71,16 @@ fn every_problem_of_meaning_is_reported_at_its_place() {
 }
 
 #[test]
+fn a_fault_strikes_only_at_links_and_devices_that_exist() {
+    insta::assert_snapshot!(shown("invalid/fault-places.toml"), @r#"
+    25:15 there is no device `sim:2`: it is not declared in [devices] [did you mean `sim:1`?]
+    28:15 `sim:0 -> cpu -> sim:1` is no link [write: device -> device, or device -> host -> device for copies staged through host memory]
+    31:15 `sim:0` is no link [write: device -> device, or device -> host -> device for copies staged through host memory]
+    34:17 there is no device `sim:7`: it is not declared in [devices] [did you mean `sim:1`?]
+    "#);
+}
+
+#[test]
 fn an_empty_file_is_told_what_it_needs() {
     insta::assert_snapshot!(shown("invalid/empty.toml"));
 }

@@ -231,6 +231,15 @@ fn hops_words(space: &Space, runs: &[Run], first: usize, last: usize) -> String 
 pub(super) fn modules_on(oracle: &Oracle<'_>, failing: &Configuration, device: &DeviceId) -> Result<Answer, Halt> {
     let everything = failing.all_on(device);
     let passing = &oracle.space.passing;
+    // A device that spoils whatever runs there shows it with any module, so that no halving is needed.
+    let is_elsewhere = |module: &usize| passing.devices.get(*module) != Some(device);
+    if let Some(last) = (0..passing.devices.len()).rev().find(is_elsewhere) {
+        let alone = passing.with_module(last, device);
+        let tried = || format!("{} alone on {device}", oracle.space.name(last));
+        if oracle.ask(&alone, 0, tried)? == Fails {
+            return characterise::one_module(oracle, alone, last, device);
+        }
+    }
     let needed = smallest(oracle, &everything)?;
     let smallest = passing.taking(&needed, &everything);
     match needed.as_slice() {

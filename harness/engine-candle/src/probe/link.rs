@@ -209,6 +209,8 @@ impl Series<'_> {
             token: Some(self.number),
             module: None,
             hop: Some(&self.hop),
+            link: Some(&self.hop),
+            device: None,
         });
         self.number += 1;
         let moved = source.moved_to(probe.to, self.transfer, &probe.devices)?;
