@@ -1,12 +1,15 @@
 //! What injected faults do to data. When they strike is decided in `placebench_engine::faults`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use candle_core::{D, DType, Result as CandleResult, Tensor};
 use placebench_core::fault::FaultKind;
+use placebench_core::outcome::WorkerFailure;
+use placebench_engine::Context;
 use placebench_engine::faults::{HopEffect, Leak};
 
-use crate::device::{Placed, Slot};
+use crate::device::ledger::CacheCharge;
+use crate::device::{Ledger, Placed};
 use crate::error::EngineError;
 use crate::model::{Decoder, Sequence};
 
@@ -87,37 +90,32 @@ pub(crate) fn rolled(weights: &Tensor) -> CandleResult<Tensor> {
 #[derive(Default)]
 pub(crate) struct Leaked {
     sequences: Vec<Sequence>,
-    /// Memory without a meaning.
-    blocks: Vec<(Slot, Tensor)>,
-    /// Bytes of both, by device.
-    bytes: BTreeMap<Slot, u64>,
+    /// Memory without a meaning, and its charge.
+    blocks: Vec<(Tensor, CacheCharge)>,
 }
 
 impl Leaked {
     /// Keeps what a fault asks for.
-    pub(crate) fn keep(&mut self, leak: Leak, sequences: Vec<Sequence>, decoder: &Decoder) -> Result<(), EngineError> {
+    pub(crate) fn keep(
+        &mut self,
+        leak: Leak,
+        sequences: Vec<Sequence>,
+        (decoder, ledger): (&Decoder, &Ledger),
+        context: &Context,
+    ) -> Result<(), WorkerFailure> {
         match leak {
-            Leak::Caches => {
-                for (slot, bytes) in sequences.iter().flat_map(|sequence| decoder.cache_bytes(sequence)) {
-                    *self.bytes.entry(slot).or_default() += bytes;
-                }
-                self.sequences.extend(sequences);
-            }
+            Leak::Caches => self.sequences.extend(sequences),
             Leak::Bytes(bytes) => {
                 let slot = decoder.output_slot();
+                let charge = ledger.charge_cache(context, slot, bytes.0, "what is leaked")?;
                 let size = usize::try_from(bytes.0).unwrap_or(usize::MAX);
                 let block = Tensor::zeros(size, DType::U8, decoder.devices().handle(slot));
+                let block = block.map_err(EngineError::candle("leaking memory"));
                 self.blocks
-                    .push((slot, block.map_err(EngineError::candle("leaking memory"))?));
-                *self.bytes.entry(slot).or_default() += bytes.0;
+                    .push((block.map_err(|error| error.into_failure(context))?, charge));
             }
         }
         Ok(())
-    }
-
-    /// Bytes that are kept on each device.
-    pub(crate) fn bytes(&self) -> BTreeMap<Slot, u64> {
-        self.bytes.clone()
     }
 }
 

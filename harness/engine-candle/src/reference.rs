@@ -139,8 +139,9 @@ impl Session for ReferenceSession {
             tokenizer: self.tokenizer.as_ref(),
         };
         let cache = self.cache_bytes(task.capacity());
-        self.ledger
-            .charge(context, self.slot, Use::KvCache, cache, "the cache of keys and values")?;
+        let _cache = self
+            .ledger
+            .charge_cache(context, self.slot, cache, "the cache of keys and values")?;
         self.model.reset();
         let mut running = RunningModel {
             model: &mut self.model,
@@ -153,7 +154,7 @@ impl Session for ReferenceSession {
             start_s,
             context,
         );
-        self.ledger.end_generation(&std::collections::BTreeMap::new());
+        self.ledger.end_generation();
         result
     }
 

@@ -167,12 +167,12 @@ impl Session for CandleSession {
         };
         let result = result.and_then(|(generation, sequences)| {
             if let Some(leak) = context.fault_at_end_of_generation() {
-                let kept = self.leaked.keep(leak, sequences, &self.decoder);
-                kept.map_err(|error| error.into_failure(context))?;
+                self.leaked
+                    .keep(leak, sequences, (&self.decoder, &self.ledger), context)?;
             }
             Ok(generation)
         });
-        self.ledger.end_generation(&self.leaked.bytes());
+        self.ledger.end_generation();
         result
     }
 

@@ -142,7 +142,7 @@ fn what_is_named(run: &Judged) {
         ),
         (
             "memory/leak-of-a-size",
-            "were in use on sim:1 at once, at most 10.0 MiB are allowed",
+            "were in use on sim:1 at once, at most 8.00 MiB are allowed",
         ),
         ("placement/ignored-split", "model.layers.4 on sim:0 instead of sim:1"),
         ("placement/spill", "landed on cpu, where nothing may be"),

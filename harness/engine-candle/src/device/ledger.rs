@@ -3,8 +3,7 @@
 //! Weights and caches are charged with the bytes of their tensors. Activations are charged with an estimate of what a
 //! module holds at once ([`crate::model::activations`]), because candle frees and reuses them on its own.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::WorkerFailure;
@@ -54,7 +53,28 @@ impl Account {
 /// The accounts of all devices. Several threads may charge them.
 #[derive(Debug)]
 pub struct Ledger {
-    accounts: Mutex<Vec<Account>>,
+    accounts: Arc<Mutex<Vec<Account>>>,
+}
+
+/// The bytes of a cache, in use for as long as this lives: kept beside the tensors it stands for.
+#[derive(Debug)]
+pub struct CacheCharge {
+    accounts: Arc<Mutex<Vec<Account>>>,
+    slot: Slot,
+    bytes: u64,
+}
+
+impl Drop for CacheCharge {
+    fn drop(&mut self) {
+        if let Some(account) = lock(&self.accounts).get_mut(self.slot.0) {
+            account.kv_cache = account.kv_cache.saturating_sub(self.bytes);
+        }
+    }
+}
+
+fn lock(accounts: &Mutex<Vec<Account>>) -> MutexGuard<'_, Vec<Account>> {
+    // An account is changed after everything that can panic.
+    accounts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ledger {
@@ -71,13 +91,12 @@ impl Ledger {
             peak: 0,
         });
         Self {
-            accounts: Mutex::new(accounts.collect()),
+            accounts: Arc::new(Mutex::new(accounts.collect())),
         }
     }
 
     fn accounts(&self) -> MutexGuard<'_, Vec<Account>> {
-        // An account is changed after everything that can panic.
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.accounts)
     }
 
     /// Takes `bytes` on a device before they are allocated.
@@ -116,12 +135,30 @@ impl Ledger {
         *entry = entry.saturating_sub(bytes);
     }
 
-    /// Gives back activations and caches, but for the caches that are still there: a generation has ended, or failed
-    /// half-way.
-    pub fn end_generation(&self, kept: &BTreeMap<Slot, u64>) {
-        for (index, account) in self.accounts().iter_mut().enumerate() {
+    /// Takes the bytes of a cache; they are given back when what is returned is dropped, so that a cache that outlives its
+    /// generation stays in the account.
+    ///
+    /// # Errors
+    /// As [`Self::charge`].
+    pub fn charge_cache(
+        &self,
+        context: &Context,
+        slot: Slot,
+        bytes: u64,
+        what: &str,
+    ) -> Result<CacheCharge, WorkerFailure> {
+        self.charge(context, slot, Use::KvCache, bytes, what)?;
+        Ok(CacheCharge {
+            accounts: Arc::clone(&self.accounts),
+            slot,
+            bytes,
+        })
+    }
+
+    /// Gives back all activations: a generation has ended, or failed half-way.
+    pub fn end_generation(&self) {
+        for account in self.accounts().iter_mut() {
             account.activations = 0;
-            account.kv_cache = kept.get(&Slot(index)).copied().unwrap_or(0);
         }
     }
 
@@ -191,8 +228,9 @@ mod tests {
         charge(&ledger, Use::Weights, 100).unwrap();
         charge(&ledger, Use::Activations, 50).unwrap();
         ledger.release(Slot(1), Use::Activations, 50);
-        charge(&ledger, Use::KvCache, 20).unwrap();
-        ledger.end_generation(&BTreeMap::new());
+        let context = Context::unheard();
+        drop(ledger.charge_cache(&context, Slot(1), 20, "a cache").unwrap());
+        ledger.end_generation();
         assert_eq!(ledger.held(Slot(1), 100).bytes, Bytes(100));
         let bytes: Vec<u64> = ledger
             .figures(Slot(1), 100)
@@ -204,12 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_runs_into_the_budget_and_a_clean_end_does_not() {
-        for (kept, survives) in [(BTreeMap::new(), true), (BTreeMap::from([(Slot(1), 600)]), false)] {
+    fn a_cache_that_is_kept_runs_into_the_budget_and_one_that_is_dropped_does_not() {
+        for (is_kept, survives) in [(false, true), (true, false)] {
             let ledger = Ledger::new(&two_logical_devices());
-            charge(&ledger, Use::KvCache, 600).unwrap();
-            ledger.end_generation(&kept);
-            assert_eq!(charge(&ledger, Use::KvCache, 600).is_ok(), survives);
+            let context = Context::unheard();
+            let cache = |bytes| ledger.charge_cache(&context, Slot(1), bytes, "a cache");
+            let mut kept = Some(cache(600).unwrap());
+            ledger.end_generation();
+            if !is_kept {
+                kept = None;
+            }
+            assert_eq!(ledger.held(Slot(1), 0).bytes, Bytes(if is_kept { 600 } else { 0 }));
+            assert_eq!(cache(600).is_ok(), survives);
+            drop(kept);
+            assert_eq!(ledger.held(Slot(1), 0).bytes, Bytes(0));
         }
     }
 

@@ -157,13 +157,6 @@ impl Decoder {
         self.head.home().runs_on
     }
 
-    /// Bytes of the caches of a sequence, read back from their tensors, each with its device.
-    pub(crate) fn cache_bytes(&self, sequence: &Sequence) -> Vec<(Slot, u64)> {
-        let caches = sequence.cache_bytes();
-        let placed = caches.filter_map(|(layer, bytes)| Some((self.blocks.get(layer)?.home().runs_on, bytes)));
-        placed.collect()
-    }
-
     /// Token numbers on any device: where it is not the embedding's, the next step refuses them.
     ///
     /// # Errors

@@ -10,13 +10,21 @@ use placebench_engine::Context;
 use super::cache::{LayerCache, layer_cache_bytes};
 use super::rope::RotaryTables;
 use crate::config::ModelConfig;
+use crate::device::ledger::CacheCharge;
 use crate::device::{Devices, Ledger, Slot, Use};
 use crate::error::EngineError;
+
+/// A cache with the memory it takes: given back together.
+#[derive(Debug)]
+struct ChargedCache {
+    cache: LayerCache,
+    _charge: CacheCharge,
+}
 
 /// The state of one sequence, or of a part of its layers.
 #[derive(Debug)]
 pub struct Sequence {
-    caches: Vec<LayerCache>,
+    caches: Vec<ChargedCache>,
     /// The layer of the first cache.
     first_layer: usize,
     /// Made once on each device that has layers, never moved. Sequences that are generated together share them.
@@ -63,9 +71,10 @@ impl Sequence {
             for (layer, &slot) in layer_slots.iter().enumerate() {
                 let bytes = layer_cache_bytes(heads, capacity, width, dtype);
                 let what = format!("the cache of model.layers.{layer}");
-                ledger.charge(context, slot, Use::KvCache, bytes, &what)?;
+                let charge = ledger.charge_cache(context, slot, bytes, &what)?;
                 let cache = LayerCache::new(heads, capacity, width, dtype, devices.handle(slot));
-                caches.push(cache.map_err(EngineError::candle(what)).map_err(failure)?);
+                let cache = cache.map_err(EngineError::candle(what)).map_err(failure)?;
+                caches.push(ChargedCache { cache, _charge: charge });
             }
             Ok(Self {
                 caches,
@@ -81,13 +90,8 @@ impl Sequence {
 
     /// The cache of a layer, where this part has it.
     pub(super) fn cache(&mut self, layer: usize) -> Option<&mut LayerCache> {
-        self.caches.get_mut(layer.checked_sub(self.first_layer)?)
-    }
-
-    /// Bytes of the cache of each layer this part has.
-    pub(super) fn cache_bytes(&self) -> impl Iterator<Item = (usize, u64)> {
-        let layers = self.first_layer..;
-        layers.zip(self.caches.iter().map(LayerCache::bytes))
+        let charged = self.caches.get_mut(layer.checked_sub(self.first_layer)?)?;
+        Some(&mut charged.cache)
     }
 
     /// The same sequence in parts of so many layers each, for stages that keep their own.
@@ -120,7 +124,7 @@ impl Sequence {
     /// Forgets all positions; what was allocated stays.
     pub fn restart(&mut self) {
         self.len = 0;
-        self.caches.iter_mut().for_each(LayerCache::clear);
+        self.caches.iter_mut().for_each(|charged| charged.cache.clear());
     }
 
     /// Positions so far.

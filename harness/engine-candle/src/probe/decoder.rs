@@ -115,7 +115,7 @@ impl SmallDecoder {
     pub(crate) fn step_s(&mut self, tokens: usize) -> Result<f64, ProbeError> {
         if self.position + tokens > POSITIONS {
             self.position = 0;
-            self.ledger.end_generation(&std::collections::BTreeMap::new());
+            self.ledger.end_generation();
             self.sequence = self.decoder.sequence(POSITIONS, &self.ledger, &self.context)?;
         }
         self.position += tokens;

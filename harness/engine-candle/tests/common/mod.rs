@@ -89,7 +89,7 @@ pub(crate) fn all_logits(decoder: &Decoder, ledger: &Ledger, ids: &[u32]) -> Vec
         )
         .unwrap();
     let rows = rows_of(decoder, &logits);
-    ledger.end_generation(&std::collections::BTreeMap::new());
+    ledger.end_generation();
     rows
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn greedy(decoder: &Decoder, ledger: &Ledger, ids: &[u32], max_new_to
         seen.push(token);
         input = vec![token];
     }
-    ledger.end_generation(&std::collections::BTreeMap::new());
+    ledger.end_generation();
     output
 }
 
