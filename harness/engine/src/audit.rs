@@ -55,7 +55,9 @@ impl Context {
     /// What the hop at that position of [`Self::set_places`] is about to carry. It is told at once, with all before it: the
     /// hop may never end.
     pub fn audit_sent(&mut self, hop: usize, print: TensorPrint) {
-        let Some(NamedHop { hop, name, .. }) = self.hops.get(hop) else { return };
+        let Some(NamedHop { hop, name, .. }) = self.hops.get(hop) else {
+            return;
+        };
         let entry = hop_entry(hop, name, Side::Sent, print, None);
         self.note(entry);
         self.tell_audit();
@@ -63,7 +65,9 @@ impl Context {
 
     /// What it delivered, and how that differs from what was sent.
     pub fn audit_arrived(&mut self, hop: usize, print: TensorPrint, changed: Option<Changed>) {
-        let Some(NamedHop { hop, name, .. }) = self.hops.get(hop) else { return };
+        let Some(NamedHop { hop, name, .. }) = self.hops.get(hop) else {
+            return;
+        };
         let entry = hop_entry(hop, name, Side::Arrived, print, changed);
         self.note(entry);
     }

@@ -29,7 +29,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let effective = settings::effective(&args.selection, settings::flags_of_run(&args)?)?;
     let format = effective.settings.message_format.value;
     let begun = match &args.resume {
-        Some(run) => Some(resume(Path::new(&effective.settings.output_dir.value), run, args.allow_exec)?),
+        Some(run) => Some(resume(
+            Path::new(&effective.settings.output_dir.value),
+            run,
+            args.allow_exec,
+        )?),
         None => begin(&args, &effective)?,
     };
     let Some((info, mut folder, previous)) = begun else {
@@ -55,9 +59,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let mut progress = Progress::new(&info, &previous, format, args.quiet);
     let result = placebench_runner::run::run(&plan, &mut folder, &cancel, &mut |event| progress.on(event));
     progress.finish();
-    let run = result.map_err(|error| {
-        CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path()))
-    })?;
+    let run = result.map_err(|error| CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path())))?;
     conclude(format, &folder, !run.interrupted, started)
 }
 
@@ -71,7 +73,10 @@ fn what_is_kept(folder: &Path) -> String {
         count => format!("{count} attempts are"),
     };
     if !stored.info.shards.is_empty() {
-        return format!("{attempts} of the merged runs in {}: remove it, and merge again", folder.display());
+        return format!(
+            "{attempts} of the merged runs in {}: remove it, and merge again",
+            folder.display()
+        );
     }
     let elsewhere = match folder.parent() {
         Some(output_dir) if output_dir != Path::new(DEFAULT_OUTPUT_DIR) => {
@@ -181,7 +186,7 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         &mut info,
         environment::fresh_run_id,
     )
-        .map_err(|error| CliError::setup(terminal::chain(&error)))?;
+    .map_err(|error| CliError::setup(terminal::chain(&error)))?;
     Ok(Some((info, folder, Vec::new())))
 }
 

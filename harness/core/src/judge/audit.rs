@@ -144,7 +144,9 @@ pub(super) fn shown(case: &CaseSpec) -> Cow<'_, CaseSpec> {
     }
     let mut case = case.clone();
     case.expect.limits = None;
-    case.expect.fails.retain(|check| !NOT_LOOKED_AT.contains(&check.as_str()));
+    case.expect
+        .fails
+        .retain(|check| !NOT_LOOKED_AT.contains(&check.as_str()));
     if case.is_cut_by_audit() {
         case.expect.contains.clear();
     }

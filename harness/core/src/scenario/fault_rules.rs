@@ -164,10 +164,7 @@ fn can_hold_together(at: &FaultPointTable, problems: &mut Vec<Problem>) {
     if let (Some(span), Some(phase)) = (of_module.or(at.device.as_ref().map(Spanned::span)), phase)
         && !has_modules(phase)
     {
-        never(
-            span,
-            format!("no module is loaded or computed in phase {phase}"),
-        );
+        never(span, format!("no module is loaded or computed in phase {phase}"));
     }
 }
 

@@ -180,7 +180,10 @@ pub fn choose(layers: &[Given]) -> Settings {
             first(layers, |given| given.message_format.as_ref()),
             MessageFormat::Human,
         ),
-        output_dir: or(first(layers, |given| given.output_dir.as_ref()), DEFAULT_OUTPUT_DIR.to_owned()),
+        output_dir: or(
+            first(layers, |given| given.output_dir.as_ref()),
+            DEFAULT_OUTPUT_DIR.to_owned(),
+        ),
         rates: optional(first(layers, |given| given.rates.as_ref())),
         timeout_multiplier: or(first(layers, |given| given.timeout_multiplier.as_ref()), 1.0),
     }

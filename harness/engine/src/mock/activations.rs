@@ -10,7 +10,6 @@ use crate::Context;
 use crate::audit::changed;
 use crate::faults::HopEffect;
 
-
 /// Values in a row.
 const WIDTH: usize = 64;
 
