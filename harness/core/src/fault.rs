@@ -83,6 +83,9 @@ pub struct FaultPoint {
     /// A byte count: of an allocation's device, for `out_of_memory`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Bytes>,
+    /// Number of the generation in its process, warm-ups included, from 0: for what does not happen every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
 }
 
 /// One injected fault, already narrowed to the placement it applies to.

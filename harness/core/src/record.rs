@@ -5,12 +5,14 @@
 
 mod attempt;
 mod case;
+mod divergence;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
+pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 

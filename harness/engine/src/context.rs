@@ -153,6 +153,7 @@ impl Context {
         self.generation = number;
         self.token = None;
         self.trail.generation(number);
+        self.faults.begin_generation(number);
         self.emit(EventKind::Started {
             generation: number,
             warmup,

@@ -4,6 +4,7 @@
 //! holds the data.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use placebench_core::device::DeviceId;
@@ -82,16 +83,32 @@ impl HopFaults {
 }
 
 /// The faults of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FaultPlan {
     faults: Vec<Fault>,
+    /// Number of the generation that is under way, all threads of it included; [`NO_GENERATION`] before the first.
+    generation: AtomicU32,
+}
+
+const NO_GENERATION: u32 = u32::MAX;
+
+impl Default for FaultPlan {
+    fn default() -> Self {
+        Self {
+            faults: Vec::new(),
+            generation: AtomicU32::new(NO_GENERATION),
+        }
+    }
 }
 
 impl FaultPlan {
     /// Arms the faults of a request. `unkillable` strikes at once.
     #[must_use]
     pub fn new(faults: Vec<Fault>) -> Self {
-        let plan = Self { faults };
+        let plan = Self {
+            faults,
+            ..Self::default()
+        };
         if plan.present(FaultKind::Unkillable) {
             ignore_sigterm();
         }
@@ -102,6 +119,20 @@ impl FaultPlan {
     #[must_use]
     pub fn present(&self, kind: FaultKind) -> bool {
         self.faults.iter().any(|fault| fault.kind == kind)
+    }
+
+    /// A generation begins.
+    pub(crate) fn begin_generation(&self, number: u32) {
+        self.generation.store(number, Ordering::Relaxed);
+    }
+
+    /// The faults that may strike now: one that names a generation does so in that one only.
+    fn armed(&self) -> impl Iterator<Item = &Fault> {
+        let current = self.generation.load(Ordering::Relaxed);
+        let is_now = move |wanted: u32| current != NO_GENERATION && wanted == current;
+        self.faults
+            .iter()
+            .filter(move |fault| fault.at.generation.is_none_or(is_now))
     }
 
     /// Before a hop: stalls, delays or crashes as asked, and says what to do to the data.
@@ -139,7 +170,7 @@ impl FaultPlan {
         let from_here = |fault: &Fault| {
             fault.kind == FaultKind::Garbage && fault.at.token.unwrap_or(0) <= moment.token.unwrap_or(0)
         };
-        if self.faults.iter().any(from_here) {
+        if self.armed().any(from_here) {
             TokenEffect::Garbage
         } else {
             TokenEffect::None
@@ -160,14 +191,13 @@ impl FaultPlan {
     #[must_use]
     pub fn at_allocation(&self, device: &DeviceId, used: Bytes) -> bool {
         let _ = device;
-        self.faults
-            .iter()
+        self.armed()
             .any(|fault| fault.kind == FaultKind::OutOfMemory && fault.at.bytes.is_none_or(|limit| used > limit))
     }
 
     /// Stall and crash need no engine.
     fn strike(&self, moment: Moment<'_>) {
-        for fault in &self.faults {
+        for fault in self.armed() {
             match fault.kind {
                 FaultKind::Stall if holds(fault, moment, Anchor::Any) => loop {
                     std::thread::park();
@@ -179,7 +209,7 @@ impl FaultPlan {
     }
 
     fn matching<'a>(&'a self, moment: Moment<'a>, anchor: Anchor) -> impl Iterator<Item = &'a Fault> {
-        self.faults.iter().filter(move |fault| holds(fault, moment, anchor))
+        self.armed().filter(move |fault| holds(fault, moment, anchor))
     }
 }
 
@@ -274,6 +304,21 @@ mod tests {
         };
         assert_eq!(nan.at_module(module), ModuleEffect::Nan);
         assert_eq!(nan.at_hop(hop(0, "a -> b")), HopEffect::None);
+    }
+
+    #[test]
+    fn a_fault_that_names_a_generation_strikes_in_that_one_only() {
+        let at = FaultPoint {
+            generation: Some(1),
+            ..FaultPoint::default()
+        };
+        let plan = plan(FaultKind::ZeroCopy, at);
+        let strikes = |plan: &FaultPlan| plan.at_hop(hop(0, "a -> b")) == HopEffect::Zero;
+        assert!(!strikes(&plan), "nothing is generated yet");
+        for (generation, expected) in [(0, false), (1, true), (2, false)] {
+            plan.begin_generation(generation);
+            assert_eq!(strikes(&plan), expected, "{generation}");
+        }
     }
 
     #[test]

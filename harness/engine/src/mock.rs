@@ -12,7 +12,7 @@ use placebench_core::module_tree::{ModuleTree, TensorKind};
 use placebench_core::outcome::{FailureClass, Hop, Phase, WorkerFailure};
 use placebench_core::planner::{Mlp, ModelShape, Workload};
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Prompt,
+    DeviceFacts, EventKind, FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Probe, Prompt,
     RealisedModule, TokenLogit, WorkerRequest,
 };
 use placebench_core::units::Bytes;
@@ -21,6 +21,8 @@ use serde_json::Value;
 use crate::faults::{HopEffect, ModuleEffect, TokenEffect};
 use crate::plan::{self, Demand, Machine, Resolved};
 use crate::{Context, Engine, Session, StepClock};
+
+mod probe;
 
 /// Bytes of keys and values a layer keeps for a token, in this engine.
 const KV_BYTES_PER_TOKEN: u64 = 64;
@@ -79,6 +81,7 @@ impl Engine for MockEngine {
         context.emit(EventKind::Loaded {
             realised,
             unused_tensors: Vec::new(),
+            eos_token_ids: None,
         });
         Ok(Box::new(MockSession {
             input_ids: tokens(&request.prompt),
@@ -180,12 +183,14 @@ fn facts(devices: &[LogicalDevice]) -> Vec<DeviceFacts> {
         on: device.on.clone(),
         name: format!("mock slice of {}", device.on),
         memory_bytes: device.memory_bytes,
+        architecture: None,
     });
     let host = DeviceFacts {
         id: DeviceId::cpu(),
         on: DeviceId::cpu(),
         name: "mock host".to_owned(),
         memory_bytes: None,
+        architecture: None,
     };
     std::iter::once(host).chain(logical).collect()
 }
@@ -322,10 +327,10 @@ impl Session for MockSession {
             transfer_bytes: Vec::new(),
             streamed_bytes: Vec::new(),
             stage_times_s: Vec::new(),
+            text_offsets: Vec::new(),
             companions: Vec::new(),
         };
-        let mut words = Vec::new();
-        let mut seed = self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)));
+        let mut seed = self.seed();
         for index in 0..self.generation.max_new_tokens {
             context.phase_of_token(index);
             context.begin_token(index);
@@ -338,30 +343,36 @@ impl Session for MockSession {
             };
             let id = u32::try_from(choice).unwrap_or(0);
             let stamp = context.token(index, id, 1.0);
-            words.push(format!("w{id}"));
+            made.text.push_str(&format!(" w{id}"));
+            made.text_offsets.push(u32::try_from(made.text.len()).unwrap_or(u32::MAX));
             made.output_ids.push(id);
             made.token_stamps_s.push(stamp - start_s);
             made.top2_gaps.push(1.0);
-            made.top5.push(
-                (0..5)
-                    .map(|rank| TokenLogit {
-                        id: id + rank,
-                        logit: 5.0 - rank as f32,
-                    })
-                    .collect(),
-            );
+            made.top5.push(likeliest(id));
             made.hops.push(step.hops);
             made.transfer_bytes.push(step.bytes);
             made.streamed_bytes.push(0);
             made.stage_times_s.push(step.times_s);
         }
-        made.text = format!(" {}", words.join(" "));
         Ok(made)
+    }
+
+    fn probe(&mut self, context: &mut Context) -> Result<Option<Probe>, WorkerFailure> {
+        self.probe_prompt(context)
     }
 
     fn memory(&self) -> Vec<MemoryFigure> {
         self.ledger.figures()
     }
+}
+
+/// The five likeliest tokens of a step: the chosen one and those after it.
+fn likeliest(id: u32) -> Vec<TokenLogit> {
+    let entry = |rank: u32| TokenLogit {
+        id: id + rank,
+        logit: 5.0 - rank as f32,
+    };
+    (0..5).map(entry).collect()
 }
 
 /// What a pass through the modules did.
@@ -376,6 +387,11 @@ struct Step {
 }
 
 impl MockSession {
+    /// What the text follows from.
+    fn seed(&self) -> u64 {
+        self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)))
+    }
+
     fn step(&mut self, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
         let mut step = Step::default();
         let mut clock = StepClock::start(context);
@@ -416,10 +432,12 @@ fn mix(value: u64) -> u64 {
 }
 
 /// What is in use on each device.
+#[derive(Clone)]
 struct Ledger {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 struct Entry {
     device: DeviceId,
     allowed: Option<Bytes>,

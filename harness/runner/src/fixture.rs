@@ -49,6 +49,7 @@ pub(crate) fn case() -> CaseSpec {
             warmup: 0,
             repetitions: 1,
             isolation: Isolation::Process,
+            probe: false,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,
@@ -60,6 +61,7 @@ pub(crate) fn case() -> CaseSpec {
             min_devices_used: None,
             contains: Vec::new(),
             fails: Vec::new(),
+            snapshot_rule: Default::default(),
         },
         requires_cuda: 0,
         faults: Vec::new(),

@@ -205,6 +205,7 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         warmup: case.measure.warmup,
         repetitions,
         faults: case.faults.clone(),
+        probe: case.measure.probe,
     }
 }
 

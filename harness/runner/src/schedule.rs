@@ -116,6 +116,7 @@ mod tests {
                 warmup: 1,
                 repetitions,
                 isolation,
+                probe: false,
             },
             ..fixture::case()
         }

@@ -191,6 +191,8 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         leaked_pipes: false,
         evidence: None,
         recovery: None,
+        eos_token_ids: None,
+        probe: None,
     }
 }
 

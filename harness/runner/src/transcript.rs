@@ -8,8 +8,8 @@ use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::DeviceId;
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
-    WorkerEvent, WorkerRequest,
+    DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, Probe,
+    RealisedModule, WorkerEvent, WorkerRequest,
 };
 use placebench_core::record::PhaseSpan;
 
@@ -23,8 +23,40 @@ struct Current {
     warmup: bool,
     start_s: f64,
     tokens: Vec<(f64, u32)>,
-    /// How many tokens the companions have, the first of them at 0.
-    companion_tokens: Vec<usize>,
+    /// The tokens of the companions, the first of them at 0.
+    companion_tokens: Vec<Vec<u32>>,
+}
+
+impl Current {
+    /// Speeds follow from the streamed tokens and texts from the reported ones: they must be the same tokens.
+    fn is_what_was_streamed(&self, result: &Generation) -> Result<(), Breach> {
+        let generation = self.number;
+        let own: Vec<u32> = self.tokens.iter().map(|(_, id)| *id).collect();
+        let streamed = std::iter::once(&own).chain(&self.companion_tokens);
+        let finished = std::iter::once(result).chain(&result.companions);
+        for (sequence, (streamed, finished)) in streamed.zip(finished).enumerate() {
+            let finished = &finished.output_ids;
+            let mut pairs = streamed.iter().zip(finished).enumerate();
+            if let Some((index, (&streamed, &finished))) = pairs.find(|(_, (a, b))| a != b) {
+                return Err(Breach::StreamedToken {
+                    generation,
+                    sequence,
+                    index,
+                    streamed,
+                    finished,
+                });
+            }
+            if streamed.len() != finished.len() {
+                return Err(Breach::StreamLength {
+                    generation,
+                    sequence,
+                    streamed: streamed.len(),
+                    finished: finished.len(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How the events ended.
@@ -55,6 +87,8 @@ pub(crate) struct Transcript {
     pub(crate) planned: Option<PlannedPlacement>,
     pub(crate) realised: Option<Vec<RealisedModule>>,
     pub(crate) links: Vec<LinkFacts>,
+    pub(crate) eos_token_ids: Option<Vec<u32>>,
+    pub(crate) probe: Option<Probe>,
     pub(crate) memory: Vec<MemoryFigure>,
     pub(crate) generations: Vec<Generation>,
 }
@@ -85,6 +119,8 @@ impl Transcript {
             planned: None,
             realised: None,
             links: Vec::new(),
+            eos_token_ids: None,
+            probe: None,
             memory: Vec::new(),
             generations: Vec::new(),
         }
@@ -138,8 +174,16 @@ impl Transcript {
                 self.modules.clone_from(modules);
                 self.hops.clone_from(hops);
             }
-            EventKind::Loaded { realised, .. } => self.realised = Some(realised.clone()),
+            EventKind::Loaded {
+                realised,
+                eos_token_ids,
+                ..
+            } => {
+                self.realised = Some(realised.clone());
+                self.eos_token_ids.clone_from(eos_token_ids);
+            }
             EventKind::Links { links } => self.links.clone_from(links),
+            EventKind::Probed(probe) => self.probe = Some(probe.clone()),
             EventKind::Started { generation, warmup } => {
                 self.start(*generation, *warmup, event.t_s)?;
             }
@@ -151,7 +195,7 @@ impl Transcript {
                 ..
             } => match sequence.checked_sub(1) {
                 None => self.token(*generation, *index, *id, event.t_s)?,
-                Some(companion) => self.companion_token(*generation, companion, *index)?,
+                Some(companion) => self.companion_token(*generation, companion, *index, *id)?,
             },
             EventKind::Finished {
                 generation,
@@ -210,7 +254,7 @@ impl Transcript {
                     warmup,
                     start_s: t_s,
                     tokens: Vec::new(),
-                    companion_tokens: vec![0; self.companions],
+                    companion_tokens: vec![Vec::new(); self.companions],
                 });
                 return Ok(());
             }
@@ -236,8 +280,8 @@ impl Transcript {
         Ok(())
     }
 
-    /// Only that they come in order is of interest: what is kept of a companion is its whole generation.
-    fn companion_token(&mut self, generation: u32, companion: u32, index: u32) -> Result<(), Breach> {
+    /// What is kept of a companion in the end is its whole generation, which must be what was streamed.
+    fn companion_token(&mut self, generation: u32, companion: u32, index: u32, id: u32) -> Result<(), Breach> {
         let asked = 1 + self.companions;
         let current = Self::running(self.current.as_mut(), "token", generation)?;
         let known = usize::try_from(companion)
@@ -250,14 +294,14 @@ impl Transcript {
                 asked,
             });
         };
-        if usize::try_from(index) != Ok(*made) {
+        if usize::try_from(index) != Ok(made.len()) {
             return Err(Breach::TokenOrder {
                 generation,
                 got: index,
-                expected: *made,
+                expected: made.len(),
             });
         }
-        *made += 1;
+        made.push(id);
         Ok(())
     }
 
@@ -287,6 +331,7 @@ impl Transcript {
                 expected: self.companions,
             });
         }
+        current.is_what_was_streamed(result)?;
         self.current = None;
         if warmup {
             self.warmups += 1;

@@ -42,6 +42,7 @@ impl Progress {
             | EventKind::Planned(_)
             | EventKind::Places { .. }
             | EventKind::Links { .. }
+            | EventKind::Probed(_)
             | EventKind::Memory(_) => None,
         }
     }

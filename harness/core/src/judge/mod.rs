@@ -1,10 +1,19 @@
 //! From attempts to verdicts. Pure: the same record always gives the same judgement.
 
+mod audit;
 mod checks;
 mod companions;
+pub mod compare;
 mod forecast;
+mod garbage;
 mod metrics;
+mod probe;
+mod repeats;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
+#[cfg(test)]
+mod text_tests;
 
 use std::collections::HashMap;
 
@@ -19,11 +28,13 @@ pub use metrics::{median, metrics};
 pub use text::Approved;
 
 /// Names of all checks, as `expect.fails` and findings name them.
-pub const CHECKS: [&str; 9] = [
+pub const CHECKS: [&str; 11] = [
     "outcome",
     "realised",
     "forbid_devices",
     "min_devices_used",
+    "probe",
+    "output",
     "garbage",
     "repeatable",
     "snapshot",
@@ -32,7 +43,7 @@ pub const CHECKS: [&str; 9] = [
 ];
 
 /// What is known of a case's approved snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SnapshotState {
     /// It was read.
     Approved(Approved),
@@ -109,8 +120,13 @@ fn judge_case(
     let mut findings = Vec::new();
     checks::outcome(case, attempts, &mut findings);
     checks::placement(case, attempts, &mut findings);
-    let judged = text::judge(case, attempts, reference, references, snapshot);
-    findings.extend(judged.findings);
+    let probed = probe::probe(case, attempts, reference, &mut findings);
+    audit::output(case, attempts, &mut findings);
+    let mut judged = text::judge(case, attempts, reference, references, snapshot);
+    if let Some(verdict) = probed {
+        judged.worsen(verdict);
+    }
+    findings.append(&mut judged.findings);
     let status = match &shown.outcome {
         Outcome::Skipped { .. } => CaseStatus::Skipped,
         Outcome::Failed { failure } if failure.class.is_setup() && case.expect.outcome != OutcomeKind::Failed => {
@@ -137,6 +153,8 @@ fn judge_case(
         expected_findings,
         metrics: metrics(attempts),
         attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
+        divergences: judged.divergences,
+        notes: judged.notes,
     }
 }
 
@@ -151,6 +169,8 @@ fn not_run(case: &CaseSpec) -> CaseVerdict {
         expected_findings: Vec::new(),
         metrics: crate::record::CaseMetrics::default(),
         attempts: 0,
+        divergences: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -181,4 +181,7 @@ pub struct WorkerRequest {
     pub repetitions: u32,
     /// Faults to inject.
     pub faults: Vec<Fault>,
+    /// One step over the prompt before the first generation, reported as `probed`, where the engine can.
+    #[serde(default)]
+    pub probe: bool,
 }

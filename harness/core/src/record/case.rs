@@ -42,6 +42,10 @@ pub struct MeasureSpec {
     pub repetitions: u32,
     /// In how many processes.
     pub isolation: Isolation,
+    /// In each process one step over the prompt before the first generation, whose logits are compared with those of the
+    /// reference placement.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 /// How strictly two texts must agree.
@@ -87,6 +91,9 @@ pub struct Expectation {
     pub contains: Vec<String>,
     /// Names of checks that this case must fail: how a suite shows that a detector works.
     pub fails: Vec<String>,
+    /// How strictly the text must be that of the approved snapshot of its own device class.
+    #[serde(default)]
+    pub snapshot_rule: AgreementRule,
 }
 
 /// A case: one point of scenario × prompt × placement, with everything needed to run and judge it again.

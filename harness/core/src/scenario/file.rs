@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size};
+use super::value::{
+    DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size, SnapshotValue,
+};
 use crate::fault::FaultKind;
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::{Offload, Transfer};
@@ -276,6 +278,8 @@ pub struct MeasureTable {
     pub repetitions: Option<Spanned<u32>>,
     /// process (a fresh process for each repetition, the default) or shared.
     pub isolation: Option<Isolation>,
+    /// Before the first generation of each process compute the logits of the prompt once and compare them with those of the reference placement. Absent: where there is an agreement.
+    pub probe: Option<bool>,
 }
 
 /// What must be true of a case.
@@ -288,8 +292,8 @@ pub struct ExpectTable {
     pub phase: Option<Phase>,
     /// The module, or the hop `a -> b`, it must end at.
     pub at: Option<String>,
-    /// Compare text and tokens with the approved snapshot.
-    pub snapshot: Option<bool>,
+    /// Compare text and tokens with the approved snapshot: true (or near_tie), exact, or false. With the snapshot of another device class only near_tie is asked.
+    pub snapshot: Option<SnapshotValue>,
     /// All placements must give the same text as one of them.
     pub agreement: Option<AgreementTable>,
     /// Devices (or kinds: cpu, disk, cuda) on which no weights may be.
@@ -361,6 +365,8 @@ pub struct FaultPointTable {
     pub token: Option<u32>,
     /// A size, for out_of_memory.
     pub bytes: Option<Size>,
+    /// Number of a generation in its process, warm-ups included, from 0.
+    pub generation: Option<u32>,
 }
 
 /// Axes; each combination becomes a case of its own.

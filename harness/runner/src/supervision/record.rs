@@ -60,6 +60,8 @@ impl Finished {
             realised: transcript.realised,
             places: transcript.modules,
             links: transcript.links,
+            eos_token_ids: transcript.eos_token_ids,
+            probe: transcript.probe,
             memory: transcript.memory,
             peak_rss_bytes: seen.peak_rss,
             generations: transcript.generations,

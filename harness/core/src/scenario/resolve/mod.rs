@@ -13,7 +13,7 @@ use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
-use self::settings::{merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts};
+use self::settings::{merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes};
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
@@ -97,6 +97,8 @@ pub struct NamedPlacement {
     pub request: PlacementRequest,
     /// What must be true of its cases.
     pub expect: Expectation,
+    /// The logits of the prompt are compared with those of the reference placement before anything is generated.
+    pub probe: bool,
 }
 
 /// Axes that multiply cases. Empty axes leave the scenario's own value.
@@ -151,8 +153,10 @@ pub fn resolve(
             line: Problem::at(name.span(), "").position(text).map_or(1, |(line, _)| line),
             request,
             expect,
+            probe: false,
         });
     }
+    settle_probes(file, defaults, &mut placements);
     if let Some(table) = &file.expect {
         rules::expectation(table, &names, &mut problems);
     }

@@ -11,7 +11,7 @@ use crate::record::{AgreementSpec, Expectation};
 use crate::scenario::file::{ExpectTable, PlacementTable, ScenarioFile};
 use crate::scenario::problem::{Problem, suggestion};
 use crate::scenario::rules;
-use crate::scenario::value::{DeviceMapValue, DevicesUsed};
+use crate::scenario::value::{DeviceMapValue, DevicesUsed, SnapshotValue};
 
 /// The device map that asks for the placement that is predicted to be fastest.
 const OPTIMAL: &str = "optimal";
@@ -148,12 +148,13 @@ pub(super) fn resolve_expect(
             rule: table.rule.unwrap_or_default(),
             max_gap: table.max_gap.as_ref().map_or(DEFAULT_MAX_GAP, |gap| *gap.get_ref()),
         });
+    let snapshot = own.snapshot.or(general.snapshot).and_then(SnapshotValue::rule);
     let plain = |list: &Vec<Spanned<String>>| list.iter().map(|item| item.get_ref().clone()).collect::<Vec<_>>();
     Expectation {
         outcome: own.outcome.or(general.outcome).unwrap_or_default(),
         phase: own.phase.or(general.phase),
         at: own.at.clone().or_else(|| general.at.clone()),
-        snapshot: own.snapshot.or(general.snapshot).unwrap_or(false),
+        snapshot: snapshot.is_some(),
         agreement,
         forbid_devices: own
             .forbid_devices
@@ -173,6 +174,7 @@ pub(super) fn resolve_expect(
             .or(general.fails.as_ref())
             .map(plain)
             .unwrap_or_default(),
+        snapshot_rule: snapshot.unwrap_or_default(),
     }
 }
 
@@ -201,6 +203,7 @@ pub(super) fn resolve_faults(
                     phase: at.phase,
                     token: at.token,
                     bytes: at.bytes.map(|size| size.0),
+                    generation: at.generation,
                 },
                 delay_s: fault.delay.map(|period| period.0.as_secs_f64()),
             },
