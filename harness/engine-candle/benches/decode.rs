@@ -40,6 +40,7 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
         warmup: 0,
         repetitions: 1,
         faults: Vec::new(),
+        probe: false,
     }
 }
 

@@ -96,6 +96,7 @@ fn request(model: &Path, concurrency: Concurrency) -> Option<WorkerRequest> {
         warmup: 0,
         repetitions: 1,
         faults: Vec::new(),
+        probe: false,
     })
 }
 

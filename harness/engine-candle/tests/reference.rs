@@ -51,6 +51,7 @@ fn request(model: &Path, input_ids: &[u32], max_new_tokens: u32) -> WorkerReques
         warmup: 0,
         repetitions: 1,
         faults: Vec::new(),
+        probe: false,
     }
 }
 

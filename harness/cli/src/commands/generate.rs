@@ -205,6 +205,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         warmup: 0,
         repetitions: 1,
         faults: Vec::new(),
+        probe: false,
     })
 }
 

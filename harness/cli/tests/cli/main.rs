@@ -19,5 +19,6 @@ mod sequences;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
+mod texts;
 #[cfg(feature = "candle")]
 mod unfit_models;

@@ -102,6 +102,7 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
         warmup: 0,
         repetitions: 1,
         faults: Vec::new(),
+        probe: false,
     }
 }
 

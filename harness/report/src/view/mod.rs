@@ -4,6 +4,7 @@
 //! yet escaped for any format. Missing figures carry their reason; figures of a wrong text are not here at all.
 
 pub mod case;
+pub mod divergence;
 pub mod evidence;
 mod facts;
 pub mod forecast;

@@ -127,6 +127,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             warmup: 1,
             repetitions: 6,
             isolation: Isolation::Process,
+            probe: false,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,
@@ -142,6 +143,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             min_devices_used: None,
             contains: Vec::new(),
             fails: Vec::new(),
+            snapshot_rule: AgreementRule::NearTie,
         },
         requires_cuda: 0,
         faults: Vec::new(),
@@ -201,6 +203,7 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
         transfer_bytes: vec![u64::from(hops) * 512; steps],
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        text_offsets: Vec::new(),
         companions: Vec::new(),
     }
 }
@@ -232,6 +235,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
                 on: DeviceId::cpu(),
                 name: "slice of the host".into(),
                 memory_bytes: Some(Bytes(bytes)),
+                architecture: None,
             })
             .into(),
         planned: None,
@@ -247,6 +251,8 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         leaked_pipes: false,
         evidence: None,
         recovery: None,
+        eos_token_ids: None,
+        probe: None,
     }
 }
 
@@ -310,6 +316,9 @@ pub(crate) fn metrics(attempts: &[Attempt], hops: f64) -> CaseMetrics {
         peak_memory_bytes: of(MemoryKind::Peak),
         time_forecast: Vec::new(),
         memory_forecast: Vec::new(),
+        exact_match_rate: Some(1.0),
+        matching_generations: Some(attempts.len() as u32),
+        distinct_texts: Some(1),
     }
 }
 
@@ -324,6 +333,8 @@ pub(crate) fn verdict(case: &str, status: CaseStatus, outcome: &Outcome, text: T
         expected_findings: Vec::new(),
         metrics: CaseMetrics::default(),
         attempts: 1,
+        divergences: Vec::new(),
+        notes: Vec::new(),
     }
 }
 
