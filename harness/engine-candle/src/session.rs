@@ -147,6 +147,8 @@ impl Session for CandleSession {
             Concurrency::Single | Concurrency::InFlight(_) => lengths.max().unwrap_or(1),
         };
         let links = self.decoder.settle_links(rows, &self.ledger, context)?;
+        let replaced = links.iter().filter(|link| link.reason.is_some());
+        context.links_replaced(replaced.map(|link| (link.from.clone(), link.to.clone())));
         if !links.is_empty() {
             context.emit(EventKind::Links { links });
         }

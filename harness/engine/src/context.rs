@@ -27,6 +27,8 @@ pub struct Context {
     modules: Vec<(String, DeviceId)>,
     hops: Vec<(Hop, String)>,
     place: Option<Place>,
+    /// Links that are no longer used as they were tried: from, to.
+    replaced_links: Vec<(DeviceId, DeviceId)>,
 }
 
 impl Context {
@@ -58,6 +60,7 @@ impl Context {
             modules: Vec::new(),
             hops: Vec::new(),
             place: None,
+            replaced_links: Vec::new(),
         }
     }
 
@@ -78,6 +81,7 @@ impl Context {
             modules: self.modules.clone(),
             hops: self.hops.clone(),
             place: None,
+            replaced_links: self.replaced_links.clone(),
         };
         trails.into_iter().map(own).collect()
     }
@@ -200,12 +204,23 @@ impl Context {
         let Some((hop, name)) = self.hops.get(index) else {
             return HopEffect::None;
         };
+        let link = (hop.from_device.clone(), hop.to_device.clone());
+        if self.phase == Phase::Prepare && self.replaced_links.contains(&link) {
+            self.place = Some(Place::Hop(hop.clone()));
+            return HopEffect::None;
+        }
         let effect = self.faults.at_hop(Moment {
             hop: Some(name),
             ..self.moment()
         });
         self.place = Some(Place::Hop(hop.clone()));
         effect
+    }
+
+    /// What was found wrong with these links has been got round: faults that broke them in phase `prepare` have no hop left
+    /// to strike there.
+    pub fn links_replaced(&mut self, links: impl IntoIterator<Item = (DeviceId, DeviceId)>) {
+        self.replaced_links.extend(links);
     }
 
     /// The check of the link below the hop at that position begins. Faults strike where what is returned is asked: on the
