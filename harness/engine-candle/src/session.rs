@@ -26,9 +26,9 @@ use crate::logits::check_sampling;
 use crate::model::decoder::{Layout, places};
 use crate::model::{Decoder, Home, Sequence, module_names};
 use crate::pipeline::generate_pipelined;
+use crate::prompt_probe::{self, precision};
 use crate::tokenizer::{Tokenizer, input_ids};
 use crate::weights::{self, Compute};
-use crate::prompt_probe::{self, precision};
 use crate::{homes, hub, text_offsets, tree, workload};
 
 /// A loaded model with its prompt.

@@ -94,7 +94,10 @@ fn a_broken_hop_bends_it_and_a_fault_of_the_generation_does_not() {
         let (probe, generation, _) = made(&asked, true);
         let (probe, expected) = (probe.unwrap(), right.0.clone().unwrap());
         let apart = (probe.logits_l2 - expected.logits_l2).abs() / expected.logits_l2;
-        assert!(probe.top5[0].id != expected.top5[0].id || apart > 1e-3, "{kind:?}: {apart}");
+        assert!(
+            probe.top5[0].id != expected.top5[0].id || apart > 1e-3,
+            "{kind:?}: {apart}"
+        );
         assert_eq!(generation.output_ids, right.1.output_ids, "{kind:?}");
         asked.faults = vec![fault(kind, hop())];
         let (probe, generation, _) = made(&asked, true);
@@ -126,7 +129,12 @@ fn what_is_not_finite_is_counted() {
 #[test]
 fn without_room_it_is_left_to_the_generation() {
     let whole = made(&asked(split()), false).2;
-    let weights: u64 = whole.iter().find(|figure| figure.device.as_str() == "sim:1").unwrap().bytes.0;
+    let weights: u64 = whole
+        .iter()
+        .find(|figure| figure.device.as_str() == "sim:1")
+        .unwrap()
+        .bytes
+        .0;
     let mut tight = asked(split());
     tight.devices = logical(&[None, Some(weights)]);
     let (mut session, mut context, _) = open(&tight).unwrap();

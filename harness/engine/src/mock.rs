@@ -12,8 +12,8 @@ use placebench_core::module_tree::{ModuleTree, TensorKind};
 use placebench_core::outcome::{FailureClass, Hop, Phase, WorkerFailure};
 use placebench_core::planner::{Mlp, ModelShape, Workload};
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Probe, Prompt,
-    RealisedModule, TokenLogit, WorkerRequest,
+    DeviceFacts, EventKind, FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Probe,
+    Prompt, RealisedModule, TokenLogit, WorkerRequest,
 };
 use placebench_core::units::Bytes;
 use serde_json::Value;
@@ -344,7 +344,8 @@ impl Session for MockSession {
             let id = u32::try_from(choice).unwrap_or(0);
             let stamp = context.token(index, id, 1.0);
             made.text.push_str(&format!(" w{id}"));
-            made.text_offsets.push(u32::try_from(made.text.len()).unwrap_or(u32::MAX));
+            made.text_offsets
+                .push(u32::try_from(made.text.len()).unwrap_or(u32::MAX));
             made.output_ids.push(id);
             made.token_stamps_s.push(stamp - start_s);
             made.top2_gaps.push(1.0);

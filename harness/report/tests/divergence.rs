@@ -65,7 +65,10 @@ fn both_texts_are_quoted_around_the_token() {
         ..parting()
     };
     let [sentence, _, there] = divergence::lines(&ended);
-    assert!(sentence.starts_with("sequence 1 of generation 2 parts from the first generation"), "{sentence}");
+    assert!(
+        sentence.starts_with("sequence 1 of generation 2 parts from the first generation"),
+        "{sentence}"
+    );
     assert!(sentence.contains("41 where the other had ended") && sentence.contains("first character that differs"));
     assert!(there.contains("⟦end⟧"), "{there}");
 }

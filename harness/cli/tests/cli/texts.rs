@@ -27,7 +27,12 @@ fn fault(words: &str) -> String {
 fn csv_cell(env: &TestEnv, case: &str, column: &str) -> String {
     let text = std::fs::read_to_string(env.latest().join("results.csv")).unwrap();
     let mut reader = text.lines();
-    let at = reader.next().unwrap().split(',').position(|name| name == column).unwrap();
+    let at = reader
+        .next()
+        .unwrap()
+        .split(',')
+        .position(|name| name == column)
+        .unwrap();
     // The columns after the first one with free text are counted from the end.
     let row = reader.find(|line| line.starts_with(case)).unwrap();
     let columns = text.lines().next().unwrap().split(',').count();
@@ -44,9 +49,16 @@ fn a_race_shows_up_as_a_rate() {
     let split = of(&verdict, "s/p/split");
     assert_eq!(failed_checks(split), ["repeatable"]);
     assert_eq!(split.metrics.samples, 5, "another text does not end a case");
-    assert_eq!((split.metrics.matching_generations, split.metrics.distinct_texts), (Some(4), Some(2)));
+    assert_eq!(
+        (split.metrics.matching_generations, split.metrics.distinct_texts),
+        (Some(4), Some(2))
+    );
     assert!((split.metrics.exact_match_rate.unwrap() - 0.8).abs() < 1e-12);
-    assert!(split.findings[0].message.contains("rate of 0.80"), "{:?}", split.findings);
+    assert!(
+        split.findings[0].message.contains("rate of 0.80"),
+        "{:?}",
+        split.findings
+    );
     assert_eq!(split.text, TextVerdict::Diverged);
     let parting = &split.divergences[0];
     // The warm-up is number 0 and not measured, so that number 3 of the process is the measured one number 2.
@@ -54,7 +66,10 @@ fn a_race_shows_up_as_a_rate() {
     assert_eq!(parting.with, ComparedWith::FirstGeneration);
     assert_eq!(csv_cell(&env, "s/p/split", "exact_match_rate"), "0.8");
     let single = of(&verdict, "s/p/single");
-    assert_eq!((single.status, single.metrics.exact_match_rate), (CaseStatus::Passed, Some(1.0)));
+    assert_eq!(
+        (single.status, single.metrics.exact_match_rate),
+        (CaseStatus::Passed, Some(1.0))
+    );
     assert_eq!(csv_cell(&env, "s/p/single", "exact_match_rate"), "1");
 }
 
@@ -67,7 +82,11 @@ fn what_happens_in_every_process_is_no_race() {
     assert_eq!(of(&verdict, "s/p/split").metrics.exact_match_rate, Some(1.0));
     let env = with("[measure]\nrepetitions = 1\n");
     let (_, verdict) = env.run_suite();
-    assert_eq!(of(&verdict, "s/p/split").metrics.exact_match_rate, None, "nothing was repeated");
+    assert_eq!(
+        of(&verdict, "s/p/split").metrics.exact_match_rate,
+        None,
+        "nothing was repeated"
+    );
 }
 
 #[test]
@@ -87,8 +106,16 @@ fn texts_that_part_are_quoted_around_the_token() {
         assert_eq!(side.token, format!(" w{}", side.id.unwrap()));
         assert!(side.after.starts_with(" w"));
     }
-    assert!(ran.stdout.contains(&format!("here:  {}⟦", parting.ours.before)), "{}", ran.stdout);
-    assert!(ran.stdout.contains(&format!("there: {}⟦", parting.theirs.before)), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains(&format!("here:  {}⟦", parting.ours.before)),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains(&format!("there: {}⟦", parting.theirs.before)),
+        "{}",
+        ran.stdout
+    );
     let env = with(AGREE);
     let (ran, verdict) = env.run_suite();
     assert!(of(&verdict, "s/p/split").divergences.is_empty() && !ran.stdout.contains("here:"));
@@ -106,7 +133,11 @@ fn wrong_data_is_found_before_any_timing() {
         let (ran, verdict) = env.run_suite();
         assert_eq!(ran.code, Some(100), "{kind}");
         let split = of(&verdict, "s/p/split");
-        assert_eq!(failed_checks(split), ["probe"], "{kind}: the generation itself is right");
+        assert_eq!(
+            failed_checks(split),
+            ["probe"],
+            "{kind}: the generation itself is right"
+        );
         assert!(
             split.findings[0].message.starts_with("wrong before any timing: "),
             "{:?}",
@@ -127,20 +158,28 @@ fn a_healthy_probe_is_quiet_and_no_generation() {
     for attempt in env.attempts() {
         let probe = attempt.probe.unwrap();
         let made = &attempt.generations[0];
-        assert_eq!(probe.top5[0].id, made.output_ids[0], "a generation begins with the likeliest token");
+        assert_eq!(
+            probe.top5[0].id, made.output_ids[0],
+            "a generation begins with the likeliest token"
+        );
         assert_eq!(probe.input_tokens as usize, made.input_ids.len());
         assert_eq!(attempt.generations.len(), 1);
     }
     let memory = |env: &TestEnv| -> Vec<_> { env.attempts().into_iter().map(|attempt| attempt.memory).collect() };
     let probed = memory(&env);
     assert_eq!(of(&verdict, "s/p/split").metrics.samples, 2);
-    let env = with(&format!("{AGREE}[measure]\nwarmup = 1\nrepetitions = 2\nprobe = false\n"));
+    let env = with(&format!(
+        "{AGREE}[measure]\nwarmup = 1\nrepetitions = 2\nprobe = false\n"
+    ));
     assert_eq!(env.run_suite().0.code, Some(0));
     assert!(env.attempts().iter().all(|attempt| attempt.probe.is_none()));
     assert_eq!(memory(&env), probed, "it leaves nothing behind");
     let env = with("");
     env.run_suite();
-    assert!(env.attempts().iter().all(|attempt| attempt.probe.is_none()), "nothing to compare with");
+    assert!(
+        env.attempts().iter().all(|attempt| attempt.probe.is_none()),
+        "nothing to compare with"
+    );
 }
 
 #[test]
@@ -200,7 +239,11 @@ fn a_snapshot_of_another_class_is_said_to_be_one() {
     );
     assert!(ran.stdout.contains("there is none for cpu"), "{}", ran.stdout);
     let (ran, _, env) = approved_as("p@cuda.snap", |text| text);
-    assert_eq!(ran.code, Some(113), "a card's text says nothing about the host: {ran:?}");
+    assert_eq!(
+        ran.code,
+        Some(113),
+        "a card's text says nothing about the host: {ran:?}"
+    );
     assert!(env.path("suite/snapshots/s/p@cpu.snap.new").exists());
 }
 
@@ -216,4 +259,31 @@ fn another_text_than_that_of_another_class_is_proposed_for_the_own_one() {
     let (ran, verdict) = env.run_suite();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(of(&verdict, "s/p/single").notes.is_empty(), "it has one of its own now");
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn a_broken_hop_of_a_real_model_is_found_before_any_timing() {
+    let hop = "at = { phase = \"prepare\", hop = \"model.layers.3 -> model.layers.4\" }";
+    // What goes through the host is not tried beforehand, so that only the probe can find it.
+    for (kind, checks) in [("corrupt_copy", &["probe"][..]), ("slow_link", &[])] {
+        let env = crate::shipped::with_model();
+        let broken = fault(&format!("kind = \"{kind}\"\n{hop}"));
+        let placements = PLACEMENTS.replace(
+            "lm_head\" = \"sim:1\" }",
+            "lm_head\" = \"sim:1\" }\ntransfer = \"host\"",
+        );
+        env.scenario("s", &format!("{placements}{broken}{AGREE}"));
+        let text = std::fs::read_to_string(env.path("suite/s.toml")).unwrap();
+        env.write("suite/s.toml", &text.replace("1MiB", "64MiB"));
+        let (ran, verdict) = env.run_suite();
+        assert_eq!(failed_checks(of(&verdict, "s/p/split")), checks, "{ran:?}");
+        assert_eq!(of(&verdict, "s/p/single").status, CaseStatus::Passed);
+        for attempt in env.attempts() {
+            let made = &attempt.generations[0];
+            assert_eq!(made.text_offsets.len(), made.output_ids.len());
+            assert_eq!(made.text_offsets.last().map(|end| *end as usize), Some(made.text.len()));
+            assert!(attempt.eos_token_ids.is_some() && attempt.probe.is_some());
+        }
+    }
 }

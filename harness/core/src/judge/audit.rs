@@ -72,7 +72,9 @@ fn contradiction(spec: &GenerationSpec, eos: Option<&[u32]>, made: &Generation) 
         let id = ids.get(end).copied().unwrap_or_default();
         if end + 1 < ids.len() {
             let after = ids.len() - end - 1;
-            return Some(format!("{after} tokens come after the end token {id} at position {end}"));
+            return Some(format!(
+                "{after} tokens come after the end token {id} at position {end}"
+            ));
         }
         if made.finish_reason != FinishReason::Eos {
             let reason = made.finish_reason.as_str();
@@ -80,7 +82,9 @@ fn contradiction(spec: &GenerationSpec, eos: Option<&[u32]>, made: &Generation) 
         }
     }
     let held = stops().find(|stop| made.text.contains(stop.as_str()))?;
-    Some(format!("its text holds the stop text {held:?}, which ends it and is no part of it"))
+    Some(format!(
+        "its text holds the stop text {held:?}, which ends it and is no part of it"
+    ))
 }
 
 #[cfg(test)]
@@ -139,13 +143,28 @@ mod tests {
             ..spec(4)
         };
         for (spec, ids, reason, words) in [
-            (&spec(2), &[7, 8, 9][..], FinishReason::Length, "3 tokens, where at most 2"),
+            (
+                &spec(2),
+                &[7, 8, 9][..],
+                FinishReason::Length,
+                "3 tokens, where at most 2",
+            ),
             (&spec(4), &[7, 8], FinishReason::Length, "by length after 2 of 4"),
             (&spec(4), &[7, 8], FinishReason::Eos, "its last token 8 is none"),
             (&ignoring, &[7, 2], FinishReason::Eos, "was to be ignored"),
             (&spec(4), &[7, 8], FinishReason::Stop, "none was asked for"),
-            (&spec(4), &[7, 2, 8, 9], FinishReason::Length, "2 tokens come after the end token 2 at position 1"),
-            (&spec(2), &[7, 2], FinishReason::Length, "is an end token, but it ended by length"),
+            (
+                &spec(4),
+                &[7, 2, 8, 9],
+                FinishReason::Length,
+                "2 tokens come after the end token 2 at position 1",
+            ),
+            (
+                &spec(2),
+                &[7, 2],
+                FinishReason::Length,
+                "is an end token, but it ended by length",
+            ),
         ] {
             let why = found(spec, &ended(ids, reason)).unwrap_or_default();
             assert!(why.contains(words), "{ids:?} {reason:?}: {why:?}");

@@ -47,14 +47,10 @@ pub(super) fn judge(case: &CaseSpec, attempts: &[&Attempt], references: &[&Gener
     }
 }
 
-fn agree(
-    case: &CaseSpec,
-    number: usize,
-    companion: &Generation,
-    theirs: Option<&Generation>,
-    judged: &mut JudgedText,
-) {
-    let Some(agreement) = &case.expect.agreement else { return };
+fn agree(case: &CaseSpec, number: usize, companion: &Generation, theirs: Option<&Generation>, judged: &mut JudgedText) {
+    let Some(agreement) = &case.expect.agreement else {
+        return;
+    };
     let name = &agreement.reference;
     let Some(theirs) = theirs else {
         judged.find(

@@ -256,7 +256,11 @@ fn around(ours: &Side<'_>, theirs: &Side<'_>, index: usize) -> (DivergentText, D
             let end = |span: Option<(usize, Option<usize>)>| span.and_then(|(_, end)| end);
             (start, [end(our_span), end(their_span)], TextPlacing::Offsets)
         }
-        None => (common_prefix(ours.text, theirs.text), [None, None], TextPlacing::Characters),
+        None => (
+            common_prefix(ours.text, theirs.text),
+            [None, None],
+            TextPlacing::Characters,
+        ),
     };
     let [our_end, their_end] = ends;
     let ours = quote(ours, index, start, our_end);
@@ -320,10 +324,7 @@ pub fn near_ties(generation: &Generation) -> Option<Vec<NearTie>> {
                 gap: (entry.logit - chosen?.logit).abs(),
             })
         };
-        others
-            .filter_map(tie)
-            .filter(|tie| tie.gap <= STORED_GAP)
-            .collect()
+        others.filter_map(tie).filter(|tie| tie.gap <= STORED_GAP).collect()
     };
     Some(steps.enumerate().flat_map(of_step).collect())
 }

@@ -76,9 +76,9 @@ pub fn garbage(generation: &Generation, has_tokenizer: bool, others: &[&[u32]]) 
         return Some(why);
     }
     let found = repetition(&generation.output_ids)?;
-    let is_excused = others.iter().any(|ids| {
-        **ids == *generation.output_ids || repetition(ids).is_some_and(|other| other.id == found.id)
-    });
+    let is_excused = others
+        .iter()
+        .any(|ids| **ids == *generation.output_ids || repetition(ids).is_some_and(|other| other.id == found.id));
     (!is_excused).then(|| found.words())
 }
 
@@ -102,7 +102,11 @@ mod tests {
         let words = garbage(&generation(&text(16, &[])), true, &[]).unwrap();
         assert_eq!(words, "it ends in one token (9) repeated 16 times");
         assert_eq!(garbage(&generation(&text(15, &[])), true, &[]), None);
-        assert_eq!(garbage(&generation(&text(40, &[5])), true, &[]), None, "an indent, a ruler");
+        assert_eq!(
+            garbage(&generation(&text(40, &[5])), true, &[]),
+            None,
+            "an indent, a ruler"
+        );
     }
 
     #[test]

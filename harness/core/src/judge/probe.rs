@@ -36,7 +36,10 @@ pub(super) fn probe(
     let wrong = |ours: &&Probe| -> Option<(TextVerdict, String)> {
         if ours.non_finite > 0 {
             let (bad, all) = (ours.non_finite, ours.logits);
-            return Some((TextVerdict::Garbage, format!("{bad} of {all} logits of the prompt are not finite")));
+            return Some((
+                TextVerdict::Garbage,
+                format!("{bad} of {all} logits of the prompt are not finite"),
+            ));
         }
         let difference = difference(ours, theirs?, &agreement?.reference, agreement?.max_gap)?;
         Some((TextVerdict::Diverged, difference))
@@ -69,7 +72,10 @@ fn difference(ours: &Probe, theirs: &Probe, reference: &str, max_gap: f32) -> Op
     if own.id != other.id {
         // As for a text: each side's token among the likeliest of the other, and the gap small on both.
         let gap = |probe: &Probe| Some((logit(probe, own.id)? - logit(probe, other.id)?).abs());
-        let what = format!("the likeliest first token is {}, with `{reference}` it is {}", own.id, other.id);
+        let what = format!(
+            "the likeliest first token is {}, with `{reference}` it is {}",
+            own.id, other.id
+        );
         match (gap(ours), gap(theirs)) {
             (Some(a), Some(b)) if a.max(b) <= max_gap => {}
             (Some(a), Some(b)) => return Some(format!("{what}, {:.3} apart in logits", a.max(b))),
@@ -149,7 +155,10 @@ mod tests {
             assert_eq!(found(&theirs, &theirs), None);
             assert_eq!(found(&told(precision, &scaled(honest)), &theirs), None, "{precision:?}");
             let words = found(&told(precision, &scaled(wrong)), &theirs).unwrap();
-            assert!(words.contains("the largest logits of the prompt differ"), "{precision:?}: {words}");
+            assert!(
+                words.contains("the largest logits of the prompt differ"),
+                "{precision:?}: {words}"
+            );
         }
     }
 
@@ -168,7 +177,11 @@ mod tests {
         let other = told(Precision::F32, &[(9, 26.0), (7, 25.9)]);
         assert!(found(&other, &theirs).unwrap().contains("6.000 apart"));
         let unheard = told(Precision::F32, &[(55, 26.0), (56, 25.9)]);
-        assert!(found(&unheard, &theirs).unwrap().contains("not among the five likeliest"));
+        assert!(
+            found(&unheard, &theirs)
+                .unwrap()
+                .contains("not among the five likeliest")
+        );
     }
 
     #[test]

@@ -62,7 +62,10 @@ mod tests {
         let repeats = Repeats::of(&[&b, &a, &a, &c, &a]).unwrap();
         assert_eq!((repeats.total, repeats.distinct, repeats.matching), (5, 3, 3));
         assert!((repeats.exact_match_rate() - 0.6).abs() < 1e-12);
-        assert_eq!(Repeats::of(&[&a, &a]).unwrap().exact_match_rate().to_bits(), 1.0_f64.to_bits());
+        assert_eq!(
+            Repeats::of(&[&a, &a]).unwrap().exact_match_rate().to_bits(),
+            1.0_f64.to_bits()
+        );
         assert_eq!(Repeats::of(&[&a]), None, "nothing was repeated");
     }
 

@@ -135,7 +135,10 @@ fn readable(
     let theirs = reference.filter(|_| !is_own_reference).and_then(first_generation);
     others.extend(theirs.map(|theirs| theirs.output_ids.as_slice()));
     let all = attempts.iter().flat_map(|attempt| &attempt.generations);
-    if let Some(why) = all.into_iter().find_map(|made| garbage_of(case, made, &case.input, &others)) {
+    if let Some(why) = all
+        .into_iter()
+        .find_map(|made| garbage_of(case, made, &case.input, &others))
+    {
         judged.worsen(TextVerdict::Garbage);
         judged.find(
             "garbage",
@@ -169,7 +172,10 @@ fn repeatable(case: &CaseSpec, attempts: &[&Attempt], ours: &Generation, judged:
             let (made, first) = (Side::of(made), Side::of(first));
             let comparison = compare(&made, &first, max_gap);
             judged.worsen(comparison.verdict());
-            let is_told = judged.divergences.iter().any(|known| known.with == ComparedWith::FirstGeneration);
+            let is_told = judged
+                .divergences
+                .iter()
+                .any(|known| known.with == ComparedWith::FirstGeneration);
             if let Some(divergence) = comparison
                 .divergence(&made, &first, ComparedWith::FirstGeneration)
                 .filter(|_| !is_told)
@@ -219,13 +225,21 @@ fn against_snapshot(case: &CaseSpec, ours: &Generation, snapshot: &SnapshotState
     let is_own = approved.class.as_ref() == Some(&approved.own_class);
     if !is_own {
         let (with, own) = (approved.with(), &approved.own_class);
-        judged.notes.push(format!("compared with {with}: there is none for {own}"));
+        judged
+            .notes
+            .push(format!("compared with {with}: there is none for {own}"));
     }
-    let rule = if is_own { case.expect.snapshot_rule } else { AgreementRule::NearTie };
+    let rule = if is_own {
+        case.expect.snapshot_rule
+    } else {
+        AgreementRule::NearTie
+    };
     let (ours, theirs) = (Side::of(ours), approved.side());
     let comparison = compare(&ours, &theirs, max_gap(case));
     judged.worsen(comparison.verdict());
-    judged.divergences.extend(comparison.divergence(&ours, &theirs, approved.with()));
+    judged
+        .divergences
+        .extend(comparison.divergence(&ours, &theirs, approved.with()));
     if !comparison.agrees(rule) {
         let hint = if is_own {
             "review the pending snapshot (`placebench review`, or `cargo insta review`): approve it only if the new text is \
@@ -234,7 +248,11 @@ fn against_snapshot(case: &CaseSpec, ours: &Generation, snapshot: &SnapshotState
             "the snapshot is that of another device class: if this text is right too, approve the pending snapshot, which is \
              for this class alone"
         };
-        judged.find("snapshot", format!("the text {}", comparison.words(&approved.with().to_string())), hint);
+        judged.find(
+            "snapshot",
+            format!("the text {}", comparison.words(&approved.with().to_string())),
+            hint,
+        );
     }
 }
 

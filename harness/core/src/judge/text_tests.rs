@@ -11,11 +11,7 @@ fn compared(ours: &Generation, theirs: &Generation) -> TextComparison {
     compare(&Side::of(ours), &Side::of(theirs), 0.05)
 }
 
-const STEPS: &[&[(u32, f32)]] = &[
-    &[(5, 9.0), (6, 1.0)],
-    &[(7, 3.00), (8, 2.99)],
-    &[(9, 5.0), (1, 0.0)],
-];
+const STEPS: &[&[(u32, f32)]] = &[&[(5, 9.0), (6, 1.0)], &[(7, 3.00), (8, 2.99)], &[(9, 5.0), (1, 0.0)]];
 
 #[test]
 fn the_first_difference_decides() {
@@ -33,7 +29,13 @@ fn the_first_difference_decides() {
         assert_eq!(against(ids), TextComparison::Diverged { index, why }, "{ids:?}");
     }
     let untold = compared(&generation(&[1]), &generation(&[2]));
-    assert!(matches!(untold, TextComparison::Diverged { index: 0, why: Parting::Untold }));
+    assert!(matches!(
+        untold,
+        TextComparison::Diverged {
+            index: 0,
+            why: Parting::Untold
+        }
+    ));
 }
 
 #[test]
@@ -49,7 +51,10 @@ fn both_sides_must_see_the_tie() {
         assert_eq!(compared(&theirs, &ours), expected, "the same from both sides");
     }
     let agrees = with_logits(&[8], &[&[(8, 3.00), (7, 2.98)]]);
-    assert!(matches!(compared(&ours, &agrees), TextComparison::NearTie { index: 0, .. }));
+    assert!(matches!(
+        compared(&ours, &agrees),
+        TextComparison::NearTie { index: 0, .. }
+    ));
 }
 
 #[test]
@@ -120,9 +125,8 @@ fn the_texts_around_the_token_are_quoted_by_offsets() {
     let parting = parted(&ours, &theirs);
     assert_eq!((parting.index, parting.verdict), (1, TextVerdict::NearTie));
     assert_eq!(parting.placed_by, TextPlacing::Offsets);
-    let quoted = |text: &crate::record::DivergentText| {
-        (text.id, text.before.clone(), text.token.clone(), text.after.clone())
-    };
+    let quoted =
+        |text: &crate::record::DivergentText| (text.id, text.before.clone(), text.token.clone(), text.after.clone());
     let of = |id, token: &str, after: &str| (Some(id), "Über".to_owned(), token.to_owned(), after.to_owned());
     assert_eq!(quoted(&parting.ours), of(7, " the", " moon"));
     assert_eq!(quoted(&parting.theirs), of(8, " their", " heads"));
@@ -139,7 +143,10 @@ fn without_offsets_the_first_other_character_is_where_texts_part() {
     let theirs = spoken(["Über", " their", " heads"], [5, 8, 3], false);
     let parting = parted(&ours, &theirs);
     assert_eq!(parting.placed_by, TextPlacing::Characters);
-    assert_eq!((parting.ours.before.as_str(), parting.ours.after.as_str()), ("Über the", " moon"));
+    assert_eq!(
+        (parting.ours.before.as_str(), parting.ours.after.as_str()),
+        ("Über the", " moon")
+    );
     assert_eq!(parting.theirs.after, "ir heads");
 }
 
@@ -152,7 +159,10 @@ fn a_text_that_ended_has_no_token() {
     let parting = parted(&ours, &theirs);
     assert_eq!((parting.index, parting.gap), (2, None));
     assert_eq!((parting.ours.id, parting.theirs.id), (Some(9), None));
-    assert_eq!((parting.ours.token.as_str(), parting.theirs.before.as_str()), ("c", "ab"));
+    assert_eq!(
+        (parting.ours.token.as_str(), parting.theirs.before.as_str()),
+        ("c", "ab")
+    );
 }
 
 #[test]
@@ -163,7 +173,11 @@ fn another_text_of_the_same_tokens_is_noticed() {
     assert_eq!(compared(&ours, &theirs), TextComparison::Diverged { index: 1, why });
     let mut silent = theirs.clone();
     silent.text.clear();
-    assert_eq!(compared(&ours, &silent), TextComparison::Exact, "a side without a tokenizer");
+    assert_eq!(
+        compared(&ours, &silent),
+        TextComparison::Exact,
+        "a side without a tokenizer"
+    );
 }
 
 #[test]
@@ -178,7 +192,12 @@ fn offsets_that_lie_hurt_nobody() {
 /// Logits of a step in which the first two tokens are that close to each other, and all others far away.
 fn tie(gap: f32, first: u32, second: u32) -> Vec<TokenLogit> {
     let entry = |id, logit| TokenLogit { id, logit };
-    vec![entry(first, 10.0), entry(second, 10.0 - gap), entry(900, 1.0), entry(901, 0.5)]
+    vec![
+        entry(first, 10.0),
+        entry(second, 10.0 - gap),
+        entry(900, 1.0),
+        entry(901, 0.5),
+    ]
 }
 
 proptest! {

@@ -20,9 +20,9 @@ impl MockSession {
                 let choice = mix(self.seed() ^ step.wrongness) % VOCABULARY;
                 Ok(Some(self.told(likeliest(u32::try_from(choice).unwrap_or(0)), 0)))
             }
-            Err(failure) if failure.class == FailureClass::NonFinite => {
-                Ok(Some(self.told(Vec::new(), u32::try_from(VOCABULARY).unwrap_or(u32::MAX))))
-            }
+            Err(failure) if failure.class == FailureClass::NonFinite => Ok(Some(
+                self.told(Vec::new(), u32::try_from(VOCABULARY).unwrap_or(u32::MAX)),
+            )),
             // The generation needs at least as much, and says so in its own phase.
             Err(failure) if failure.class == FailureClass::OutOfMemory => Ok(None),
             Err(failure) => Err(failure),

@@ -61,7 +61,10 @@ fn info(ties: &[NearTie]) -> String {
         .iter()
         .map(|tie| format!("[{}, {}, {:.4}]", tie.index, tie.id, tie.gap))
         .collect();
-    format!("{INFO}{}\n", yaml_string(&format!("{NEAR_TIES}[{}]", entries.join(", "))))
+    format!(
+        "{INFO}{}\n",
+        yaml_string(&format!("{NEAR_TIES}[{}]", entries.join(", ")))
+    )
 }
 
 /// The near-ties of a header. A snapshot made by hand, or by an older version, has none.

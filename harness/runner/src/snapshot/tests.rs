@@ -97,7 +97,11 @@ fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
         let ties = parse(&file(&info)).unwrap().near_ties.unwrap();
         assert_eq!((ties[0].index, ties[0].id), (0, 5));
     }
-    assert!(parse(&file("info: \"near_ties: [[0, 5]]\"\n")).unwrap_err().contains("near_ties"));
+    assert!(
+        parse(&file("info: \"near_ties: [[0, 5]]\"\n"))
+            .unwrap_err()
+            .contains("near_ties")
+    );
 }
 
 #[test]
@@ -173,7 +177,14 @@ fn the_nearest_device_class_is_found_and_named() {
         ..KEY
     };
     let approve = |class: &str| {
-        let path = pend(dir.path(), &SnapshotKey { device_class: class, ..KEY }, class);
+        let path = pend(
+            dir.path(),
+            &SnapshotKey {
+                device_class: class,
+                ..KEY
+            },
+            class,
+        );
         accept(&path).unwrap()
     };
     let found = |key: &SnapshotKey<'_>| {
@@ -191,7 +202,11 @@ fn the_nearest_device_class_is_found_and_named() {
     approve("cuda");
     assert_eq!(found(&gpu), of("cuda", Some("cuda")));
     approve("cuda-sm80");
-    assert_eq!(found(&gpu), of("cuda", Some("cuda")), "another card's class is no fall-back");
+    assert_eq!(
+        found(&gpu),
+        of("cuda", Some("cuda")),
+        "another card's class is no fall-back"
+    );
     approve("cuda-sm90");
     assert_eq!(found(&gpu), of("cuda-sm90", Some("cuda-sm90")));
 }

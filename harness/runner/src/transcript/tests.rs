@@ -105,7 +105,13 @@ fn generations_come_in_order_and_complete() {
         breach(
             1,
             1,
-            &[hello(), started(0, true), token(0, 0), finished(0, true), EventKind::Done]
+            &[
+                hello(),
+                started(0, true),
+                token(0, 0),
+                finished(0, true),
+                EventKind::Done
+            ]
         ),
         "`done` after 1 of 1 warm-ups and 0 of 1 measured generations"
     );
@@ -193,7 +199,11 @@ fn what_is_reported_in_the_end_is_what_was_streamed() {
         "token 0 of generation 0 was streamed as 8 and reported as 7 in the end"
     );
     assert_eq!(
-        breach(0, 1, &[hello(), started(0, false), token(0, 0), token(0, 1), finished(0, false)]),
+        breach(
+            0,
+            1,
+            &[hello(), started(0, false), token(0, 0), token(0, 1), finished(0, false)]
+        ),
         "generation 0 was reported with 1 tokens, but 2 had been streamed"
     );
     assert_eq!(

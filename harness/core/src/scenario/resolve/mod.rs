@@ -13,7 +13,9 @@ use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
-use self::settings::{merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes};
+use self::settings::{
+    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes,
+};
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
