@@ -327,7 +327,10 @@ fn a_snapshot_is_compared_by_a_rule() {
     let [problem] = problems.as_slice() else {
         panic!("{problems:?}")
     };
-    assert!(problem.message.contains("exactly") || problem.hint.is_some(), "{problem:?}");
+    assert!(
+        problem.message.contains("exactly") || problem.hint.is_some(),
+        "{problem:?}"
+    );
 }
 
 #[test]
@@ -354,6 +357,10 @@ fn a_probe_is_judged_before_the_text() {
         let [first, second] = judged_attempts(cases, &attempts, None);
         assert_eq!((second.text, checks(&second)), (text, found.to_vec()));
         let bent = single["non_finite"] != 0;
-        assert_eq!(checks(&first), if bent { vec!["probe"] } else { vec![] }, "a reference is looked at as well");
+        assert_eq!(
+            checks(&first),
+            if bent { vec!["probe"] } else { vec![] },
+            "a reference is looked at as well"
+        );
     }
 }

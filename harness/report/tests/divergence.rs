@@ -1,5 +1,4 @@
 //! A text that parts from another one, in every format that shows it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
 mod sample;
 

@@ -7,14 +7,17 @@ use crate::protocol::{Precision, Probe};
 use crate::record::{Attempt, CaseSpec, Finding, TextVerdict};
 
 /// How far the largest logits of two placements may be apart, relative to the scale of the logits: a few times what
-/// another order of additions, another kernel or another device makes of it. The significand of `f32` has 24 bits,
-/// that of `f16` 11, that of `bf16` 8 (a step of 0.4 % in each rounding), and errors of many layers add up; kernels for
-/// quantised weights differ in how they quantise activations, to 8 bits.
+/// another kernel, order of additions or device makes of it.
+///
+/// Measured between this project's kernels and candle's own, on a model of 8 layers and one of 30: `f32` 3e-7, `f16` 1.3e-3,
+/// `bf16` 1.4e-2, and 4.4e-2 for 4-bit weights, where one side rounds activations to 8 bits and the other does not. A
+/// significand has 24, 11 and 8 bits, and errors of more layers add up.
 pub(super) fn tolerance(precision: Option<Precision>) -> f64 {
     match precision {
         Some(Precision::F32) => 1e-3,
         Some(Precision::F16) => 1e-2,
-        Some(Precision::Bf16 | Precision::Quantised) | None => 5e-2,
+        Some(Precision::Bf16) => 5e-2,
+        Some(Precision::Quantised) | None => 0.15,
     }
 }
 
@@ -149,7 +152,7 @@ mod tests {
             (Precision::F32, 1.0002, 1.002),
             (Precision::F16, 1.004, 1.02),
             (Precision::Bf16, 1.02, 1.08),
-            (Precision::Quantised, 1.02, 1.08),
+            (Precision::Quantised, 1.05, 1.2),
         ] {
             let theirs = told(precision, &REFERENCE);
             assert_eq!(found(&theirs, &theirs), None);

@@ -217,9 +217,10 @@ proptest! {
             made.top5 = ids.iter().map(|&id| tie(9.0, id, 999)).collect();
             made.top5[shared.len()] = tie(gap, own, other);
             made.text = ids.iter().map(|id| format!(" w{id}")).collect();
-            if offsets {
-                let mut end = 0;
-                made.text_offsets = ids.iter().map(|id| { end += format!(" w{id}").len() as u32; end }).collect();
+            let mut end = 0;
+            for id in ids.iter().filter(|_| offsets) {
+                end += u32::try_from(format!(" w{id}").len()).unwrap();
+                made.text_offsets.push(end);
             }
             made
         };
