@@ -223,6 +223,7 @@ fn case_line(judged: &CaseVerdict) -> String {
             notes.push(format!("tpot {}", human_seconds(tpot)));
         }
         notes.push(format!("text {}", judged.text.as_str()));
+        notes.extend(judged.notes.iter().map(|note| printable(note)));
         if let Some(finding) = judged.expected_findings.first() {
             notes.push(format!("fails {} as the scenario expects", finding.check));
         }

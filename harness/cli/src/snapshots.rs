@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use placebench_core::device::DeviceKind;
+use placebench_core::judge::compare::near_ties;
 use placebench_core::judge::{Approved, SnapshotState};
 use placebench_core::outcome::Outcome;
 use placebench_core::protocol::Generation;
@@ -23,6 +24,9 @@ pub(crate) fn states(info: &RunInfo, attempts: &[Attempt]) -> HashMap<String, Sn
             Ok(Some(approved)) => SnapshotState::Approved(Approved {
                 text: approved.content.text,
                 token_ids: approved.content.token_ids,
+                near_ties: approved.content.near_ties,
+                class: approved.class,
+                own_class: class,
             }),
             Ok(None) => SnapshotState::Missing,
             Err(error) => SnapshotState::Unreadable(terminal::chain(&error)),
@@ -71,6 +75,7 @@ pub(crate) fn propose(
                 text: generation.text.clone(),
                 token_ids: generation.output_ids.clone(),
                 finish_reason: generation.finish_reason,
+                near_ties: near_ties(generation),
             };
             let origin = SnapshotOrigin {
                 source: &case.file,
@@ -108,17 +113,57 @@ fn generated<'a>(case: &CaseSpec, attempts: &'a [Attempt]) -> Option<(String, &'
     Some((device_class(attempt), attempt.generations.first()?))
 }
 
-/// `cpu`, or the kind of accelerator: texts of one class are expected to be the same.
+/// `cpu`, or the kind of accelerator with its architecture where that is told: texts of one class are expected to be the
+/// same. Several architectures at work together are a class of their own: `cuda-sm80-sm90`.
 fn device_class(attempt: &Attempt) -> String {
     let kind_of = |kind: DeviceKind| match kind {
         DeviceKind::Cuda(_) => Some("cuda"),
         DeviceKind::Metal(_) => Some("metal"),
         DeviceKind::Cpu | DeviceKind::Disk | DeviceKind::Logical => None,
     };
-    attempt
+    let Some(kind) = attempt.devices.iter().find_map(|device| kind_of(device.on.kind())) else {
+        return "cpu".to_owned();
+    };
+    let of_kind = attempt
         .devices
         .iter()
-        .find_map(|device| kind_of(device.on.kind()))
-        .unwrap_or("cpu")
-        .to_owned()
+        .filter(|device| kind_of(device.on.kind()) == Some(kind));
+    let architectures: BTreeSet<&str> = of_kind.filter_map(|device| device.architecture.as_deref()).collect();
+    let parts: Vec<&str> = std::iter::once(kind).chain(architectures).collect();
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use placebench_core::device::DeviceId;
+    use placebench_core::protocol::DeviceFacts;
+
+    use super::*;
+
+    fn class_of(devices: &[(&str, Option<&str>)]) -> String {
+        let facts = |(on, architecture): &(&str, Option<&str>)| DeviceFacts {
+            id: DeviceId::new("sim:0").unwrap(),
+            on: DeviceId::new(on).unwrap(),
+            name: String::new(),
+            memory_bytes: None,
+            architecture: architecture.map(str::to_owned),
+        };
+        let devices: Vec<DeviceFacts> = devices.iter().map(facts).collect();
+        let attempt = serde_json::json!({
+            "case": "", "attempt": 0, "started_at": "", "wall_s": 0.0, "outcome": {"kind": "completed"}, "phases": [],
+            "versions": [], "profile": null, "devices": devices, "planned": null, "realised": null, "memory": [],
+            "peak_rss_bytes": null, "generations": [], "stderr_tail": "", "leaked_pipes": false,
+        });
+        device_class(&serde_json::from_value(attempt).unwrap())
+    }
+
+    #[test]
+    fn a_class_is_the_kind_and_the_architectures_of_the_accelerators() {
+        let (cpu, sm90) = (("cpu", None), ("cuda:0", Some("sm90")));
+        assert_eq!(class_of(&[cpu]), "cpu");
+        assert_eq!(class_of(&[cpu, sm90]), "cuda-sm90");
+        assert_eq!(class_of(&[cpu, ("cuda:0", None)]), "cuda");
+        assert_eq!(class_of(&[("cuda:1", Some("sm80")), sm90, sm90]), "cuda-sm80-sm90");
+        assert_eq!(class_of(&[cpu, ("metal:0", None)]), "metal");
+    }
 }

@@ -6,6 +6,7 @@ use console::Style;
 use placebench_core::exit_code::ExitCode;
 use placebench_core::record::{CaseStatus, CaseVerdict, RunRecord};
 use placebench_core::units::human_seconds;
+use placebench_report::view::divergence;
 use placebench_report::view::modules::request_words;
 
 use crate::audit;
@@ -145,6 +146,14 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
                 block(hint)
             ));
         }
+    }
+    for divergence in &judged.divergences {
+        for line in divergence::lines(divergence) {
+            out(&format!("         {}", printable(&line)));
+        }
+    }
+    for note in &judged.notes {
+        out(&format!("         note: {}", one_line(&printable(note))));
     }
     if let Some(evidence) = record
         .attempts_of(&judged.case)

@@ -178,6 +178,12 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// `generation`: what does not happen once for all while opening.
+    #[must_use]
+    pub fn generation(&self) -> bool {
+        !self.phases.is_empty() || self.bytes
+    }
+
     /// `device`: where modules are met one by one.
     #[must_use]
     pub fn device(&self) -> bool {
@@ -233,6 +239,9 @@ pub struct FaultPoint {
     /// The device a module runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceId>,
+    /// Number of the generation in its process, warm-ups included, from 0: for what does not happen every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
 }
 
 /// One injected fault, already narrowed to the placement it applies to.
@@ -284,6 +293,7 @@ impl fmt::Display for FaultPoint {
             self.link.as_ref().map(|link| format!("link {link}")),
             self.device.as_ref().map(|device| format!("device {device}")),
             self.bytes.map(|bytes| bytes.to_string()),
+            self.generation.map(|generation| format!("generation {generation}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join(", "))

@@ -6,11 +6,13 @@
 mod event;
 mod facts;
 mod generation;
+mod probe;
 mod request;
 
 pub use event::{EventKind, WorkerEvent};
 pub use facts::{DeviceFacts, LinkFacts, MemoryFigure, MemoryKind, PlannedPlacement, RealisedModule};
 pub use generation::{FinishReason, Generation, TokenLogit};
+pub use probe::{Precision, Probe};
 pub use request::{Dtype, GenerationSpec, Message, ModelSource, Prompt, Sampling, WorkerRequest};
 
 /// The version both sides must share.

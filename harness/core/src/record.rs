@@ -7,6 +7,7 @@
 mod attempt;
 mod case;
 mod control;
+mod divergence;
 mod foreign;
 mod verdict;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
+pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;

@@ -100,12 +100,14 @@ impl Run {
             on: id(on),
             name: "a slice".into(),
             memory_bytes: None,
+            architecture: None,
         });
         let physical = self.hardware.iter().map(|(on, name)| DeviceFacts {
             id: id(on),
             on: id(on),
             name: (*name).into(),
             memory_bytes: None,
+            architecture: None,
         });
         logical.chain(physical).collect()
     }

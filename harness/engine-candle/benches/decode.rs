@@ -41,6 +41,7 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
         repetitions: 1,
         audit: false,
         faults: Vec::new(),
+        probe: false,
     }
 }
 

@@ -97,6 +97,7 @@ fn request(model: &Path, concurrency: Concurrency) -> Option<WorkerRequest> {
         repetitions: 1,
         audit: false,
         faults: Vec::new(),
+        probe: false,
     })
 }
 

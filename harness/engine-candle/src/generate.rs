@@ -266,6 +266,7 @@ impl<'a> Record<'a> {
             transfer_bytes: self.counters.iter().map(|step| step.transfer_bytes).collect(),
             streamed_bytes: self.counters.iter().map(|step| step.streamed_bytes).collect(),
             stage_times_s: self.stage_times_s,
+            text_offsets: Vec::new(),
             companions: Vec::new(),
         })
     }

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as CandleSampling};
-use placebench_core::protocol::{Sampling, TokenLogit};
+use placebench_core::protocol::{Precision, Probe, Sampling, TokenLogit};
 
 use crate::error::EngineError;
 
@@ -18,6 +18,22 @@ pub struct Choice {
     pub top2_gap: f32,
     /// The largest logits, largest first; the lowest token first among equals.
     pub top: Vec<TokenLogit>,
+}
+
+/// What a row of logits is like, for the record; those that are not finite are only counted.
+#[must_use]
+pub fn probe_of(input_tokens: usize, precision: Precision, logits: &[f32]) -> Probe {
+    let counted = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let squares = logits.iter().filter(|logit| logit.is_finite());
+    let squares: f64 = squares.map(|logit| f64::from(*logit).powi(2)).sum();
+    Probe {
+        input_tokens: counted(input_tokens),
+        precision: Some(precision),
+        top5: largest(logits),
+        logits: counted(logits.len()),
+        non_finite: counted(logits.iter().filter(|logit| !logit.is_finite()).count()),
+        logits_l2: squares.sqrt(),
+    }
 }
 
 /// Chooses tokens: greedily, or by drawing.
@@ -62,10 +78,11 @@ impl Chooser {
     }
 }
 
-/// The [`KEPT`] largest, largest first; the lower number first among equals, so that greedy decoding is deterministic.
+/// The [`KEPT`] largest that are finite, largest first; the lower number first among equals, so that greedy decoding is
+/// deterministic.
 fn largest(logits: &[f32]) -> Vec<TokenLogit> {
     let mut top: Vec<TokenLogit> = Vec::with_capacity(KEPT + 1);
-    for (id, &logit) in (0_u32..).zip(logits) {
+    for (id, &logit) in (0_u32..).zip(logits).filter(|(_, logit)| logit.is_finite()) {
         if top.len() == KEPT && top.last().is_some_and(|last| logit <= last.logit) {
             continue;
         }
@@ -131,6 +148,17 @@ mod tests {
         let logits: Vec<f32> = [3.0, 9.0, 1.0, 7.0, 5.0, 8.0, 2.0, 6.0].into();
         let ids: Vec<u32> = largest(&logits).iter().map(|top| top.id).collect();
         assert_eq!(ids, [1, 5, 3, 7, 4]);
+    }
+
+    #[test]
+    fn a_probe_counts_what_is_not_finite_and_leaves_it_out() {
+        let probe = probe_of(7, Precision::Bf16, &[3.0, f32::NAN, 4.0, f32::INFINITY]);
+        assert_eq!((probe.input_tokens, probe.logits, probe.non_finite), (7, 4, 2));
+        let ids: Vec<u32> = probe.top5.iter().map(|top| top.id).collect();
+        assert_eq!(ids, [2, 0]);
+        assert!((probe.logits_l2 - 5.0).abs() < 1e-12);
+        let text = serde_json::to_string(&probe).unwrap();
+        assert_eq!(serde_json::from_str::<Probe>(&text).unwrap(), probe);
     }
 
     #[test]

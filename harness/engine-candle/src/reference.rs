@@ -9,7 +9,9 @@ use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::placement::DeviceMapRequest;
-use placebench_core::protocol::{EventKind, Generation, MemoryFigure, PlannedPlacement, RealisedModule, WorkerRequest};
+use placebench_core::protocol::{
+    EventKind, Generation, MemoryFigure, PlannedPlacement, Probe, RealisedModule, WorkerRequest,
+};
 use placebench_core::units::Bytes;
 use placebench_engine::{Context, Engine, Session};
 
@@ -20,9 +22,12 @@ use crate::dtype::{self, Hardware};
 use crate::engine::CANDLE_VERSION;
 use crate::error::EngineError;
 use crate::generate::{StepModel, Stepped, Task, begin, run};
+use crate::logits::probe_of;
 use crate::model::cache::layer_cache_bytes;
 use crate::model::{StepCounters, module_names};
+use crate::prompt_probe::precision;
 use crate::session::{Found, find};
+use crate::text_offsets;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Compute;
 
@@ -103,6 +108,7 @@ impl ReferenceSession {
         context.emit(EventKind::Loaded {
             realised,
             unused_tensors: checkpoint.unused.clone(),
+            eos_token_ids: Some(checkpoint.config.eos_token_ids.clone()),
         });
         Ok(Self {
             model,
@@ -131,6 +137,18 @@ impl ReferenceSession {
 }
 
 impl Session for ReferenceSession {
+    fn probe(&mut self, context: &mut Context) -> Result<Option<Probe>, WorkerFailure> {
+        self.model.reset();
+        let mut running = RunningModel {
+            model: &mut self.model,
+            position: 0,
+        };
+        let stepped = running.step(&self.input_ids, context);
+        self.model.reset();
+        let probe = probe_of(self.input_ids.len(), precision(self.compute), &stepped?.logits);
+        Ok(Some(probe))
+    }
+
     fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
         let start_s = begin(context);
         let task = Task {
@@ -155,7 +173,10 @@ impl Session for ReferenceSession {
             context,
         );
         self.ledger.end_generation();
-        result
+        result.map(|mut generation| {
+            text_offsets::tell(&mut generation, self.tokenizer.as_ref());
+            generation
+        })
     }
 
     fn memory(&self) -> Vec<MemoryFigure> {

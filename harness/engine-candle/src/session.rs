@@ -6,9 +6,10 @@ use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::placement::Concurrency;
-use placebench_core::planner::{Attention, DeviceIdentity, ModelShape, Workload};
+use placebench_core::planner::DeviceIdentity;
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, Generation, MemoryFigure, ModelSource, PlannedPlacement, RealisedModule, WorkerRequest,
+    DeviceFacts, EventKind, Generation, MemoryFigure, ModelSource, PlannedPlacement, Precision, Probe, RealisedModule,
+    WorkerRequest,
 };
 use placebench_core::units::Bytes;
 use placebench_engine::plan::{self, Demand, Machine, Resolved};
@@ -26,9 +27,10 @@ use crate::logits::check_sampling;
 use crate::model::decoder::{Layout, places};
 use crate::model::{Decoder, Home, module_names};
 use crate::pipeline::generate_pipelined;
+use crate::prompt_probe::{self, precision};
 use crate::tokenizer::{Tokenizer, input_ids};
 use crate::weights::{self, Compute};
-use crate::{homes, hub, tree};
+use crate::{homes, hub, text_offsets, tree, workload};
 
 /// A loaded model with its prompt.
 pub struct CandleSession {
@@ -40,6 +42,7 @@ pub struct CandleSession {
     request: WorkerRequest,
     planned: PlannedPlacement,
     unused_tensors: Vec<String>,
+    precision: Precision,
     /// What the injected fault `leak` keeps alive.
     leaked: Leaked,
 }
@@ -91,6 +94,7 @@ impl CandleSession {
         context.emit(EventKind::Loaded {
             realised: decoder.realised(),
             unused_tensors: unused_tensors.clone(),
+            eos_token_ids: Some(decoder.config().eos_token_ids.clone()),
         });
         decoder.check_tie(context)?;
         Ok(Self {
@@ -101,6 +105,7 @@ impl CandleSession {
             request: request.clone(),
             planned: resolved.planned,
             unused_tensors,
+            precision: precision(compute),
             leaked: Leaked::default(),
         })
     }
@@ -144,10 +149,19 @@ impl Session for CandleSession {
             Concurrency::Single | Concurrency::InFlight(_) => lengths.max().unwrap_or(1),
         };
         let links = self.decoder.settle_links(rows, &self.ledger, context)?;
+        let replaced = links.iter().filter(|link| link.reason.is_some());
+        context.links_replaced(replaced.map(|link| (link.from.clone(), link.to.clone())));
         if !links.is_empty() {
             context.emit(EventKind::Links { links });
         }
         Ok(())
+    }
+
+    fn probe(&mut self, context: &mut Context) -> Result<Option<Probe>, WorkerFailure> {
+        let Some(input_ids) = self.inputs.first() else {
+            return Ok(None);
+        };
+        prompt_probe::placed(&self.decoder, input_ids, self.precision, &self.ledger, context)
     }
 
     fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
@@ -165,11 +179,12 @@ impl Session for CandleSession {
             (Concurrency::InFlight(_), tasks) => generate_pipelined(decoder, tasks, ledger, context),
             (Concurrency::Single | Concurrency::Batch(_), tasks) => generate_batch(decoder, tasks, ledger, context),
         };
-        let result = result.and_then(|(generation, sequences)| {
+        let result = result.and_then(|(mut generation, sequences)| {
             if let Some(leak) = context.fault_at_end_of_generation() {
                 self.leaked
                     .keep(leak, sequences, (&self.decoder, &self.ledger), context)?;
             }
+            text_offsets::tell(&mut generation, self.tokenizer.as_ref());
             Ok(generation)
         });
         self.ledger.end_generation();
@@ -342,8 +357,8 @@ fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), E
     let rates = request.rates.clone().map(|rates| rates.with_logical(&request.devices));
     let hardware: Vec<DeviceIdentity<DeviceId>> = found.gpus.iter().map(Gpu::identity).collect();
     let demand = Demand {
-        shape: shape_of(&tree)?,
-        workload: workload(request, found, compute),
+        shape: workload::shape_of(&tree)?,
+        workload: workload::workload(request, found, compute),
         rates: rates.as_ref(),
         hardware: &hardware,
     };
@@ -371,39 +386,6 @@ fn plan(request: &WorkerRequest, found: &Found) -> Result<(Compute, Resolved), E
         resolved.planned.warnings.push(warning.to_owned());
     }
     Ok((compute, resolved))
-}
-
-fn shape_of(tree: &ModuleTree) -> Result<ModelShape, EngineError> {
-    let config = tree.config().unwrap_or(&serde_json::Value::Null);
-    ModelShape::from_config(config).map_err(|error| EngineError::Files {
-        class: FailureClass::ModelInvalid,
-        message: format!("the configuration does not say how large the model's caches are: {error}"),
-    })
-}
-
-/// The request as the planner counts it: this decoder makes logits of the last position only, repeats no keys, and on the
-/// host stores no scores.
-fn workload(request: &WorkerRequest, found: &Found, compute: Compute) -> Workload {
-    let element = compute.activations().size_in_bytes() as u64;
-    // Prompts of different lengths count as long as the longest.
-    let lengths = found.companion_ids.iter().map(Vec::len).chain([found.input_ids.len()]);
-    let mut workload = Workload::new(
-        lengths.max().unwrap_or(1) as u64,
-        u64::from(request.generation.max_new_tokens),
-        element,
-    );
-    let config = &found.checkpoint.config;
-    let has_one_pass = config.block.attention_softcap.is_none() && config.windows.iter().all(Option::is_none);
-    let is_on_host = |facts: &DeviceFacts| facts.on.kind() == DeviceKind::Cpu;
-    let all_on_host = found.devices.facts().iter().all(is_on_host);
-    let is_single_precision = compute.activations() == candle_core::DType::F32;
-    workload.attention = if has_one_pass && all_on_host && is_single_precision {
-        Attention::Fused
-    } else {
-        Attention::Grouped
-    };
-    workload.batch = u64::from(request.placement.concurrency.sequences());
-    workload
 }
 
 /// The homes that the injected faults `ignored_split` and `spill` make of the planned ones, after the plan was announced.

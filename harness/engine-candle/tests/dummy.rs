@@ -28,7 +28,7 @@ fn dummy(config: &Path, seed: u64, map: DeviceMapRequest) -> WorkerRequest {
 
 fn generated(asked: &WorkerRequest) -> Generation {
     let (generation, _, _) = run(asked).unwrap();
-    assert_eq!(garbage(&generation, false), None, "{:?}", generation.output_ids);
+    assert_eq!(garbage(&generation, false, &[]), None, "{:?}", generation.output_ids);
     generation
 }
 
@@ -130,7 +130,7 @@ fn a_folder_serves_with_its_tokenizer_and_its_element_type() {
     asked.prompt = Prompt::Text("The Queen".into());
     let (generation, _, _) = run(&asked).unwrap();
     assert!(!generation.text.is_empty());
-    assert_eq!(garbage(&generation, true), None, "{}", generation.text);
+    assert_eq!(garbage(&generation, true, &[]), None, "{}", generation.text);
 }
 
 #[test]

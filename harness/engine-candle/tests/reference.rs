@@ -52,6 +52,7 @@ fn request(model: &Path, input_ids: &[u32], max_new_tokens: u32) -> WorkerReques
         repetitions: 1,
         audit: false,
         faults: Vec::new(),
+        probe: false,
     }
 }
 

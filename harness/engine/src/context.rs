@@ -44,6 +44,8 @@ pub struct Context {
     place: Option<PlaceRef>,
     /// Only where the request asks for an audit.
     pub(crate) auditor: Option<Box<Auditor>>,
+    /// Links that are no longer used as they were tried: from, to.
+    replaced_links: Vec<(DeviceId, DeviceId)>,
 }
 
 impl Context {
@@ -77,6 +79,7 @@ impl Context {
             transfer: Transfer::default(),
             place: None,
             auditor: None,
+            replaced_links: Vec::new(),
         }
     }
 
@@ -99,6 +102,7 @@ impl Context {
             transfer: self.transfer,
             place: None,
             auditor: None,
+            replaced_links: self.replaced_links.clone(),
         };
         trails.into_iter().map(own).collect()
     }
@@ -199,6 +203,7 @@ impl Context {
         self.generation = number;
         self.token = None;
         self.trail.generation(number);
+        self.faults.begin_generation(number);
         self.emit(EventKind::Started {
             generation: number,
             warmup,
@@ -243,6 +248,11 @@ impl Context {
         let Some(named) = self.hops.get(index) else {
             return HopEffect::None;
         };
+        let is_replaced = |(from, to): &(DeviceId, DeviceId)| *from == named.hop.from_device && *to == named.hop.to_device;
+        if self.phase == Phase::Prepare && self.replaced_links.iter().any(is_replaced) {
+            self.place = Some(PlaceRef::Hop(index));
+            return HopEffect::None;
+        }
         let effect = self.faults.at_hop(Moment {
             hop: Some(&named.name),
             link: Some(&named.link),
@@ -250,6 +260,12 @@ impl Context {
         });
         self.place = Some(PlaceRef::Hop(index));
         effect
+    }
+
+    /// What was found wrong with these links has been got round: faults that broke them in phase `prepare` have no hop left
+    /// to strike there.
+    pub fn links_replaced(&mut self, links: impl IntoIterator<Item = (DeviceId, DeviceId)>) {
+        self.replaced_links.extend(links);
     }
 
     /// The check of the link below the hop at that position begins. Faults strike where what is returned is asked: on the

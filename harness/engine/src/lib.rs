@@ -22,7 +22,7 @@ use placebench_core::device::DeviceBytes;
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::WorkerFailure;
 use placebench_core::placement::Concurrency;
-use placebench_core::protocol::{Generation, MemoryFigure, WorkerRequest};
+use placebench_core::protocol::{Generation, MemoryFigure, Probe, WorkerRequest};
 
 pub use context::Context;
 pub use step_clock::StepClock;
@@ -67,6 +67,18 @@ pub trait Session {
     fn prepare(&mut self, context: &mut Context) -> Result<(), WorkerFailure> {
         let _ = context;
         Ok(())
+    }
+
+    /// One forward step over the prompt of the first sequence, in phase `prepare` and after [`Self::prepare`]: the logits of
+    /// its last position. It leaves nothing behind, neither in caches nor in the figures of memory, and faults strike in it
+    /// only where they name the phase. `None` where the engine cannot, or where there is no room for it, which the
+    /// generation that follows reports in its own phase.
+    ///
+    /// # Errors
+    /// When the model cannot be computed.
+    fn probe(&mut self, context: &mut Context) -> Result<Option<Probe>, WorkerFailure> {
+        let _ = context;
+        Ok(None)
     }
 
     /// Generates once, from an empty cache: phases `prefill` and `decode`.

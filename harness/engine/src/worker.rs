@@ -174,6 +174,11 @@ fn generate_all(
 ) -> Result<(), WorkerFailure> {
     context.phase(Phase::Prepare);
     session.prepare(context)?;
+    if request.probe
+        && let Some(probe) = session.probe(context)?
+    {
+        context.emit(EventKind::Probed(probe));
+    }
     for generation in 0..request.warmup.saturating_add(request.repetitions) {
         let warmup = generation < request.warmup;
         context.begin_generation(generation, warmup);

@@ -265,6 +265,7 @@ impl<'a> Worker<'a> {
                 bytes: Bytes(64),
             }],
             unused_tensors: Vec::new(),
+            eos_token_ids: None,
         })
     }
 
@@ -317,10 +318,20 @@ impl<'a> Worker<'a> {
         }
         self.phase(Phase::Finish)?;
         self.hang_at("finish");
+        let mut result = generation(tokens);
+        match (self.mode, result.output_ids.first_mut()) {
+            // Says one thing while it streams and another in the end.
+            ("other_token_in_the_end", Some(first)) => *first += 1,
+            ("token_left_out_in_the_end", _) => {
+                result.output_ids.pop();
+                result.token_stamps_s.pop();
+            }
+            _ => {}
+        }
         let finished = EventKind::Finished {
             generation: number,
             warmup,
-            result: generation(tokens),
+            result,
         };
         if self.mode == "double_finish" {
             self.say(finished.clone())?;
@@ -507,6 +518,7 @@ fn generation(tokens: u32) -> Generation {
         transfer_bytes: vec![8; TOKENS as usize],
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        text_offsets: Vec::new(),
         companions: Vec::new(),
     }
 }

@@ -62,6 +62,24 @@ pub(crate) enum Breach {
     },
     #[error("generation {generation} has {ids} tokens and {stamps} stamps")]
     Stamps { generation: u32, ids: usize, stamps: usize },
+    #[error("generation {generation}{} was reported with {finished} tokens, but {streamed} had been streamed", sequence_words(*sequence))]
+    StreamLength {
+        generation: u32,
+        sequence: usize,
+        streamed: usize,
+        finished: usize,
+    },
+    #[error(
+        "token {index} of generation {generation}{} was streamed as {streamed} and reported as {finished} in the end",
+        sequence_words(*sequence)
+    )]
+    StreamedToken {
+        generation: u32,
+        sequence: usize,
+        index: usize,
+        streamed: u32,
+        finished: u32,
+    },
     #[error(
         "`done` after {warmups} of {warmups_asked} warm-ups and {measured} of {measured_asked} measured generations"
     )]
@@ -75,6 +93,14 @@ pub(crate) enum Breach {
     Silent,
 }
 
+/// Nothing for the case's own sequence, which most generations have alone.
+fn sequence_words(sequence: usize) -> String {
+    match sequence {
+        0 => String::new(),
+        companion => format!(" in sequence {companion}"),
+    }
+}
+
 /// The name of an event on the wire.
 pub(crate) fn name(kind: &EventKind) -> &'static str {
     match kind {
@@ -86,6 +112,7 @@ pub(crate) fn name(kind: &EventKind) -> &'static str {
         EventKind::Places { .. } => "places",
         EventKind::Loaded { .. } => "loaded",
         EventKind::Links { .. } => "links",
+        EventKind::Probed(_) => "probed",
         EventKind::Started { .. } => "started",
         EventKind::Token { .. } => "token",
         EventKind::Audited(_) => "audited",

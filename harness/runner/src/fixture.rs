@@ -49,6 +49,7 @@ pub(crate) fn case() -> CaseSpec {
             warmup: 0,
             repetitions: 1,
             isolation: Isolation::Process,
+            probe: false,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,
@@ -62,6 +63,7 @@ pub(crate) fn case() -> CaseSpec {
             fails: Vec::new(),
             limits: None,
             killed: None,
+            snapshot_rule: Default::default(),
         },
         requires_cuda: 0,
         faults: Vec::new(),

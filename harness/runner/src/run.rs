@@ -320,6 +320,7 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         repetitions,
         faults: case.faults.clone(),
         audit: case.audit.is_some(),
+        probe: case.measure.probe,
     }
 }
 

@@ -144,6 +144,7 @@ mod tests {
                 warmup: 1,
                 repetitions,
                 isolation,
+                probe: false,
             },
             ..fixture::case()
         }

@@ -2,24 +2,34 @@
 //!
 //! ```text
 //! snapshots/<scenario>/<prompt>@<device class>.snap       approved
+//! snapshots/<scenario>/<prompt>.snap                      approved for all device classes
 //! snapshots/<scenario>/<prompt>@<device class>.snap.new   waits for review
 //! ```
 //! The content is what a person reviews: the text, an empty line, the tokens and why it ended. Characters that could
-//! change what a terminal shows are written `\u{1b}`; nothing else is escaped.
+//! change what a terminal shows are written `\u{1b}`; nothing else is escaped. The header's `info` holds the tokens that
+//! might nearly have been chosen, so that a later text that parts from this one can be judged from both sides.
+//!
+//! # Device classes
+//!
+//! A class says what a text was computed on, the most exact one first: `cuda-sm90`, or just `cuda`, `metal`, `cpu`. What is
+//! not approved for it is looked for under the more general class, then in the file for all classes, and in the end under
+//! `cpu`: see [`classes`]. Texts are proposed under the most exact class.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use placebench_core::judge::compare::NearTie;
 use placebench_core::protocol::FinishReason;
 
+use self::format::{parse, render};
 use crate::files::{refuse_link, write_whole};
 use crate::slug::slug;
 
+mod format;
+
 const APPROVED: &str = ".snap";
 const PENDING: &str = ".snap.new";
-const TOKENS: &str = "token_ids: ";
-const FINISH: &str = "finish_reason: ";
 
 /// What can go wrong with a snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -77,24 +87,46 @@ pub struct SnapshotKey<'a> {
     pub scenario: &'a str,
     /// Name of the prompt.
     pub prompt: &'a str,
-    /// What it was computed on: `cpu`, `cuda-sm90`. Texts may differ between classes, and where they do not, one file
-    /// without a class serves all.
+    /// What it was computed on, as exactly as is known: `cpu`, `cuda-sm90`.
     pub device_class: &'a str,
 }
 
+/// The class of last resort: what every machine has.
+const HOST_CLASS: &str = "cpu";
+
+/// The classes whose snapshot may serve a device class, in the order they are looked for; `None` is the file for all.
+///
+/// ```
+/// use placebench_runner::snapshot::classes;
+/// assert_eq!(classes("cuda-sm90"), [Some("cuda-sm90"), Some("cuda"), None, Some("cpu")]);
+/// assert_eq!(classes("cpu"), [Some("cpu"), None]);
+/// ```
+#[must_use]
+pub fn classes(device_class: &str) -> Vec<Option<&str>> {
+    let general = device_class.split_once('-').map(|(kind, _)| kind);
+    let mut classes = vec![Some(device_class)];
+    classes.extend(general.map(Some));
+    classes.push(None);
+    if !classes.contains(&Some(HOST_CLASS)) {
+        classes.push(Some(HOST_CLASS));
+    }
+    classes
+}
+
 impl SnapshotKey<'_> {
-    /// The file for this device class.
-    fn approved_path(&self, dir: &Path) -> PathBuf {
-        self.path(dir, APPROVED)
+    /// The approved file for a class; `None` for all classes.
+    fn approved_path(&self, dir: &Path, class: Option<&str>) -> PathBuf {
+        self.path(dir, class, APPROVED)
     }
 
     fn pending_path(&self, dir: &Path) -> PathBuf {
-        self.path(dir, PENDING)
+        self.path(dir, Some(self.device_class), PENDING)
     }
 
-    fn path(&self, dir: &Path, extension: &str) -> PathBuf {
-        let name = format!("{}@{}{extension}", slug(self.prompt), slug(self.device_class));
-        dir.join(slug(self.scenario)).join(name)
+    fn path(&self, dir: &Path, class: Option<&str>, extension: &str) -> PathBuf {
+        let class = class.map(|class| format!("@{}", slug(class))).unwrap_or_default();
+        dir.join(slug(self.scenario))
+            .join(format!("{}{class}{extension}", slug(self.prompt)))
     }
 
     /// Everything on the way to a file of this key that could be a link: what is read and written stays in the suite.
@@ -105,16 +137,10 @@ impl SnapshotKey<'_> {
         }
         Ok(())
     }
-
-    /// The file that serves every device class.
-    fn classless_path(&self, dir: &Path) -> PathBuf {
-        let name = format!("{}{APPROVED}", slug(self.prompt));
-        dir.join(slug(self.scenario)).join(name)
-    }
 }
 
 /// What is approved or waits for approval.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SnapshotContent {
     /// The generated text. Untrusted: escape it wherever it is shown.
     pub text: String,
@@ -122,6 +148,8 @@ pub struct SnapshotContent {
     pub token_ids: Vec<u32>,
     /// Why the generation ended.
     pub finish_reason: FinishReason,
+    /// The tokens that might nearly have been chosen; absent where that is not known.
+    pub near_ties: Option<Vec<NearTie>>,
 }
 
 /// Where a snapshot comes from: for the person who reviews it.
@@ -136,16 +164,18 @@ pub struct SnapshotOrigin<'a> {
 }
 
 /// An approved snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Approved {
     /// Its file.
     pub path: PathBuf,
     /// What was approved.
     pub content: SnapshotContent,
+    /// The class it was approved for; absent for the file for all.
+    pub class: Option<String>,
 }
 
 /// A snapshot that waits for review.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     /// Its file.
     pub path: PathBuf,
@@ -157,15 +187,17 @@ pub struct Pending {
     pub old: Option<SnapshotContent>,
 }
 
-/// The approved snapshot for a device class, or else the one that serves all.
+/// The approved snapshot for a device class, or else the nearest one of [`classes`].
 ///
 /// # Errors
 /// When a file is there and cannot be read or is no snapshot.
 pub fn load(dir: &Path, key: &SnapshotKey<'_>) -> Result<Option<Approved>, SnapshotError> {
-    for path in [key.approved_path(dir), key.classless_path(dir)] {
+    for class in classes(key.device_class) {
+        let path = key.approved_path(dir, class);
         key.refuse_links(dir, &path)?;
         if let Some(content) = read(&path)? {
-            return Ok(Some(Approved { path, content }));
+            let class = class.map(str::to_owned);
+            return Ok(Some(Approved { path, content, class }));
         }
     }
     Ok(None)
@@ -306,100 +338,6 @@ fn read(path: &Path) -> Result<Option<SnapshotContent>, SnapshotError> {
         path: path.to_owned(),
         why,
     })
-}
-
-fn render(content: &SnapshotContent, origin: &SnapshotOrigin<'_>) -> String {
-    format!(
-        "---\nsource: {}\ndescription: {}\nexpression: {}\n---\n{}\n\n{TOKENS}{:?}\n{FINISH}{}\n",
-        yaml_string(origin.source),
-        yaml_string(&format!("model {}", origin.model)),
-        yaml_string(origin.case),
-        escape(&content.text),
-        content.token_ids,
-        content.finish_reason.as_str(),
-    )
-}
-
-/// Reads a file back, from its end: a text may itself hold lines that look like ours.
-fn parse(file: &str) -> Result<SnapshotContent, &'static str> {
-    // A checkout on another system may have changed the line ends; a text's own are escaped.
-    let file = file.replace("\r\n", "\n");
-    let (_, body) = file
-        .strip_prefix("---\n")
-        .and_then(|rest| rest.split_once("\n---\n"))
-        .ok_or("it does not begin with a header between two `---`")?;
-    let (rest, finish) = body
-        .trim_end_matches('\n')
-        .rsplit_once('\n')
-        .ok_or("it has no finish_reason in its last line")?;
-    let finish = finish
-        .strip_prefix(FINISH)
-        .ok_or("it has no finish_reason in its last line")?;
-    let finish_reason =
-        serde_json::from_value(finish.into()).map_err(|_| "its finish_reason is none of eos, length, stop")?;
-    let (text, tokens) = rest
-        .rsplit_once('\n')
-        .ok_or("it has no token_ids before its last line")?;
-    let tokens = tokens
-        .strip_prefix(TOKENS)
-        .ok_or("it has no token_ids before its last line")?;
-    let token_ids = serde_json::from_str(tokens).map_err(|_| "its token_ids are no list of numbers")?;
-    let text = text.strip_suffix('\n').ok_or("it has no empty line after its text")?;
-    Ok(SnapshotContent {
-        text: unescape(text).ok_or("its text holds a malformed \\u{…}")?,
-        token_ids,
-        finish_reason,
-    })
-}
-
-/// Characters that act on a terminal or on the reading direction instead of being seen.
-fn is_unseen(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        // A backslash is only in the way where it would begin an escape.
-        if is_unseen(c) || (c == '\\' && rest.as_str().starts_with("u{")) {
-            escaped.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
-}
-
-fn unescape(escaped: &str) -> Option<String> {
-    let mut parts = escaped.split("\\u{");
-    let mut text = parts.next()?.to_owned();
-    for part in parts {
-        let (code, rest) = part.split_once('}')?;
-        text.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
-        text.push_str(rest);
-    }
-    Some(text)
-}
-
-/// A double-quoted YAML string on one line.
-fn yaml_string(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() || is_unseen(c) => quoted.push_str(&match u32::from(c) {
-                code @ ..=0xffff => format!("\\u{code:04x}"),
-                code => format!("\\U{code:08x}"),
-            }),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]

@@ -198,6 +198,8 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         faults_struck: None,
         killed_after_s: None,
         audit: Vec::new(),
+        eos_token_ids: None,
+        probe: None,
     }
 }
 

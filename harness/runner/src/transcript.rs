@@ -14,11 +14,12 @@ use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
-    DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, RealisedModule,
-    WorkerEvent, WorkerRequest,
+    DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, Probe,
+    RealisedModule, WorkerEvent, WorkerRequest,
 };
 use placebench_core::record::{Attempt, PhaseSpan};
 
+use self::current::Current;
 use crate::breach::{Breach, name, quoted};
 use crate::lines::Line;
 use crate::secrets::Secrets;
@@ -26,16 +27,7 @@ use crate::secrets::Secrets;
 mod figures;
 mod limits;
 
-/// A generation that is under way.
-#[derive(Debug)]
-struct Current {
-    number: u32,
-    warmup: bool,
-    start_s: f64,
-    tokens: Vec<(f64, u32)>,
-    /// How many tokens the companions have, the first of them at 0.
-    companion_tokens: Vec<usize>,
-}
+mod current;
 
 /// How the events ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +63,8 @@ pub(crate) struct Transcript {
     planned: Option<PlannedPlacement>,
     realised: Option<Vec<RealisedModule>>,
     links: Vec<LinkFacts>,
+    eos_token_ids: Option<Vec<u32>>,
+    probe: Option<Probe>,
     pub(crate) memory: Vec<MemoryFigure>,
     generations: Vec<Generation>,
     held: Vec<Vec<DeviceBytes>>,
@@ -108,6 +102,8 @@ impl Transcript {
             planned: None,
             realised: None,
             links: Vec::new(),
+            eos_token_ids: None,
+            probe: None,
             memory: Vec::new(),
             generations: Vec::new(),
             held: Vec::new(),
@@ -182,8 +178,16 @@ impl Transcript {
                 self.modules.clone_from(modules);
                 self.hops.clone_from(hops);
             }
-            EventKind::Loaded { realised, .. } => self.realised = Some(realised.clone()),
+            EventKind::Loaded {
+                realised,
+                eos_token_ids,
+                ..
+            } => {
+                self.realised = Some(realised.clone());
+                self.eos_token_ids.clone_from(eos_token_ids);
+            }
             EventKind::Links { links } => self.links.clone_from(links),
+            EventKind::Probed(probe) => self.probe = Some(probe.clone()),
             EventKind::Started { generation, warmup } => {
                 self.start(*generation, *warmup, event.t_s)?;
             }
@@ -195,7 +199,7 @@ impl Transcript {
                 ..
             } => match sequence.checked_sub(1) {
                 None => self.token(*generation, *index, *id, event.t_s)?,
-                Some(companion) => self.companion_token(*generation, companion, *index)?,
+                Some(companion) => self.companion_token(*generation, companion, *index, *id)?,
             },
             EventKind::Audited(step) => {
                 Self::running(self.current.as_mut(), "audited", step.generation)?;
@@ -264,7 +268,7 @@ impl Transcript {
                     warmup,
                     start_s: t_s,
                     tokens: Vec::new(),
-                    companion_tokens: vec![0; self.companions],
+                    companion_tokens: vec![Vec::new(); self.companions],
                 });
                 return Ok(());
             }
@@ -291,8 +295,8 @@ impl Transcript {
         Ok(())
     }
 
-    /// Only that they come in order is of interest: what is kept of a companion is its whole generation.
-    fn companion_token(&mut self, generation: u32, companion: u32, index: u32) -> Result<(), Breach> {
+    /// What is kept of a companion in the end is its whole generation, which must be what was streamed.
+    fn companion_token(&mut self, generation: u32, companion: u32, index: u32, id: u32) -> Result<(), Breach> {
         let asked = 1 + self.companions;
         let current = Self::running(self.current.as_mut(), "token", generation)?;
         Self::check_asked(self.tokens_asked, generation, index)?;
@@ -306,14 +310,14 @@ impl Transcript {
                 asked,
             });
         };
-        if usize::try_from(index) != Ok(*made) {
+        if usize::try_from(index) != Ok(made.len()) {
             return Err(Breach::TokenOrder {
                 generation,
                 got: index,
-                expected: *made,
+                expected: made.len(),
             });
         }
-        *made += 1;
+        made.push(id);
         Ok(())
     }
 
@@ -347,6 +351,7 @@ impl Transcript {
                 expected: self.companions,
             });
         }
+        current.is_what_was_streamed(result)?;
         self.current = None;
         if warmup {
             self.warmups += 1;
@@ -495,6 +500,8 @@ impl Transcript {
             held_bytes: self.held,
             faults_struck: self.faults_struck,
             audit: self.audit,
+            eos_token_ids: self.eos_token_ids,
+            probe: self.probe,
             ..attempt
         }
     }

@@ -43,6 +43,7 @@ impl Progress {
             | EventKind::Places { .. }
             | EventKind::Links { .. }
             | EventKind::Audited(_)
+            | EventKind::Probed(_)
             | EventKind::Memory(_)
             | EventKind::Held { .. }
             | EventKind::FaultsStruck { .. } => None,

@@ -205,6 +205,7 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         repetitions: 1,
         audit: false,
         faults: Vec::new(),
+        probe: false,
     })
 }
 

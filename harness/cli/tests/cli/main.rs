@@ -32,6 +32,7 @@ mod sequences;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
+mod texts;
 #[cfg(feature = "candle")]
 mod unfit_models;
 mod worker_protocol;

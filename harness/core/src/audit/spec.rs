@@ -22,6 +22,7 @@ impl CaseSpec {
                 warmup: 0,
                 repetitions: 1,
                 isolation: Isolation::Process,
+                probe: false,
             },
             audit: Some(audit),
             ..self

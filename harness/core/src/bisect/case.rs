@@ -151,6 +151,7 @@ fn measure(case: &CaseSpec, attempts: u32) -> MeasureSpec {
             warmup: case.measure.warmup,
             repetitions: attempts.max(1),
             isolation: Isolation::Process,
+            ..case.measure
         },
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Each has a prompt that is also a case of its own, so the text of that case is what it is held to.
 
-use super::text::{TextComparison, compare, first_generation, garbage};
-use crate::protocol::{Generation, Prompt};
-use crate::record::{AgreementRule, Attempt, CaseSpec, Finding, TextVerdict};
+use super::compare::{Side, compare};
+use super::text::{JudgedText, first_generation, garbage_of, numbered};
+use crate::protocol::Generation;
+use crate::record::{Attempt, CaseSpec, ComparedWith, Divergence, TextVerdict};
 
 /// What the reference placement generated from each prompt of a scenario: the generations of its cases, and their companions.
 pub(super) fn references<'a>(cases: impl Iterator<Item = &'a [&'a Attempt]>) -> Vec<&'a Generation> {
@@ -14,66 +15,67 @@ pub(super) fn references<'a>(cases: impl Iterator<Item = &'a [&'a Attempt]>) -> 
         .collect()
 }
 
-/// The worst that can be said of the companions of a case, with a finding for each that is wrong.
-pub(super) fn judge(
-    case: &CaseSpec,
-    attempts: &[&Attempt],
-    references: &[&Generation],
-) -> Vec<(TextVerdict, Option<Finding>)> {
-    let mut judged = Vec::new();
+/// What is said of the companions of a case, with a finding for each that is wrong.
+pub(super) fn judge(case: &CaseSpec, attempts: &[&Attempt], references: &[&Generation], judged: &mut JudgedText) {
+    let agreement = case.expect.agreement.as_ref();
+    let is_compared = agreement.is_some_and(|agreement| agreement.reference != case.placement);
+    let reference_of = |companion: &Generation| {
+        let found = references.iter().find(|theirs| theirs.input_ids == companion.input_ids);
+        found.copied().filter(|_| is_compared)
+    };
     let all = attempts.iter().flat_map(|attempt| &attempt.generations);
     for generation in all {
         let inputs = generation.companions.iter().zip(&case.companion_inputs);
         for (number, (companion, input)) in inputs.enumerate() {
-            let has_tokenizer = !matches!(input, Prompt::InputIds(_));
-            if let Some(why) = garbage(companion, has_tokenizer) {
-                let message = format!("the text of sequence {} is garbage: {why}", number + 1);
-                let hint = "compare with a placement that generates one sequence at a time";
-                judged.push((TextVerdict::Garbage, Some(finding("garbage", message, hint))));
+            let theirs = reference_of(companion).map(|theirs| theirs.output_ids.as_slice());
+            let others: Vec<&[u32]> = theirs.into_iter().collect();
+            if let Some(why) = garbage_of(case, companion, input, &others) {
+                judged.worsen(TextVerdict::Garbage);
+                judged.find(
+                    "garbage",
+                    format!("the text of sequence {} is garbage: {why}", number + 1),
+                    "compare with a placement that generates one sequence at a time",
+                );
             }
         }
     }
-    if let Some(ours) = first_generation(attempts) {
-        let companions = ours.companions.iter().enumerate();
-        judged.extend(companions.filter_map(|(number, companion)| agreement(case, number + 1, companion, references)));
+    let Some(ours) = first_generation(attempts).filter(|_| is_compared) else {
+        return;
+    };
+    for (number, companion) in ours.companions.iter().enumerate() {
+        agree(case, number + 1, companion, reference_of(companion), judged);
     }
-    judged
 }
 
-fn agreement(
-    case: &CaseSpec,
-    number: usize,
-    companion: &Generation,
-    references: &[&Generation],
-) -> Option<(TextVerdict, Option<Finding>)> {
-    let agreement = case.expect.agreement.as_ref()?;
-    if agreement.reference == case.placement {
-        return None;
-    }
+fn agree(case: &CaseSpec, number: usize, companion: &Generation, theirs: Option<&Generation>, judged: &mut JudgedText) {
+    let Some(agreement) = &case.expect.agreement else {
+        return;
+    };
     let name = &agreement.reference;
-    let Some(theirs) = references.iter().find(|theirs| theirs.input_ids == companion.input_ids) else {
-        let message =
-            format!("nothing for sequence {number} to agree with: placement `{name}` has no text of its prompt");
-        let hint = "run the cases of all prompts together with this one";
-        return Some((TextVerdict::Unchecked, Some(finding("agreement", message, hint))));
+    let Some(theirs) = theirs else {
+        judged.find(
+            "agreement",
+            format!("nothing for sequence {number} to agree with: placement `{name}` has no text of its prompt"),
+            "run the cases of all prompts together with this one",
+        );
+        return;
     };
-    let comparison = compare(companion, &theirs.output_ids, Some(&theirs.top5), agreement.max_gap);
-    let agrees = match (&comparison, agreement.rule) {
-        (TextComparison::Exact, _) | (TextComparison::NearTie { .. }, AgreementRule::NearTie) => true,
-        (TextComparison::NearTie { .. }, AgreementRule::Exact) | (TextComparison::Diverged { .. }, _) => false,
+    let with = ComparedWith::Reference {
+        placement: name.clone(),
     };
-    let found = (!agrees).then(|| {
-        let words = comparison.words(&format!("placement `{name}`"));
-        let hint = "sequences that are generated together must not see each other: look at their caches and masks";
-        finding("agreement", format!("the text of sequence {number} {words}"), hint)
-    });
-    Some((comparison.verdict(), found))
-}
-
-fn finding(check: &str, message: String, hint: &str) -> Finding {
-    Finding {
-        check: check.into(),
-        message,
-        hint: Some(hint.into()),
+    let (ours, theirs) = (Side::of(companion), Side::of(theirs));
+    let comparison = compare(&ours, &theirs, agreement.max_gap);
+    judged.worsen(comparison.verdict());
+    if !comparison.agrees(agreement.rule) {
+        judged.find(
+            "agreement",
+            format!("the text of sequence {number} {}", comparison.words(&with.to_string())),
+            "sequences that are generated together must not see each other: look at their caches and masks",
+        );
     }
+    let divergence = comparison.divergence(&ours, &theirs, with);
+    judged.divergences.extend(divergence.map(|divergence| Divergence {
+        sequence: numbered(number),
+        ..divergence
+    }));
 }

@@ -1,6 +1,7 @@
 //! Figures of a case from its raw stamps.
 
 use super::forecast::{memory_forecast, time_forecast};
+use super::repeats::Repeats;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::outcome::Phase;
 use crate::protocol::{Generation, MemoryKind};
@@ -33,6 +34,8 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
         .filter_map(|attempt| attempt.phases.iter().find(|span| span.phase == Phase::Load)?.end_s)
         .collect();
     let first = generations.first();
+    let repeats = Repeats::of(&generations);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     CaseMetrics {
         samples: u32::try_from(generations.len()).unwrap_or(u32::MAX),
         load_s: median(&loads),
@@ -53,6 +56,9 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
         peak_memory_bytes: largest(attempts, MemoryKind::Peak),
         time_forecast: time_forecast(attempts),
         memory_forecast: memory_forecast(attempts),
+        exact_match_rate: repeats.map(|repeats| repeats.exact_match_rate()),
+        matching_generations: repeats.map(|repeats| number(repeats.matching)),
+        distinct_texts: repeats.map(|repeats| number(repeats.distinct)),
     }
 }
 
@@ -131,6 +137,7 @@ mod tests {
             transfer_bytes: vec![100, 10, 30],
             streamed_bytes: vec![],
             stage_times_s: vec![],
+            text_offsets: vec![],
             companions: vec![],
         };
         let together = Generation {

@@ -3,15 +3,22 @@
 mod audit;
 mod checks;
 mod companions;
+pub mod compare;
 mod forecast;
+mod garbage;
 mod leak;
 mod limits;
 mod metrics;
+mod output;
+mod probe;
+mod repeats;
 mod retries;
 mod strikes;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
+#[cfg(test)]
+mod text_tests;
 
 use std::collections::HashMap;
 
@@ -27,7 +34,7 @@ pub use metrics::{median, metrics};
 pub use text::Approved;
 
 /// Names of all checks, as `expect.fails` and findings name them.
-pub const CHECKS: [&str; 14] = [
+pub const CHECKS: [&str; 16] = [
     "outcome",
     "killed",
     "faults",
@@ -36,6 +43,8 @@ pub const CHECKS: [&str; 14] = [
     "realised",
     "forbid_devices",
     "min_devices_used",
+    "probe",
+    "output",
     "garbage",
     "repeatable",
     "snapshot",
@@ -46,7 +55,7 @@ pub const CHECKS: [&str; 14] = [
 ];
 
 /// What is known of a case's approved snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SnapshotState {
     /// It was read.
     Approved(Approved),
@@ -134,8 +143,13 @@ fn judge_case(
     checks::outcome(case, attempts, &mut findings);
     checks::killed(case, attempts, &mut findings);
     checks::placement(case, attempts, &mut findings);
-    let judged = text::judge(case, attempts, reference, references, snapshot);
-    findings.extend(judged.findings);
+    let probed = probe::probe(case, attempts, reference, &mut findings);
+    output::judge(case, attempts, &mut findings);
+    let mut judged = text::judge(case, attempts, reference, references, snapshot);
+    if let Some(verdict) = probed {
+        judged.worsen(verdict);
+    }
+    findings.append(&mut judged.findings);
     let metrics = match case.audit {
         Some(_) => audit::without_times(metrics(attempts)),
         None => metrics(attempts),
@@ -176,6 +190,8 @@ fn judge_case(
         attempts: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
         decided_by_retry: 0,
         earlier_tries: Vec::new(),
+        divergences: judged.divergences,
+        notes: judged.notes,
     }
 }
 
@@ -192,6 +208,8 @@ fn not_run(case: &CaseSpec) -> CaseVerdict {
         attempts: 0,
         decided_by_retry: 0,
         earlier_tries: Vec::new(),
+        divergences: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::device::DeviceId;
 use crate::outcome::{FailureClass, Outcome, OutcomeKind, Phase, WorkerFailure};
 use crate::placement::{DeviceMapRequest, PlacementRequest};
-use crate::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Prompt};
-use crate::record::{Attempt, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
+use crate::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Prompt, TokenLogit};
+use crate::record::{AgreementRule, Attempt, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
 use crate::units::Bytes;
 
-pub(super) fn case() -> CaseSpec {
+pub(crate) fn case() -> CaseSpec {
     CaseSpec {
         case: "s/p/split".into(),
         scenario: "s".into(),
@@ -49,6 +49,7 @@ pub(super) fn case() -> CaseSpec {
             warmup: 0,
             repetitions: 1,
             isolation: Isolation::Process,
+            probe: false,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,
@@ -62,6 +63,7 @@ pub(super) fn case() -> CaseSpec {
             fails: Vec::new(),
             limits: None,
             killed: None,
+            snapshot_rule: AgreementRule::NearTie,
         },
         requires_cuda: 0,
         faults: Vec::new(),
@@ -73,7 +75,7 @@ pub(super) fn case() -> CaseSpec {
 }
 
 /// Modules `a` on `sim:0` and `b` on `sim:1`; 2 KiB at most in use on the first.
-pub(super) fn attempt() -> Attempt {
+pub(crate) fn attempt() -> Attempt {
     let device = |name: &str| DeviceId::new(name).unwrap();
     Attempt {
         case: "s/p/split".into(),
@@ -107,10 +109,12 @@ pub(super) fn attempt() -> Attempt {
         faults_struck: None,
         killed_after_s: None,
         audit: Vec::new(),
+        eos_token_ids: None,
+        probe: None,
     }
 }
 
-pub(super) fn generation(ids: &[u32]) -> Generation {
+pub(crate) fn generation(ids: &[u32]) -> Generation {
     Generation {
         input_ids: vec![1],
         output_ids: ids.to_vec(),
@@ -124,11 +128,21 @@ pub(super) fn generation(ids: &[u32]) -> Generation {
         transfer_bytes: Vec::new(),
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        text_offsets: Vec::new(),
         companions: Vec::new(),
     }
 }
 
-pub(super) fn failure(class: FailureClass) -> WorkerFailure {
+/// The same with the likeliest tokens of each step.
+pub(crate) fn with_logits(ids: &[u32], steps: &[&[(u32, f32)]]) -> Generation {
+    let step = |step: &&[(u32, f32)]| step.iter().map(|&(id, logit)| TokenLogit { id, logit }).collect();
+    Generation {
+        top5: steps.iter().map(step).collect(),
+        ..generation(ids)
+    }
+}
+
+pub(crate) fn failure(class: FailureClass) -> WorkerFailure {
     WorkerFailure {
         class,
         message: "it failed".into(),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, RealisedModule};
+use super::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, Probe, RealisedModule};
 use crate::audit::AuditStep;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::outcome::{Hop, Phase, WorkerFailure};
@@ -58,12 +58,17 @@ pub enum EventKind {
         /// Tensors of the checkpoint that the model does not use.
         #[serde(default)]
         unused_tensors: Vec<String>,
+        /// The tokens that end a generation; absent where the engine does not know them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        eos_token_ids: Option<Vec<u32>>,
     },
     /// How activations travel over each ordered pair of devices that has a hop. Sent in phase `prepare`, if at all.
     Links {
         /// In order of their first hop.
         links: Vec<LinkFacts>,
     },
+    /// What one step over the prompt gave before anything was generated. Sent in phase `prepare`, if at all.
+    Probed(Probe),
     /// A generation begins.
     Started {
         /// Its number in this process, warm-ups included.

@@ -18,6 +18,10 @@ pub struct DeviceFacts {
     pub name: String,
     /// Memory that may be used: the budget of a logical device, else what the system reports.
     pub memory_bytes: Option<Bytes>,
+    /// The generation of its processor, of a logical device that of the one below: `sm90`. Absent where it does not matter
+    /// or is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub architecture: Option<String>,
 }
 
 /// What the planner answered.

@@ -67,6 +67,11 @@ pub struct Generation {
     /// that do not measure it.
     #[serde(default)]
     pub stage_times_s: Vec<Vec<f64>>,
+    /// For each generated token the bytes of `text` that are there once it is added: what a token's own text is found by. A
+    /// token that shows nothing (an end token, the first part of a character) repeats the number before it. Empty from
+    /// engines that do not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub text_offsets: Vec<u32>,
     /// The other sequences that were generated together with this one, in the order of the request, each with the same
     /// `start_s`. Their own lists of companions are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -184,6 +184,9 @@ pub struct WorkerRequest {
     /// Note what every module makes and every hop delivers ([`EventKind::Audited`](super::EventKind::Audited)).
     #[serde(default, skip_serializing_if = "is_not_asked")]
     pub audit: bool,
+    /// One step over the prompt before the first generation, reported as `probed`, where the engine can.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

@@ -6,7 +6,7 @@ use crate::audit::AuditStep;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::evidence::{Evidence, Recovery};
 use crate::outcome::{Outcome, Phase};
-use crate::protocol::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, RealisedModule};
+use crate::protocol::{DeviceFacts, Generation, LinkFacts, MemoryFigure, PlannedPlacement, Probe, RealisedModule};
 use crate::units::Bytes;
 
 /// A phase a worker went through, in seconds on its clock.
@@ -133,4 +133,10 @@ pub struct Attempt {
     /// a speed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audit: Vec<AuditStep>,
+    /// The tokens that end a generation of its model, where the worker said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eos_token_ids: Option<Vec<u32>>,
+    /// What one step over the prompt gave before anything was generated, where that was asked for and the engine can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
 }

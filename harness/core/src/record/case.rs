@@ -44,6 +44,10 @@ pub struct MeasureSpec {
     pub repetitions: u32,
     /// In how many processes.
     pub isolation: Isolation,
+    /// In each process one step over the prompt before the first generation, whose logits are compared with those of the
+    /// reference placement.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 /// How strictly two texts must agree.
@@ -95,6 +99,9 @@ pub struct Expectation {
     /// Whether the worker must have had to be killed because it did not end on SIGTERM; absent: either will do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub killed: Option<bool>,
+    /// How strictly the text must be that of the approved snapshot of its own device class.
+    #[serde(default)]
+    pub snapshot_rule: AgreementRule,
 }
 
 /// The most a case may take. Times are held against medians over its measured generations.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RecordVersion;
+use super::{Divergence, RecordVersion};
 use crate::device::DeviceBytes;
 use crate::exit_code::ExitCode;
 use crate::judge::{MemoryForecast, TimeForecast};
@@ -133,6 +133,15 @@ pub struct CaseMetrics {
     /// The same for memory.
     #[serde(default)]
     pub memory_forecast: Vec<MemoryForecast>,
+    /// Share of the measured generations whose tokens are those of the most common text; absent where nothing was repeated.
+    #[serde(default)]
+    pub exact_match_rate: Option<f64>,
+    /// How many generations that is.
+    #[serde(default)]
+    pub matching_generations: Option<u32>,
+    /// How many different texts the generations have.
+    #[serde(default)]
+    pub distinct_texts: Option<u32>,
 }
 
 /// A try of a case that failed before it was tried again.
@@ -191,6 +200,13 @@ pub struct CaseVerdict {
     /// The tries before it, from the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_tries: Vec<EarlierTry>,
+    /// Where its text parts from what it was compared with, near-ties included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub divergences: Vec<Divergence>,
+    /// What a reader has to know of the comparison although nothing is wrong: that the snapshot is that of another device
+    /// class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -3,7 +3,7 @@
 use super::resolve::{NamedPlacement, Scenario};
 use crate::placement::Transfer;
 use crate::protocol::{Dtype, Prompt};
-use crate::record::CaseSpec;
+use crate::record::{CaseSpec, MeasureSpec};
 
 /// One combination of the axes.
 #[derive(Debug, Clone, Default)]
@@ -121,7 +121,10 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         companion_inputs,
         generation: scenario.generation.clone(),
         timeout: placement.timeout,
-        measure: scenario.measure,
+        measure: MeasureSpec {
+            probe: placement.probe,
+            ..scenario.measure
+        },
         expect,
         requires_cuda: scenario.requires_cuda,
         faults: scenario

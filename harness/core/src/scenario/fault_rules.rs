@@ -62,7 +62,7 @@ pub(super) fn fault(
 
 type Condition = (&'static str, Option<Range<usize>>, bool);
 
-fn conditions(at: &FaultPointTable, known: Conditions) -> [Condition; 7] {
+fn conditions(at: &FaultPointTable, known: Conditions) -> [Condition; 8] {
     [
         ("hop", at.hop.as_ref().map(Spanned::span), known.hop),
         ("module", at.module.as_ref().map(Spanned::span), known.module),
@@ -71,6 +71,11 @@ fn conditions(at: &FaultPointTable, known: Conditions) -> [Condition; 7] {
         ("bytes", at.bytes.as_ref().map(Spanned::span), known.bytes),
         ("link", at.link.as_ref().map(Spanned::span), known.hop),
         ("device", at.device.as_ref().map(Spanned::span), known.device()),
+        (
+            "generation",
+            at.generation.as_ref().map(Spanned::span),
+            known.generation(),
+        ),
     ]
 }
 
@@ -84,6 +89,7 @@ fn meaning(known: Conditions) -> String {
         ("bytes", known.bytes),
         ("link", known.hop),
         ("device", known.device()),
+        ("generation", known.generation()),
     ];
     let keys: Vec<&str> = keys
         .into_iter()
@@ -152,6 +158,12 @@ fn can_hold_together(at: &FaultPointTable, problems: &mut Vec<Problem>) {
                 format!("token {token_number} is not made in phase {phase} (prefill makes token 0, decode the others)"),
             );
         }
+    }
+    let has_generation = |phase| matches!(phase, Phase::Prefill | Phase::Decode | Phase::Finish);
+    if let (Some(generation), Some(phase)) = (&at.generation, phase)
+        && !has_generation(phase)
+    {
+        never(generation.span(), format!("phase {phase} belongs to no generation"));
     }
     let has_hops = |phase| matches!(phase, Phase::Prepare | Phase::Prefill | Phase::Decode);
     if let (Some(hop), Some(phase)) = (of_hop, phase)

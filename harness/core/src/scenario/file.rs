@@ -7,7 +7,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::limits::LimitsTable;
-use super::value::{DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size};
+use super::value::{
+    DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size, SnapshotValue,
+};
 use crate::fault::{CrashSignal, FaultKind};
 use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::{Offload, Transfer};
@@ -281,6 +283,8 @@ pub struct MeasureTable {
     pub repetitions: Option<Spanned<u32>>,
     /// process (a fresh process for each repetition, the default) or shared.
     pub isolation: Option<Isolation>,
+    /// Before the first generation of each process compute the logits of the prompt once and compare them with those of the reference placement. Absent: where there is an agreement.
+    pub probe: Option<bool>,
 }
 
 /// What must be true of a case.
@@ -293,8 +297,8 @@ pub struct ExpectTable {
     pub phase: Option<Phase>,
     /// The module, or the hop `a -> b`, it must end at.
     pub at: Option<String>,
-    /// Compare text and tokens with the approved snapshot.
-    pub snapshot: Option<bool>,
+    /// Compare text and tokens with the approved snapshot: true (or near_tie), exact, or false. With the snapshot of another device class only near_tie is asked.
+    pub snapshot: Option<SnapshotValue>,
     /// All placements must give the same text as one of them.
     pub agreement: Option<AgreementTable>,
     /// Devices (or kinds: cpu, disk, cuda) on which no weights may be.
@@ -387,6 +391,9 @@ pub struct FaultPointTable {
     /// A device: whatever module runs there, or with module that one only if it runs there.
     #[schemars(with = "Option<DeviceName>")]
     pub device: Option<Spanned<DeviceName>>,
+    /// Number of a generation in its process, warm-ups included, from 0.
+    #[schemars(with = "Option<u32>")]
+    pub generation: Option<Spanned<u32>>,
 }
 
 /// A program that speaks the worker protocol (harness/workers/README.md).

@@ -11,6 +11,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use crate::device::DeviceId;
+use crate::record::AgreementRule;
 use crate::units::Bytes;
 
 /// A size: `"96MiB"` (spelling as in Accelerate: `GiB MiB KiB GB MB KB`) or a number of bytes.
@@ -236,6 +237,64 @@ impl<'de> Deserialize<'de> for DevicesUsed {
             }
         }
         deserializer.deserialize_any(UsedVisitor)
+    }
+}
+
+/// Whether a text is compared with its snapshot, and how strictly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(schema_with = "snapshot_schema")]
+pub enum SnapshotValue {
+    /// It is not.
+    Off,
+    /// It is.
+    Compared(AgreementRule),
+}
+
+impl SnapshotValue {
+    /// The rule, where there is a comparison.
+    #[must_use]
+    pub fn rule(self) -> Option<AgreementRule> {
+        match self {
+            Self::Off => None,
+            Self::Compared(rule) => Some(rule),
+        }
+    }
+}
+
+fn snapshot_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "description": "true, false, or a rule: near_tie (what true means) or exact",
+        "oneOf": [{ "type": "boolean" }, { "enum": ["near_tie", "exact"] }],
+    })
+}
+
+impl<'de> Deserialize<'de> for SnapshotValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SnapshotVisitor;
+        impl Visitor<'_> for SnapshotVisitor {
+            type Value = SnapshotValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, \"near_tie\" or \"exact\"")
+            }
+
+            fn visit_bool<E: de::Error>(self, compared: bool) -> Result<SnapshotValue, E> {
+                Ok(if compared {
+                    SnapshotValue::Compared(AgreementRule::NearTie)
+                } else {
+                    SnapshotValue::Off
+                })
+            }
+
+            fn visit_str<E: de::Error>(self, rule: &str) -> Result<SnapshotValue, E> {
+                match rule {
+                    "near_tie" => Ok(SnapshotValue::Compared(AgreementRule::NearTie)),
+                    "exact" => Ok(SnapshotValue::Compared(AgreementRule::Exact)),
+                    other => Err(E::unknown_variant(other, &["near_tie", "exact"])),
+                }
+            }
+        }
+        deserializer.deserialize_any(SnapshotVisitor)
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) fn attempt_with(case: &str, number: u32, outcome: Outcome, ids: &[u32
         transfer_bytes: Vec::new(),
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        text_offsets: Vec::new(),
         companions: Vec::new(),
     };
     // Read as a record is, so that fields with a default need no mention.

@@ -27,6 +27,8 @@ pub struct Gpu {
     pub total_bytes: Option<Bytes>,
     /// What nobody has allocated.
     pub free_bytes: Option<Bytes>,
+    /// The generation of its processor: `sm90`, if the driver tells.
+    pub architecture: Option<String>,
 }
 
 impl Gpu {
@@ -75,6 +77,7 @@ pub(super) fn open(id: &DeviceId) -> Result<(Device, Gpu), String> {
                 uuid: None,
                 total_bytes: super::available_memory(),
                 free_bytes: super::available_memory(),
+                architecture: None,
             };
             Ok((handle, gpu))
         }

@@ -70,6 +70,10 @@ pub(super) fn open(id: &DeviceId, ordinal: usize) -> Result<(Device, Gpu), Strin
         uuid: context.uuid().ok().map(|uuid| spelled(&uuid.bytes)),
         free_bytes: memory.map(|(free, _)| Bytes(free as u64)),
         total_bytes: memory.map(|(_, total)| Bytes(total as u64)),
+        architecture: context
+            .compute_capability()
+            .ok()
+            .map(|(major, minor)| format!("sm{major}{minor}")),
     };
     Ok((handle, gpu))
 }

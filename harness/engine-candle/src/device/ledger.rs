@@ -95,6 +95,15 @@ impl Ledger {
         }
     }
 
+    /// The same accounts for something that leaves no trace: what is charged to them is not charged here.
+    #[must_use]
+    pub fn scratch(&self) -> Self {
+        let accounts = self.accounts().clone();
+        Self {
+            accounts: Mutex::new(accounts),
+        }
+    }
+
     fn accounts(&self) -> MutexGuard<'_, Vec<Account>> {
         lock(&self.accounts)
     }
@@ -257,6 +266,17 @@ mod tests {
             drop(kept);
             assert_eq!(ledger.held(Slot(1), 0).bytes, Bytes(0));
         }
+    }
+
+    #[test]
+    fn a_scratch_keeps_to_the_budget_and_leaves_no_trace() {
+        let ledger = Ledger::new(&two_logical_devices());
+        charge(&ledger, Use::Weights, 1000).unwrap();
+        let scratch = ledger.scratch();
+        charge(&scratch, Use::KvCache, 24).unwrap();
+        assert!(charge(&scratch, Use::Activations, 1).is_err());
+        let bytes = ledger.figures(Slot(1), 1000).map(|figure| figure.bytes.0);
+        assert_eq!(bytes, [1000, 0, 1000]);
     }
 
     #[test]

@@ -107,6 +107,7 @@ impl Devices {
                     on: id.clone(),
                     name: gpu.name,
                     memory_bytes: gpu.total_bytes,
+                    architecture: gpu.architecture,
                 },
                 budget: None,
                 handle,
@@ -121,11 +122,11 @@ impl Devices {
                 device: device.id.clone(),
             });
         }
-        let (handle, name) = match device.on.kind() {
-            DeviceKind::Cpu => (Device::Cpu, "slice of the host".to_owned()),
+        let (handle, name, architecture) = match device.on.kind() {
+            DeviceKind::Cpu => (Device::Cpu, "slice of the host".to_owned(), None),
             DeviceKind::Cuda(_) | DeviceKind::Metal(_) => {
                 let (handle, gpu) = self.open_physical(&device.on)?;
-                (handle, format!("slice of {}", gpu.name))
+                (handle, format!("slice of {}", gpu.name), gpu.architecture)
             }
             DeviceKind::Disk | DeviceKind::Logical => {
                 return Err(DeviceError::NotPhysical {
@@ -140,6 +141,7 @@ impl Devices {
                 on: device.on.clone(),
                 name,
                 memory_bytes: device.memory_bytes,
+                architecture,
             },
             budget: device.memory_bytes,
             handle,
@@ -223,6 +225,7 @@ fn host_device() -> OpenDevice {
             on: DeviceId::cpu(),
             name: "host".into(),
             memory_bytes: available_memory(),
+            architecture: None,
         },
         budget: None,
         handle: Device::Cpu,

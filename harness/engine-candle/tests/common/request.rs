@@ -103,6 +103,7 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
         repetitions: 1,
         audit: false,
         faults: Vec::new(),
+        probe: false,
     }
 }
 

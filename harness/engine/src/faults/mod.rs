@@ -9,7 +9,7 @@ mod end;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use placebench_core::device::DeviceId;
@@ -123,9 +123,22 @@ impl Armed {
 }
 
 /// The faults of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FaultPlan {
     faults: Vec<Armed>,
+    /// Number of the generation that is under way, all threads of it included; [`NO_GENERATION`] before the first.
+    generation: AtomicU32,
+}
+
+const NO_GENERATION: u32 = u32::MAX;
+
+impl Default for FaultPlan {
+    fn default() -> Self {
+        Self {
+            faults: Vec::new(),
+            generation: AtomicU32::new(NO_GENERATION),
+        }
+    }
 }
 
 impl FaultPlan {
@@ -138,6 +151,7 @@ impl FaultPlan {
         });
         let plan = Self {
             faults: faults.collect(),
+            ..Self::default()
         };
         for unkillable in plan.of(FaultKind::Unkillable) {
             if end::ignore_sigterm() {
@@ -198,6 +212,20 @@ impl FaultPlan {
         Ok(())
     }
 
+    /// A generation begins.
+    pub(crate) fn begin_generation(&self, number: u32) {
+        self.generation.store(number, Ordering::Relaxed);
+    }
+
+    /// The faults that may strike now: one that names a generation does so in that one only.
+    fn armed(&self) -> impl Iterator<Item = &Armed> {
+        let current = self.generation.load(Ordering::Relaxed);
+        let is_now = move |wanted: u32| current != NO_GENERATION && wanted == current;
+        self.faults
+            .iter()
+            .filter(move |armed| armed.fault.at.generation.is_none_or(is_now))
+    }
+
     /// Before a hop: stalls, delays or crashes as asked, and says what to do to the data.
     #[must_use]
     pub fn at_hop(&self, moment: Moment<'_>) -> HopEffect {
@@ -244,9 +272,9 @@ impl FaultPlan {
         self.stop(moment);
         let from_here = |armed: &&Armed| {
             let at = &armed.fault.at;
-            at.token.unwrap_or(0) <= moment.token.unwrap_or(0) && at.phase.is_none_or(|phase| phase == moment.phase)
+            armed.fault.kind == FaultKind::Garbage && at.token.unwrap_or(0) <= moment.token.unwrap_or(0) && at.phase.is_none_or(|phase| phase == moment.phase)
         };
-        match self.of(FaultKind::Garbage).find(from_here) {
+        match self.armed().find(from_here) {
             Some(garbage) => {
                 garbage.note();
                 TokenEffect::Garbage
@@ -280,9 +308,9 @@ impl FaultPlan {
     /// Weights are allocated too, so that without conditions the first of them is refused.
     #[must_use]
     pub fn at_allocation(&self, moment: Moment<'_>, used: Bytes) -> Option<Bytes> {
-        let refused = self.of(FaultKind::OutOfMemory).find(|armed| {
+        let refused = self.armed().find(|armed| {
             let at = &armed.fault.at;
-            conditions::of_moment(at, moment) && at.bytes.is_none_or(|limit| used > limit)
+            armed.fault.kind == FaultKind::OutOfMemory && conditions::of_moment(at, moment) && at.bytes.is_none_or(|limit| used > limit)
         })?;
         refused.note();
         Some(refused.fault.at.bytes.unwrap_or(Bytes(used.0.saturating_sub(1))))
@@ -319,14 +347,14 @@ impl FaultPlan {
     /// What is kept of a generation that is over.
     #[must_use]
     pub fn at_end_of_generation(&self) -> Option<Leak> {
-        let leak = self.of(FaultKind::Leak).next()?;
+        let leak = self.armed().find(|armed| armed.fault.kind == FaultKind::Leak)?;
         leak.note();
         Some(leak.fault.at.bytes.map_or(Leak::Caches, Leak::Bytes))
     }
 
     /// Stall and crash need no engine.
     fn stop(&self, moment: Moment<'_>) {
-        for armed in &self.faults {
+        for armed in self.armed() {
             match armed.fault.kind {
                 FaultKind::Stall if holds(&armed.fault, moment, Anchor::Any) => end::stall(),
                 FaultKind::Crash if holds(&armed.fault, moment, Anchor::Any) => {
@@ -342,9 +370,7 @@ impl FaultPlan {
     }
 
     fn matching<'a>(&'a self, moment: Moment<'a>, anchor: Anchor) -> impl Iterator<Item = &'a Armed> {
-        self.faults
-            .iter()
-            .filter(move |armed| holds(&armed.fault, moment, anchor))
+        self.armed().filter(move |armed| holds(&armed.fault, moment, anchor))
     }
 }
 

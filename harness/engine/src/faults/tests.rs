@@ -110,6 +110,21 @@ fn a_device_spoils_the_modules_that_run_there_and_no_others() {
 }
 
 #[test]
+fn a_fault_that_names_a_generation_strikes_in_that_one_only() {
+    let at = FaultPoint {
+        generation: Some(1),
+        ..FaultPoint::default()
+    };
+    let plan = plan(FaultKind::ZeroCopy, at);
+    let strikes = |plan: &FaultPlan| plan.at_hop(hop(0, "a -> b")) == HopEffect::Zero;
+    assert!(!strikes(&plan), "nothing is generated yet");
+    for (generation, expected) in [(0, false), (1, true), (2, false)] {
+        plan.begin_generation(generation);
+        assert_eq!(strikes(&plan), expected, "{generation}");
+    }
+}
+
+#[test]
 fn memory_runs_out_above_the_byte_count_only() {
     let at = FaultPoint {
         bytes: Some(Bytes(100)),

@@ -9,10 +9,12 @@ use crate::Context;
 use crate::faults::Leak;
 
 /// What is in use on each device.
+#[derive(Clone)]
 pub(super) struct Ledger {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 struct Entry {
     device: DeviceId,
     allowed: Option<Bytes>,

@@ -8,6 +8,7 @@ mod activations;
 mod ledger;
 mod model;
 mod placing;
+mod probe;
 mod session;
 mod weights;
 
@@ -86,6 +87,7 @@ impl Engine for MockEngine {
         context.emit(EventKind::Loaded {
             realised,
             unused_tensors: Vec::new(),
+            eos_token_ids: None,
         });
         Ok(Box::new(MockSession {
             input_ids: tokens(&request.prompt),

@@ -17,12 +17,14 @@ pub(super) fn facts(devices: &[LogicalDevice]) -> Vec<DeviceFacts> {
         on: device.on.clone(),
         name: format!("mock slice of {}", device.on),
         memory_bytes: device.memory_bytes,
+        architecture: None,
     });
     let host = DeviceFacts {
         id: DeviceId::cpu(),
         on: DeviceId::cpu(),
         name: "mock host".to_owned(),
         memory_bytes: None,
+        architecture: None,
     };
     std::iter::once(host).chain(logical).collect()
 }

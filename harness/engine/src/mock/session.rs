@@ -2,7 +2,7 @@
 
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{FailureClass, WorkerFailure};
-use placebench_core::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, TokenLogit};
+use placebench_core::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, Probe, TokenLogit};
 use placebench_core::units::Bytes;
 
 use super::activations::MockActivations;
@@ -26,6 +26,10 @@ impl Session for MockSession {
         let last = self.modules.last().map(|(_, device)| device);
         self.ledger.end_generation(context.fault_at_end_of_generation(), last);
         Ok(made)
+    }
+
+    fn probe(&mut self, context: &mut Context) -> Result<Option<Probe>, WorkerFailure> {
+        self.probe_prompt(context)
     }
 
     fn memory(&self) -> Vec<MemoryFigure> {
@@ -53,10 +57,10 @@ impl MockSession {
             transfer_bytes: Vec::new(),
             streamed_bytes: Vec::new(),
             stage_times_s: Vec::new(),
+            text_offsets: Vec::new(),
             companions: Vec::new(),
         };
-        let mut words = Vec::new();
-        let mut seed = self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)));
+        let mut seed = self.seed();
         for index in 0..self.generation.max_new_tokens {
             context.phase_of_token(index);
             context.begin_token(index);
@@ -74,41 +78,49 @@ impl MockSession {
             };
             let id = u32::try_from(choice).unwrap_or(0);
             let stamp = context.token(index, id, 1.0);
-            words.push(format!("w{id}"));
+            made.text.push_str(&format!(" w{id}"));
+            made.text_offsets
+                .push(u32::try_from(made.text.len()).unwrap_or(u32::MAX));
             made.output_ids.push(id);
             made.token_stamps_s.push(stamp - start_s);
             made.top2_gaps.push(1.0);
-            made.top5.push(
-                (0..5)
-                    .map(|rank| TokenLogit {
-                        id: id + rank,
-                        logit: 5.0 - rank as f32,
-                    })
-                    .collect(),
-            );
+            made.top5.push(likeliest(id));
             made.hops.push(step.hops);
             made.transfer_bytes.push(step.bytes);
             made.streamed_bytes.push(0);
             made.stage_times_s.push(step.times_s);
         }
-        made.text = format!(" {}", words.join(" "));
         Ok(made)
     }
 }
 
+/// The five likeliest tokens of a step: the chosen one and those after it.
+pub(super) fn likeliest(id: u32) -> Vec<TokenLogit> {
+    let entry = |rank: u32| TokenLogit {
+        id: id + rank,
+        logit: 5.0 - rank as f32,
+    };
+    (0..5).map(entry).collect()
+}
+
 /// What a pass through the modules did.
 #[derive(Debug, Default)]
-struct Step {
+pub(super) struct Step {
     hops: u32,
     bytes: u64,
     /// Not zero where a fault spoiled the data: the text then becomes another one.
-    wrongness: u64,
+    pub(super) wrongness: u64,
     /// Seconds of stages and hops in turn.
     times_s: Vec<f64>,
 }
 
 impl MockSession {
-    fn step(&mut self, token: u32, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
+    /// What the text follows from.
+    pub(super) fn seed(&self) -> u64 {
+        self.input_ids.iter().fold(7_u64, |hash, id| mix(hash ^ u64::from(*id)))
+    }
+
+    pub(super) fn step(&mut self, token: u32, positions: u64, context: &mut Context) -> Result<Step, WorkerFailure> {
         let mut step = Step::default();
         let is_left_behind = context.fault_at_input();
         let mut clock = StepClock::start(context);

@@ -2,8 +2,9 @@
 //!
 //! Seconds, bytes and tokens per second; an empty cell is a figure that was not measured. Where `timing_valid` is
 //! `false` the text was wrong: the five columns that would be read as speeds are empty then, and the raw stamps are in
-//! `attempts.jsonl`. What the plan predicted is in the last two columns, empty where no rates were stated; it is no
-//! measurement, so that a wrong text does not empty it. Columns are only ever added at the end.
+//! `attempts.jsonl`. What the plan predicted is in two columns, empty where no rates were stated; it is no
+//! measurement, so that a wrong text does not empty it. `exact_match_rate` is the share of generations that say the same,
+//! empty where nothing was repeated. Columns are only ever added at the end.
 
 use placebench_core::device::DeviceBytes;
 use placebench_core::record::{CaseSpec, CaseVerdict, Finding, RunRecord};
@@ -14,7 +15,7 @@ use crate::view::forecast::shared;
 use crate::view::words::{Lines, visible};
 
 /// The columns, in order.
-pub const COLUMNS: [&str; 34] = [
+pub const COLUMNS: [&str; 35] = [
     "case",
     "scenario",
     "prompt",
@@ -49,6 +50,7 @@ pub const COLUMNS: [&str; 34] = [
     "sentence",
     "predicted_ttft_s",
     "predicted_tpot_s",
+    "exact_match_rate",
 ];
 
 /// The whole table.
@@ -68,7 +70,7 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
         .map_err(|error| csv::Error::from(error.into_error()).into())
 }
 
-fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 34] {
+fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 35] {
     let verdict = record.verdict_of(&spec.case);
     let attempt = deciding_attempt(record, spec, verdict);
     let outcome = attempt.map(|attempt| &attempt.outcome);
@@ -127,6 +129,7 @@ fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 34] {
         verdict.map(sentence).unwrap_or_default(),
         float(predicted.map(|prediction| prediction.ttft.time_s)),
         float(predicted.map(|prediction| prediction.tpot.time_s)),
+        float(metrics.exact_match_rate),
     ]
 }
 

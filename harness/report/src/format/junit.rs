@@ -9,6 +9,7 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use crate::RenderError;
 use crate::view::case::deciding_attempt;
+use crate::view::divergence;
 use crate::view::words::{Lines, line, message, visible};
 
 /// The whole file. Control characters, which XML cannot hold, appear as their pictures.
@@ -128,6 +129,8 @@ fn description(verdict: &CaseVerdict) -> String {
         lines.push(format!("{}: {}", line(&finding.check), message(&finding.message)));
         lines.extend(finding.hint.as_deref().map(|hint| format!("  hint: {}", message(hint))));
     }
+    lines.extend(verdict.divergences.iter().flat_map(divergence::lines));
+    lines.extend(verdict.notes.iter().map(|note| message(note)));
     lines.join("\n")
 }
 
@@ -163,6 +166,7 @@ fn metrics(metrics: &CaseMetrics, valid: bool) -> Vec<(String, String)> {
         ("load_s", metrics.load_s),
         ("hops_per_token", metrics.hops_per_token),
         ("transfer_bytes_per_token", metrics.transfer_bytes_per_token),
+        ("exact_match_rate", metrics.exact_match_rate),
     ];
     let mut all = Vec::new();
     if !valid && speeds.iter().any(|(_, value)| value.is_some()) {

@@ -8,6 +8,7 @@ use placebench_core::units::human_seconds;
 use serde::Serialize;
 
 use super::audit::{self, AuditView};
+use super::divergence::{self, DivergenceView};
 use super::evidence::{self, EvidenceView};
 use super::forecast::{self, ForecastView};
 use super::memory::{self, MemoryView};
@@ -130,6 +131,10 @@ pub struct CaseView {
     pub not_recovered: String,
     /// How its modules compare with those of the reference; only where that was looked at.
     pub audit: Option<AuditView>,
+    /// Where its text parts from others.
+    pub divergences: Vec<DivergenceView>,
+    /// What has to be known of the comparison.
+    pub notes: Vec<String>,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -250,6 +255,12 @@ pub fn view(
             .map(evidence::not_recovered)
             .unwrap_or_default(),
         audit: audit::view(record, spec, devices),
+        divergences: verdict
+            .map(|verdict| verdict.divergences.iter().map(divergence::view).collect())
+            .unwrap_or_default(),
+        notes: verdict
+            .map(|verdict| verdict.notes.iter().map(|note| message(note)).collect())
+            .unwrap_or_default(),
     }
 }
 
@@ -350,7 +361,20 @@ fn figures(metrics: &CaseMetrics, text: TextVerdict, why: &str) -> Vec<NamedFigu
             plain(Some(traffic(metrics)).filter(|words| !words.is_empty())),
         ),
         named("samples", plain(Some(metrics.samples.to_string()))),
+        named("exact match", exact_match(metrics)),
     ]
+}
+
+/// How many generations say the same: `6 of 6`, `4 of 6 (2 different texts)`.
+fn exact_match(metrics: &CaseMetrics) -> Figure {
+    let (Some(matching), Some(distinct)) = (metrics.matching_generations, metrics.distinct_texts) else {
+        return Figure::Missing("not repeated".into());
+    };
+    let texts = match distinct {
+        0 | 1 => String::new(),
+        distinct => format!(" ({distinct} different texts)"),
+    };
+    Figure::Measured(format!("{matching} of {}{texts}", metrics.samples))
 }
 
 fn phases(attempt: &Attempt) -> Vec<Fact> {

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod case;
+pub mod divergence;
 pub mod evidence;
 mod facts;
 pub mod faults;

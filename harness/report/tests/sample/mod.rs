@@ -127,6 +127,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             warmup: 1,
             repetitions: 6,
             isolation: Isolation::Process,
+            probe: false,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,
@@ -144,6 +145,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             fails: Vec::new(),
             limits: None,
             killed: None,
+            snapshot_rule: AgreementRule::NearTie,
         },
         requires_cuda: 0,
         faults: Vec::new(),
@@ -205,6 +207,7 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
         transfer_bytes: vec![u64::from(hops) * 512; steps],
         streamed_bytes: Vec::new(),
         stage_times_s: Vec::new(),
+        text_offsets: Vec::new(),
         companions: Vec::new(),
     }
 }
@@ -236,6 +239,7 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
                 on: DeviceId::cpu(),
                 name: "slice of the host".into(),
                 memory_bytes: Some(Bytes(bytes)),
+                architecture: None,
             })
             .into(),
         planned: None,
@@ -255,6 +259,8 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         faults_struck: None,
         killed_after_s: None,
         audit: Vec::new(),
+        eos_token_ids: None,
+        probe: None,
     }
 }
 
@@ -318,6 +324,9 @@ pub(crate) fn metrics(attempts: &[Attempt], hops: f64) -> CaseMetrics {
         peak_memory_bytes: of(MemoryKind::Peak),
         time_forecast: Vec::new(),
         memory_forecast: Vec::new(),
+        exact_match_rate: Some(1.0),
+        matching_generations: Some(attempts.len() as u32),
+        distinct_texts: Some(1),
     }
 }
 
@@ -334,6 +343,8 @@ pub(crate) fn verdict(case: &str, status: CaseStatus, outcome: &Outcome, text: T
         attempts: 1,
         decided_by_retry: 0,
         earlier_tries: Vec::new(),
+        divergences: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use insta::internals::SnapshotContents;
 use proptest::prelude::*;
 
+use super::format::is_unseen;
 use super::*;
 
 const KEY: SnapshotKey<'_> = SnapshotKey {
@@ -22,6 +23,11 @@ fn content(text: &str) -> SnapshotContent {
         text: text.into(),
         token_ids: vec![1, 2, 300],
         finish_reason: FinishReason::Length,
+        near_ties: Some(vec![NearTie {
+            index: 1,
+            id: 77,
+            gap: 0.0125,
+        }]),
     }
 }
 
@@ -41,6 +47,7 @@ fn the_file_is_what_a_person_reviews() {
     source: "scenarios/smoke/tiny.toml"
     description: "model tiny \"quoted\": \u001b[31m"
     expression: "smoke/tiny/story/auto"
+    info: "near_ties: [[1, 77, 0.0125]]"
     ---
     Once upon a time
     there was a GPU.
@@ -76,12 +83,25 @@ fn what_insta_writes_when_it_accepts_is_read_back() {
     let text = "\n\ta line\\u{1b}\n\r\nlast  \n\n";
     let path = pend(dir.path(), &KEY, text);
     let snapshot = insta::Snapshot::from_file(&path).unwrap();
-    let SnapshotContents::Text(body) = snapshot.contents() else {
-        panic!("not a text")
-    };
-    let accepted = format!("---\nsource: scenarios/x.toml\nexpression: a/b/c\n---\n{body}\n");
-    fs::write(approved_of(&path).unwrap(), accepted).unwrap();
+    snapshot.save(&approved_of(&path).unwrap()).unwrap();
     assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content(text));
+}
+
+#[test]
+fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
+    let file = |info: &str| format!("---\nsource: x\n{info}---\ntext\n\ntoken_ids: [1]\nfinish_reason: eos\n");
+    assert_eq!(parse(&file("")).unwrap().near_ties, None);
+    assert_eq!(parse(&file("info: somebody's own\n")).unwrap().near_ties, None);
+    for quotes in ["", "'", "\""] {
+        let info = format!("info: {quotes}near_ties: [[0, 5, 0.25]]{quotes}\n");
+        let ties = parse(&file(&info)).unwrap().near_ties.unwrap();
+        assert_eq!((ties[0].index, ties[0].id), (0, 5));
+    }
+    assert!(
+        parse(&file("info: \"near_ties: [[0, 5]]\"\n"))
+            .unwrap_err()
+            .contains("near_ties")
+    );
 }
 
 #[test]
@@ -150,23 +170,56 @@ fn a_malformed_pending_file_is_not_approved() {
 }
 
 #[test]
-fn a_device_class_goes_before_the_file_for_all() {
+fn the_nearest_device_class_is_found_and_named() {
     let dir = tempfile::tempdir().unwrap();
     let gpu = SnapshotKey {
         device_class: "cuda-sm90",
         ..KEY
     };
-    let cpu_file = accept(&pend(dir.path(), &KEY, "on the cpu")).unwrap();
+    let approve = |class: &str| {
+        let path = pend(
+            dir.path(),
+            &SnapshotKey {
+                device_class: class,
+                ..KEY
+            },
+            class,
+        );
+        accept(&path).unwrap()
+    };
+    let found = |key: &SnapshotKey<'_>| {
+        let approved = load(dir.path(), key).unwrap().unwrap();
+        (approved.content.text, approved.class)
+    };
+    let of = |text: &str, class: Option<&str>| (text.to_owned(), class.map(str::to_owned));
+    assert_eq!(load(dir.path(), &gpu).unwrap(), None);
+    approve("cpu");
+    assert_eq!(found(&gpu), of("cpu", Some("cpu")), "the host's is better than none");
+    let all = dir.path().join("smoke__tiny/story.snap");
+    fs::rename(approve("elsewhere"), &all).unwrap();
+    assert_eq!(found(&gpu), of("elsewhere", None));
+    assert_eq!(found(&KEY), of("cpu", Some("cpu")), "its own class goes before");
+    approve("cuda");
+    assert_eq!(found(&gpu), of("cuda", Some("cuda")));
+    approve("cuda-sm80");
     assert_eq!(
-        load(dir.path(), &gpu).unwrap(),
-        None,
-        "texts of one class say nothing about another"
+        found(&gpu),
+        of("cuda", Some("cuda")),
+        "another card's class is no fall-back"
     );
-    fs::rename(cpu_file, dir.path().join("smoke__tiny/story.snap")).unwrap();
-    assert_eq!(load(dir.path(), &gpu).unwrap().unwrap().content.text, "on the cpu");
-    accept(&pend(dir.path(), &gpu, "on the gpu")).unwrap();
-    assert_eq!(load(dir.path(), &gpu).unwrap().unwrap().content.text, "on the gpu");
-    assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content.text, "on the cpu");
+    approve("cuda-sm90");
+    assert_eq!(found(&gpu), of("cuda-sm90", Some("cuda-sm90")));
+}
+
+#[test]
+fn a_card_never_serves_the_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let gpu = SnapshotKey {
+        device_class: "cuda",
+        ..KEY
+    };
+    accept(&pend(dir.path(), &gpu, "x")).unwrap();
+    assert_eq!(load(dir.path(), &KEY).unwrap(), None);
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn finished(generation: u32, warmup: bool) -> EventKind {
             transfer_bytes: vec![0],
             streamed_bytes: Vec::new(),
             stage_times_s: Vec::new(),
+            text_offsets: Vec::new(),
             companions: Vec::new(),
         },
     }
@@ -169,7 +170,17 @@ fn parts_of_a_step_become_one_and_belong_to_the_running_generation() {
 #[test]
 fn generations_come_in_order_and_complete() {
     assert_eq!(
-        breach(1, 1, &[hello(), started(0, true), finished(0, true), EventKind::Done]),
+        breach(
+            1,
+            1,
+            &[
+                hello(),
+                started(0, true),
+                token(0, 0),
+                finished(0, true),
+                EventKind::Done
+            ]
+        ),
         "`done` after 1 of 1 warm-ups and 0 of 1 measured generations"
     );
     assert_eq!(
@@ -205,7 +216,7 @@ fn companions_are_as_many_as_asked_for_and_in_order() {
         generation: 0,
         sequence,
         index,
-        id: 3,
+        id: 7,
         top2_gap: 1.0,
     };
     let heard = |kinds: &[EventKind]| {
@@ -221,7 +232,7 @@ fn companions_are_as_many_as_asked_for_and_in_order() {
         }
         event
     };
-    let begun = [hello(), started(0, false), of(0, 0), of(1, 0), of(1, 1)];
+    let begun = [hello(), started(0, false), of(0, 0), of(1, 0)];
     let ended = |event: EventKind| [begun.as_slice(), &[event, EventKind::Done]].concat();
     assert!(heard(&ended(with_companions(1))).is_ok());
     let wrong = heard(&ended(with_companions(0))).unwrap_err().to_string();
@@ -230,10 +241,43 @@ fn companions_are_as_many_as_asked_for_and_in_order() {
         .unwrap_err()
         .to_string();
     assert!(wrong.starts_with("a token of sequence 2"), "{wrong}");
-    let wrong = heard(&[begun.as_slice(), &[of(1, 1)]].concat())
+    let wrong = heard(&[begun.as_slice(), &[of(1, 2)]].concat())
         .unwrap_err()
         .to_string();
-    assert_eq!(wrong, "token 1 of generation 0 where token 2 was expected");
+    assert_eq!(wrong, "token 2 of generation 0 where token 1 was expected");
+    // What is reported of a companion is what was streamed, too.
+    let wrong = heard(&[begun.as_slice(), &[of(1, 1), with_companions(1)]].concat());
+    assert_eq!(
+        wrong.unwrap_err().to_string(),
+        "generation 0 in sequence 1 was reported with 1 tokens, but 2 had been streamed"
+    );
+}
+
+#[test]
+fn what_is_reported_in_the_end_is_what_was_streamed() {
+    let other = EventKind::Token {
+        generation: 0,
+        sequence: 0,
+        index: 0,
+        id: 8,
+        top2_gap: 1.0,
+    };
+    assert_eq!(
+        breach(0, 1, &[hello(), started(0, false), other, finished(0, false)]),
+        "token 0 of generation 0 was streamed as 8 and reported as 7 in the end"
+    );
+    assert_eq!(
+        breach(
+            0,
+            1,
+            &[hello(), started(0, false), token(0, 0), token(0, 1), finished(0, false)]
+        ),
+        "generation 0 was reported with 1 tokens, but 2 had been streamed"
+    );
+    assert_eq!(
+        breach(0, 1, &[hello(), started(0, false), finished(0, false)]),
+        "generation 0 was reported with 1 tokens, but 0 had been streamed"
+    );
 }
 
 #[test]

@@ -92,6 +92,14 @@ fn breaches_say_what_came() {
     assert!(breach("double_finish").contains("`finished` of generation 0 where no running generation"));
     assert!(breach("after_done").contains("`done` after `done`"));
     assert!(breach("skipped_token").contains("token 1 of generation 0 where token 0 was expected"));
+    assert!(
+        breach("other_token_in_the_end")
+            .contains("token 0 of generation 0 was streamed as 100 and reported as 101 in the end")
+    );
+    assert!(
+        breach("token_left_out_in_the_end")
+            .contains("generation 0 was reported with 2 tokens, but 3 had been streamed")
+    );
     assert!(breach("silent").contains("exit code 0 without `done`"));
 }
 

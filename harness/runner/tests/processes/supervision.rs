@@ -195,7 +195,6 @@ fn who_ignores_sigterm_is_killed() {
             grace: Duration::from_millis(200),
             ..StopLimits::default()
         },
-        folder: None,
     };
     let mut steps = Vec::new();
     let attempt = attempt_of(

@@ -16,7 +16,7 @@ use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
 use self::settings::{
-    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, states_repetitions,
+    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes, states_repetitions,
 };
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
@@ -105,6 +105,8 @@ pub struct NamedPlacement {
     pub expect: Expectation,
     /// Its deadlines.
     pub timeout: Timeouts,
+    /// The logits of the prompt are compared with those of the reference placement before anything is generated.
+    pub probe: bool,
 }
 
 /// Axes that multiply cases. Empty axes leave the scenario's own value.
@@ -169,8 +171,10 @@ pub fn resolve(
             request,
             expect,
             timeout: resolve_timeouts(table.timeout.as_ref(), file, defaults),
+            probe: false,
         });
     }
+    settle_probes(file, defaults, &mut placements);
     if let Some(table) = &file.expect {
         rules::expectation(table, &names, &mut problems);
     }

@@ -13,7 +13,7 @@ use crate::scenario::file::{ExpectTable, PlacementTable, ScenarioFile};
 use crate::scenario::limits::resolve_limits;
 use crate::scenario::problem::{Problem, suggestion};
 use crate::scenario::rules;
-use crate::scenario::value::{DeviceMapValue, DevicesUsed};
+use crate::scenario::value::{DeviceMapValue, DevicesUsed, SnapshotValue};
 
 /// The device map that asks for the placement that is predicted to be fastest.
 const OPTIMAL: &str = "optimal";
@@ -150,12 +150,13 @@ pub(super) fn resolve_expect(
             rule: table.rule.unwrap_or_default(),
             max_gap: table.max_gap.as_ref().map_or(DEFAULT_MAX_GAP, |gap| *gap.get_ref()),
         });
+    let snapshot = own.snapshot.or(general.snapshot).and_then(SnapshotValue::rule);
     let plain = |list: &Vec<Spanned<String>>| list.iter().map(|item| item.get_ref().clone()).collect::<Vec<_>>();
     Expectation {
         outcome: own.outcome.or(general.outcome).unwrap_or_default(),
         phase: own.phase.or(general.phase),
         at: own.at.clone().or_else(|| general.at.clone()),
-        snapshot: own.snapshot.or(general.snapshot).unwrap_or(false),
+        snapshot: snapshot.is_some(),
         agreement,
         forbid_devices: own
             .forbid_devices
@@ -185,6 +186,7 @@ pub(super) fn resolve_expect(
             .as_ref()
             .or(general.killed.as_ref())
             .map(|key| *key.get_ref()),
+        snapshot_rule: snapshot.unwrap_or_default(),
     }
 }
 
@@ -216,6 +218,7 @@ pub(super) fn resolve_faults(
                     bytes: at.bytes.map(|size| size.into_inner().0),
                     link: at.link.map(Spanned::into_inner),
                     device: at.device.map(|device| device.into_inner().0),
+                    generation: at.generation.map(Spanned::into_inner),
                 },
                 delay_s: fault.delay.as_ref().map(|period| period.get_ref().0.as_secs_f64()),
                 signal: fault.signal.as_ref().map(|signal| *signal.get_ref()),

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::Matrix;
+use super::{Matrix, NamedPlacement};
 use crate::protocol::{GenerationSpec, Sampling};
 use crate::record::{MeasureSpec, Timeouts};
 use crate::scenario::file::{DefaultsFile, MatrixTable, ScenarioFile, TimeoutTable};
@@ -70,6 +70,22 @@ pub(super) fn resolve_measure(
         warmup: own.warmup.or(general.warmup).unwrap_or(1),
         repetitions: own.repetitions.or(general.repetitions).map_or(1, Spanned::into_inner),
         isolation: own.isolation.or(general.isolation).unwrap_or_default(),
+        // Where nobody says, it depends on what the case is compared with.
+        probe: false,
+    }
+}
+
+/// Where nobody says, placements that must agree with another one are probed, and that other one is.
+pub(super) fn settle_probes(file: &ScenarioFile, defaults: &DefaultsFile, placements: &mut [NamedPlacement]) {
+    let own = file.measure.as_ref().and_then(|table| table.probe);
+    let general = defaults.measure.as_ref().and_then(|table| table.probe);
+    let references: Vec<String> = placements
+        .iter()
+        .filter_map(|placement| Some(placement.expect.agreement.as_ref()?.reference.clone()))
+        .collect();
+    for placement in placements {
+        let is_compared = placement.expect.agreement.is_some() || references.contains(&placement.name);
+        placement.probe = own.or(general).unwrap_or(is_compared);
     }
 }
 

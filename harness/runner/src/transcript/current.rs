@@ -1,0 +1,48 @@
+//! The generation that is under way, and whether what is reported in the end is what was streamed.
+
+use placebench_core::protocol::Generation;
+
+use crate::breach::Breach;
+
+/// A generation that is under way.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) number: u32,
+    pub(super) warmup: bool,
+    pub(super) start_s: f64,
+    pub(super) tokens: Vec<(f64, u32)>,
+    /// The tokens of the companions, the first of them at 0.
+    pub(super) companion_tokens: Vec<Vec<u32>>,
+}
+
+impl Current {
+    /// Speeds follow from the streamed tokens and texts from the reported ones: they must be the same tokens.
+    pub(super) fn is_what_was_streamed(&self, result: &Generation) -> Result<(), Breach> {
+        let generation = self.number;
+        let own: Vec<u32> = self.tokens.iter().map(|(_, id)| *id).collect();
+        let streamed = std::iter::once(&own).chain(&self.companion_tokens);
+        let finished = std::iter::once(result).chain(&result.companions);
+        for (sequence, (streamed, finished)) in streamed.zip(finished).enumerate() {
+            let finished = &finished.output_ids;
+            let mut pairs = streamed.iter().zip(finished).enumerate();
+            if let Some((index, (&streamed, &finished))) = pairs.find(|(_, (a, b))| a != b) {
+                return Err(Breach::StreamedToken {
+                    generation,
+                    sequence,
+                    index,
+                    streamed,
+                    finished,
+                });
+            }
+            if streamed.len() != finished.len() {
+                return Err(Breach::StreamLength {
+                    generation,
+                    sequence,
+                    streamed: streamed.len(),
+                    finished: finished.len(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
