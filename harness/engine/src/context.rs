@@ -204,8 +204,8 @@ impl Context {
         let Some((hop, name)) = self.hops.get(index) else {
             return HopEffect::None;
         };
-        let link = (hop.from_device.clone(), hop.to_device.clone());
-        if self.phase == Phase::Prepare && self.replaced_links.contains(&link) {
+        let is_this = |(from, to): &(DeviceId, DeviceId)| *from == hop.from_device && *to == hop.to_device;
+        if self.phase == Phase::Prepare && self.replaced_links.iter().any(is_this) {
             self.place = Some(Place::Hop(hop.clone()));
             return HopEffect::None;
         }
