@@ -248,7 +248,8 @@ impl Context {
         let Some(named) = self.hops.get(index) else {
             return HopEffect::None;
         };
-        let is_replaced = |(from, to): &(DeviceId, DeviceId)| *from == named.hop.from_device && *to == named.hop.to_device;
+        let is_replaced =
+            |(from, to): &(DeviceId, DeviceId)| *from == named.hop.from_device && *to == named.hop.to_device;
         if self.phase == Phase::Prepare && self.replaced_links.iter().any(is_replaced) {
             self.place = Some(PlaceRef::Hop(index));
             return HopEffect::None;

@@ -3,7 +3,9 @@
 use crate::device::DeviceId;
 use crate::outcome::{FailureClass, Outcome, OutcomeKind, Phase, WorkerFailure};
 use crate::placement::{DeviceMapRequest, PlacementRequest};
-use crate::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Prompt, TokenLogit};
+use crate::protocol::{
+    FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, ModelSource, Prompt, TokenLogit,
+};
 use crate::record::{AgreementRule, Attempt, CaseSpec, Expectation, Isolation, MeasureSpec, Timeouts};
 use crate::units::Bytes;
 

@@ -272,7 +272,9 @@ impl FaultPlan {
         self.stop(moment);
         let from_here = |armed: &&Armed| {
             let at = &armed.fault.at;
-            armed.fault.kind == FaultKind::Garbage && at.token.unwrap_or(0) <= moment.token.unwrap_or(0) && at.phase.is_none_or(|phase| phase == moment.phase)
+            armed.fault.kind == FaultKind::Garbage
+                && at.token.unwrap_or(0) <= moment.token.unwrap_or(0)
+                && at.phase.is_none_or(|phase| phase == moment.phase)
         };
         match self.armed().find(from_here) {
             Some(garbage) => {
@@ -310,7 +312,9 @@ impl FaultPlan {
     pub fn at_allocation(&self, moment: Moment<'_>, used: Bytes) -> Option<Bytes> {
         let refused = self.armed().find(|armed| {
             let at = &armed.fault.at;
-            armed.fault.kind == FaultKind::OutOfMemory && conditions::of_moment(at, moment) && at.bytes.is_none_or(|limit| used > limit)
+            armed.fault.kind == FaultKind::OutOfMemory
+                && conditions::of_moment(at, moment)
+                && at.bytes.is_none_or(|limit| used > limit)
         })?;
         refused.note();
         Some(refused.fault.at.bytes.unwrap_or(Bytes(used.0.saturating_sub(1))))

@@ -2,7 +2,9 @@
 
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{FailureClass, WorkerFailure};
-use placebench_core::protocol::{FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, Probe, TokenLogit};
+use placebench_core::protocol::{
+    FinishReason, Generation, GenerationSpec, MemoryFigure, MemoryKind, Probe, TokenLogit,
+};
 use placebench_core::units::Bytes;
 
 use super::activations::MockActivations;

@@ -16,7 +16,8 @@ use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
 use self::settings::{
-    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes, states_repetitions,
+    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes,
+    states_repetitions,
 };
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
