@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
-use placebench_core::module_tree::ModuleTree;
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::placement::Concurrency;
 use placebench_core::planner::DeviceIdentity;

@@ -100,7 +100,7 @@ impl Ledger {
     pub fn scratch(&self) -> Self {
         let accounts = self.accounts().clone();
         Self {
-            accounts: Mutex::new(accounts),
+            accounts: Arc::new(Mutex::new(accounts)),
         }
     }
 
