@@ -63,7 +63,7 @@ pub(crate) fn attempt_with(case: &str, number: u32, outcome: Outcome, ids: &[u32
         input_ids: vec![1],
         output_ids: ids.to_vec(),
         text: format!("{ids:?}"),
-        finish_reason: FinishReason::Length,
+        finish_reason: FinishReason::Eos,
         start_s: 0.0,
         token_stamps_s: (1..=ids.len()).map(|step| step as f64).collect(),
         top2_gaps: vec![1.0; ids.len()],

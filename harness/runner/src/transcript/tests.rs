@@ -389,7 +389,7 @@ fn empty_lines_mean_nothing_and_huge_ones_are_quoted_in_part() {
 
 #[test]
 fn no_more_is_said_than_was_asked_for() {
-    let enough = [hello(), started(0, false), finished(0, false)];
+    let enough = [hello(), started(0, false), token(0, 0), finished(0, false)];
     let more = [enough.as_slice(), &[started(1, false)]].concat();
     assert_eq!(
         breach(0, 1, &more),
