@@ -107,14 +107,14 @@ pub(crate) struct RunArgs {
     /// Print every setting with its origin, and run nothing
     #[arg(long, conflicts_with = "resume")]
     pub(crate) show_config: bool,
-    #[command(flatten)]
-    pub(crate) selection: SelectionArgs,
-    #[command(flatten)]
-    pub(crate) failures: FailureArgs,
     /// Allow scenarios to start programs of their own (`[program]`) and to set environment variables that can do so: they run
     /// with your rights
     #[arg(long)]
     pub(crate) allow_exec: bool,
+    #[command(flatten)]
+    pub(crate) selection: SelectionArgs,
+    #[command(flatten)]
+    pub(crate) failures: FailureArgs,
 }
 
 /// How to print a list.

@@ -91,7 +91,7 @@ impl FaultKind {
             },
             Self::Nan => Conditions {
                 hop: false,
-                phases: &GENERATING,
+                phases: &[Phase::Prepare, Phase::Prefill, Phase::Decode],
                 ..anywhere
             },
             Self::OutOfMemory => Conditions {

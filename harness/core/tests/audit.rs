@@ -351,6 +351,13 @@ fn a_trail_that_breaks_off_is_compared_as_far_as_it_goes() {
     );
     let whole_steps = compared_steps(&ours, &steps[..1], &theirs, &theirs.steps());
     assert_eq!(whole_steps.end, End::OursEnds { token: 1 });
+    let mut first_stage = steps[..1].to_vec();
+    first_stage[0].entries.truncate(2);
+    let in_the_first = compared_steps(&ours, &first_stage, &theirs, &theirs.steps());
+    assert_eq!(
+        (in_the_first.end, in_the_first.steps_compared),
+        (End::OursEnds { token: 0 }, 0)
+    );
     assert_eq!(
         compared_steps(&ours, &[], &theirs, &theirs.steps()).end,
         End::OursEnds { token: 0 }

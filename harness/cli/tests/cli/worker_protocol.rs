@@ -224,6 +224,7 @@ command = ["cat", "transcript.ndjson"]
     );
     let path = env.path("suite/said.toml");
     let text = std::fs::read_to_string(&path).unwrap();
+    let text = text.replacen("max_new_tokens = 12", "max_new_tokens = 3", 1);
     std::fs::write(&path, text.replacen('\n', "\nengine = \"program\"\n", 1)).unwrap();
     let ran = env.run(&["run", "suite", "--allow-exec"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -170,6 +170,10 @@ pub fn compare(ours: &Trail<'_>, theirs: Option<&Trail<'_>>) -> Comparison {
     walk.made
 }
 
+fn outputs_of(step: &AuditStep) -> usize {
+    step.entries.iter().filter(|entry| entry.side == Side::Output).count()
+}
+
 /// The modules of the longest step.
 fn modules(steps: &[AuditStep]) -> Vec<(String, DeviceId)> {
     let outputs = |step: &AuditStep| -> Vec<(String, DeviceId)> {
@@ -212,7 +216,9 @@ impl<'a> Walk<'a> {
             self.history.remember(step.token, entry, previous);
             previous = Some(entry);
         }
-        if self.goes_on && outputs < self.made.modules.len() {
+        // A trail that ends in its first step never names the modules it did not come to.
+        let of_counterpart = counterpart.map_or(0, |(_, other)| outputs_of(other));
+        if self.goes_on && outputs < self.made.modules.len().max(of_counterpart) {
             self.end(End::OursEnds { token: step.token });
         } else if self.goes_on {
             self.made.steps_compared += 1;

@@ -171,7 +171,7 @@ fn can_hold_together(at: &FaultPointTable, problems: &mut Vec<Problem>) {
     {
         never(hop.span(), format!("nothing hops in phase {phase}"));
     }
-    let has_modules = |phase| matches!(phase, Phase::Load | Phase::Prefill | Phase::Decode);
+    let has_modules = |phase| matches!(phase, Phase::Load | Phase::Prepare | Phase::Prefill | Phase::Decode);
     let of_module = at.module.as_ref().map(Spanned::span);
     if let (Some(span), Some(phase)) = (of_module.or(at.device.as_ref().map(Spanned::span)), phase)
         && !has_modules(phase)

@@ -91,16 +91,22 @@ pub(crate) fn assert_xml(text: &str) {
     assert!(cases > 0);
 }
 
-/// One table, whose rows have as many cells as its head, and no markup but what keeps signs apart.
+/// Tables whose rows have as many cells as their heads, and no markup but what keeps signs apart.
 pub(crate) fn assert_markdown(text: &str) {
     let text = text.replace("<!-- -->", "");
     assert!(!text.contains('<') && !text.contains('>'), "markup: {text}");
     let bars = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
-    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
-    assert!(rows.len() > 2);
-    for row in &rows {
-        assert_eq!(bars(row), bars(rows[0]), "{row}");
+    let mut head = None;
+    let mut rows = 0;
+    for line in text.lines() {
+        if line.starts_with('|') {
+            assert_eq!(bars(line), *head.get_or_insert(bars(line)), "{line}");
+            rows += 1;
+        } else {
+            head = None;
+        }
     }
+    assert!(rows > 2);
     for line in text.replace("\\\\", "").replace("\\]", "").lines() {
         assert!(!line.starts_with('#') && !line.contains("]("), "{line}");
     }
