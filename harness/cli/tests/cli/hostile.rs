@@ -205,7 +205,7 @@ fn hostile_suite(payload: &str) -> TestEnv {
         r#""event": "hello", "protocol": 1, "engine": PAYLOAD, "versions": [PAYLOAD], "profile": "release""#,
         r#""event": "phase", "phase": "load""#,
         r#""event": "fetching", "file": PAYLOAD, "done_bytes": 1, "total_bytes": 2"#,
-        r#""event": "devices", "devices": [{"id": "sim:0", "on": "cpu", "name": PAYLOAD, "memory_bytes": 1}]"#,
+        r#""event": "devices", "devices": [{"id": "sim:0", "on": "cpu", "name": PAYLOAD, "memory_bytes": 1, "architecture": PAYLOAD}]"#,
         r#""event": "planned", "device_map": [[PAYLOAD, "sim:0"]], "budgets": [], "weights_bytes": [], "warnings": [PAYLOAD]"#,
         r#""event": "places", "modules": [[PAYLOAD, "sim:0"]], "hops": []"#,
         r#""event": "loaded", "realised": [{"module": PAYLOAD, "device": "sim:1", "bytes": 8}], "unused_tensors": [PAYLOAD]"#,
@@ -238,7 +238,7 @@ path = {model}
 name = "p"
 text = {text}
 [generation]
-stop = [{text}]
+stop = [{stop}]
 [placement.single]
 device_map = "sim:0"
 [measure]
@@ -248,6 +248,8 @@ snapshot = true
 contains = [{text}]
 "#,
             text = quoted(payload),
+            // A text holds no stop text.
+            stop = quoted(&format!("{payload}!")),
             argument = quoted(&payload.replace('\0', "").replace("../", "_")),
             model = quoted(&format!("models/m{name}")),
         )
