@@ -22,4 +22,5 @@ pub mod planner;
 pub mod protocol;
 pub mod record;
 pub mod scenario;
+pub mod shown;
 pub mod units;
