@@ -27,5 +27,6 @@ pub mod record;
 pub mod scenario;
 pub mod selection;
 pub mod settings;
+pub mod shown;
 pub mod units;
 pub mod worker_variables;

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod from_config;
 mod from_headers;
+mod gguf_header;
 mod index;
 mod safetensors;
 
@@ -24,6 +25,7 @@ pub use self::error::TreeError;
 use self::file::TreeFile;
 pub use self::from_config::{ConfigTreeError, from_config, supported_model_types};
 pub use self::from_headers::{CheckpointTree, HeaderTreeError, TensorHeader, from_headers};
+pub use self::gguf_header::{GGUF_MAGIC, GgufHeaderError, gguf_header_length};
 use self::index::Index;
 pub use self::safetensors::{SafetensorsError, safetensors_header, safetensors_index};
 use crate::planner::Amount;

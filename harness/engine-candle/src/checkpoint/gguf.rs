@@ -4,17 +4,16 @@
 //! the header only once the walk through it has succeeded.
 
 mod gpt2;
-mod header;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Content;
 use candle_core::{DType, Device};
-use placebench_core::units::Bytes;
+use placebench_core::module_tree::{GgufHeaderError, gguf_header_length};
 
 use super::{Checkpoint, CheckpointFormat, Gaps, Listed, Matcher, ModelFilesError, StoredDtype};
 use super::{check_extents, elements, insert, is_lfs_pointer};
@@ -23,7 +22,7 @@ use crate::shown::shown;
 use crate::weights::{ROPE_DIVISORS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT, gguf_name};
 
 pub use gpt2::gpt2_tree;
-pub(super) use header::MAGIC;
+pub(super) use placebench_core::module_tree::GGUF_MAGIC as MAGIC;
 
 const EMBEDDING: &str = "token_embd.weight";
 const HEAD: &str = "output.weight";
@@ -75,7 +74,8 @@ fn read_content(path: &Path, file: &mut File, file_len: u64) -> Result<Content, 
         return Err(ModelFilesError::LfsPointer { path: path.to_owned() });
     }
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
-    let header_len = header::walk(path, file, file_len)?;
+    let header_len =
+        gguf_header_length(BufReader::new(&mut *file), file_len).map_err(|error| of_header(path, error))?;
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     let mut header = Vec::new();
     file.by_ref()
@@ -179,11 +179,13 @@ fn facts(
     })
 }
 
-/// A file that ends where its header still goes on.
-fn truncated(path: &Path, expected: u64, found: u64) -> ModelFilesError {
-    ModelFilesError::Truncated {
-        path: path.to_owned(),
-        expected: Bytes(expected),
-        found: Bytes(found),
+/// What is wrong with the header, of the file that has it.
+fn of_header(path: &Path, error: GgufHeaderError) -> ModelFilesError {
+    let path = path.to_owned();
+    match error {
+        GgufHeaderError::Truncated { expected, found } => ModelFilesError::Truncated { path, expected, found },
+        GgufHeaderError::Malformed { reason } => ModelFilesError::Malformed { path, reason },
+        GgufHeaderError::Unsupported { feature } => ModelFilesError::Feature { path, feature },
+        GgufHeaderError::Read(source) => ModelFilesError::Read { path, source },
     }
 }
