@@ -158,6 +158,19 @@ pub fn deciding_attempt<'a>(
         .or_else(|| record.deciding_attempts(spec).last())
 }
 
+/// The attempt whose placement is shown: a case can end before it has loaded while an earlier attempt got further.
+fn placed_attempt<'a>(record: &'a RunRecord, spec: &'a CaseSpec, deciding: Option<&'a Attempt>) -> Option<&'a Attempt> {
+    let got_further = || {
+        record
+            .deciding_attempts(spec)
+            .find(|attempt| attempt.realised.is_some())
+    };
+    deciding
+        .filter(|attempt| attempt.realised.is_some() || attempt.planned.is_some())
+        .or_else(got_further)
+        .or(deciding)
+}
+
 /// Everything a report says of a case.
 #[must_use]
 pub fn view(
@@ -169,15 +182,7 @@ pub fn view(
 ) -> CaseView {
     let verdict = record.verdict_of(&spec.case);
     let attempt = deciding_attempt(record, spec, verdict);
-    // A case can end before it has loaded while an earlier attempt got further: what is known is shown.
-    let placed = attempt
-        .filter(|attempt| attempt.realised.is_some() || attempt.planned.is_some())
-        .or_else(|| {
-            record
-                .deciding_attempts(spec)
-                .find(|attempt| attempt.realised.is_some())
-        })
-        .or(attempt);
+    let placed = placed_attempt(record, spec, attempt);
     let unmeasured = CaseMetrics::default();
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
     let why = status::why_missing(spec, verdict, attempt);
