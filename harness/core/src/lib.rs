@@ -9,6 +9,7 @@
 //! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
 
 pub mod breadcrumb;
+pub mod compare;
 pub mod device;
 pub mod doctor;
 pub mod evidence;
@@ -22,4 +23,5 @@ pub mod planner;
 pub mod protocol;
 pub mod record;
 pub mod scenario;
+pub mod statistics;
 pub mod units;

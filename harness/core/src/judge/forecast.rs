@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::median;
 use crate::device::DeviceId;
 use crate::planner::{Forecast, Objective, StepTime, stages};
 use crate::protocol::{Generation, MemoryKind};

@@ -83,7 +83,7 @@ impl TextComparison {
         }
     }
 
-    pub(super) fn words(&self, with: &str) -> String {
+    pub(crate) fn words(&self, with: &str) -> String {
         let gap_words = |gap: &Option<f32>| match gap {
             Some(gap) => format!("there the two tokens were {gap:.3} apart in logits"),
             None => "the other token was not among the five likeliest".to_owned(),
