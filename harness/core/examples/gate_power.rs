@@ -4,7 +4,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::unwrap_used,
     reason = "a program of its own, whose result is what it prints"
 )]
 
@@ -13,7 +12,7 @@ mod gate_simulation;
 
 use std::process::ExitCode;
 
-use gate_simulation::{Noise, Setting, looked_at_once, simulate};
+use gate_simulation::{Noise, Setting, Tally, looked_at_once, simulate};
 use placebench_core::compare::GateSpec;
 
 fn main() -> ExitCode {
@@ -25,7 +24,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let variants = [6, 10, 20].map(looked_at_once).into_iter().chain([GateSpec::versions()]);
+    let variants = [6, 10, 20]
+        .map(looked_at_once)
+        .into_iter()
+        .chain([GateSpec::versions()]);
     for spec in variants {
         for calibration in [0, 20] {
             table(&spec, calibration, comparisons, seed);
@@ -40,27 +42,44 @@ fn table(spec: &GateSpec, calibration: usize, comparisons: u32, seed: u64) {
     } else {
         format!("{} pairs, up to {} while unclear", spec.pairs, spec.max_pairs)
     };
-    let floor = if calibration == 0 { "not calibrated".to_owned() } else { format!("calibrated with {calibration} pairs") };
+    let floor = if calibration == 0 {
+        "not calibrated".to_owned()
+    } else {
+        format!("calibrated with {calibration} pairs")
+    };
     println!("\n{pairs}; {floor}; {comparisons} A/A comparisons a row, a fifth for each effect");
-    println!("             noise         A/A                                       slower found where it is, in tpot_s");
-    println!("             cv       slower  faster    same  unclear  pairs       +2 %    +5 %   +10 %   +20 %");
+    println!(
+        "                   A/A, per cent of comparisons           called slower / same, per cent, where tpot_s is longer by"
+    );
+    println!(
+        "noise          cv  slower  faster   same unclear pairs          2 %           5 %          10 %          20 %"
+    );
     for noise in Noise::ALL {
         for cv in [0.005, 0.01, 0.02, 0.05] {
-            let setting = |effect| Setting { noise, cv, effect, calibration };
+            let setting = |effect| Setting {
+                noise,
+                cv,
+                effect,
+                calibration,
+            };
             let alike = simulate(&setting(0.0), spec, comparisons, seed);
-            let percent = |of| format!("{:7.2}%", 100.0 * alike.share(of));
+            let percent = |tally: &Tally, of| 100.0 * tally.share(of);
             let power = [0.02, 0.05, 0.10, 0.20].map(|effect| {
                 let tally = simulate(&setting(effect), spec, comparisons / 5, seed ^ 0xA5A5);
-                format!("{:7.1}%", 100.0 * tally.share(tally.slower))
+                format!(
+                    "{:5.1} / {:5.1}",
+                    percent(&tally, tally.slower),
+                    percent(&tally, tally.same)
+                )
             });
             println!(
-                "{:<12} {:4.1}%  {} {} {} {} {:6.1}   {}",
+                "{:<12} {:4.1} {:7.2} {:7.2} {:6.1} {:7.1} {:5.1} {}",
                 noise.as_str(),
                 100.0 * cv,
-                percent(alike.slower),
-                percent(alike.faster),
-                percent(alike.same),
-                percent(alike.unclear),
+                percent(&alike, alike.slower),
+                percent(&alike, alike.faster),
+                percent(&alike, alike.same),
+                percent(&alike, alike.unclear),
                 alike.share(alike.pairs),
                 power.join(" "),
             );

@@ -120,22 +120,40 @@ pub(super) fn compare(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> V
     rows.extend(map_row(Counter::Plan, &base, &new, planned));
     rows.extend(map_row(Counter::Realised, &base, &new, realised));
     let steps: [(Counter, Steps); 3] = [
-        (Counter::Hops, |generation| generation.hops.iter().map(|&hops| u64::from(hops)).collect()),
+        (Counter::Hops, |generation| {
+            generation.hops.iter().map(|&hops| u64::from(hops)).collect()
+        }),
         (Counter::TransferBytes, |generation| generation.transfer_bytes.clone()),
         (Counter::StreamedBytes, |generation| generation.streamed_bytes.clone()),
     ];
     for (counter, read) in steps {
         rows.extend(step_rows(counter, &base, &new, read, spec));
     }
-    rows.extend(memory_rows(Counter::WeightsBytes, MemoryKind::Weights, &base, &new, 0.0, spec));
-    rows.extend(memory_rows(Counter::PeakBytes, MemoryKind::Peak, &base, &new, spec.peak_tolerance, spec));
+    rows.extend(memory_rows(
+        Counter::WeightsBytes,
+        MemoryKind::Weights,
+        &base,
+        &new,
+        0.0,
+        spec,
+    ));
+    rows.extend(memory_rows(
+        Counter::PeakBytes,
+        MemoryKind::Peak,
+        &base,
+        &new,
+        spec.peak_tolerance,
+        spec,
+    ));
     rows.push(token_row(&base, &new, spec));
     rows
 }
 
 /// What did not complete has no counts to speak of; that it did not is another judgement's business.
 fn completed<'a>(attempts: &[&'a Attempt]) -> Vec<&'a Attempt> {
-    let completed = attempts.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Completed));
+    let completed = attempts
+        .iter()
+        .filter(|attempt| matches!(attempt.outcome, Outcome::Completed));
     completed.copied().collect()
 }
 
@@ -172,12 +190,21 @@ type Map = BTreeMap<String, String>;
 
 fn planned(attempt: &Attempt) -> Option<Map> {
     let map = &attempt.planned.as_ref()?.device_map;
-    Some(map.iter().map(|(module, device)| (module.clone(), device.to_string())).collect())
+    Some(
+        map.iter()
+            .map(|(module, device)| (module.clone(), device.to_string()))
+            .collect(),
+    )
 }
 
 fn realised(attempt: &Attempt) -> Option<Map> {
     let modules = attempt.realised.as_ref()?;
-    Some(modules.iter().map(|module| (module.module.clone(), module.device.to_string())).collect())
+    Some(
+        modules
+            .iter()
+            .map(|module| (module.module.clone(), module.device.to_string()))
+            .collect(),
+    )
 }
 
 /// What all attempts of a side agree on; why there is nothing, otherwise.
@@ -213,7 +240,12 @@ fn both<T: PartialEq>(
     Some(base.and_then(|base| new.map(|new| (base, new))))
 }
 
-fn map_row(counter: Counter, base: &[&Attempt], new: &[&Attempt], read: fn(&Attempt) -> Option<Map>) -> Option<CounterRow> {
+fn map_row(
+    counter: Counter,
+    base: &[&Attempt],
+    new: &[&Attempt],
+    read: fn(&Attempt) -> Option<Map>,
+) -> Option<CounterRow> {
     let row = row(counter, "");
     Some(match both(base, new, read, maps_differ)? {
         Err(reason) => row.without_verdict(reason),
@@ -226,7 +258,10 @@ fn map_row(counter: Counter, base: &[&Attempt], new: &[&Attempt], read: fn(&Atte
 
 fn maps_differ(base: &Map, new: &Map) -> Option<String> {
     let modules: std::collections::BTreeSet<&String> = base.keys().chain(new.keys()).collect();
-    let differing: Vec<&String> = modules.into_iter().filter(|module| base.get(*module) != new.get(*module)).collect();
+    let differing: Vec<&String> = modules
+        .into_iter()
+        .filter(|module| base.get(*module) != new.get(*module))
+        .collect();
     let first = *differing.first()?;
     let told = |map: &Map| map.get(first).cloned().unwrap_or_else(|| "nowhere".to_owned());
     let module = if first.is_empty() { "the whole model" } else { first };
@@ -243,13 +278,7 @@ type Steps = fn(&Generation) -> Vec<u64>;
 
 /// The prompt's step and the decode steps. Only steps that both sides made are counted: after a near-tie one text may
 /// end sooner.
-fn step_rows(
-    counter: Counter,
-    base: &[&Attempt],
-    new: &[&Attempt],
-    read: Steps,
-    spec: &GateSpec,
-) -> Vec<CounterRow> {
+fn step_rows(counter: Counter, base: &[&Attempt], new: &[&Attempt], read: Steps, spec: &GateSpec) -> Vec<CounterRow> {
     let steps_of = |attempt: &Attempt| -> Option<Vec<Vec<u64>>> {
         let all: Vec<Vec<u64>> = attempt.generations.iter().map(read).collect();
         let is_counted = !all.is_empty() && all.iter().all(|steps| !steps.is_empty());
@@ -261,7 +290,11 @@ fn step_rows(
         let mut generations = first.iter().chain(other);
         let differing = generations.find(|steps| steps.iter().zip(one).any(|(a, b)| a != b))?;
         let step = differing.iter().zip(one).position(|(a, b)| a != b)?;
-        Some(format!("{} in step {step}, then {}", one.get(step)?, differing.get(step)?))
+        Some(format!(
+            "{} in step {step}, then {}",
+            one.get(step)?,
+            differing.get(step)?
+        ))
     };
     match both(base, new, steps_of, differ) {
         None => Vec::new(),
@@ -292,8 +325,10 @@ fn memory_rows(
     spec: &GateSpec,
 ) -> Vec<CounterRow> {
     let figures = base.iter().chain(new).flat_map(|attempt| &attempt.memory);
-    let devices: std::collections::BTreeSet<&str> =
-        figures.filter(|figure| figure.kind == kind).map(|figure| figure.device.as_str()).collect();
+    let devices: std::collections::BTreeSet<&str> = figures
+        .filter(|figure| figure.kind == kind)
+        .map(|figure| figure.device.as_str())
+        .collect();
     let rows = devices.into_iter().filter_map(|device| {
         let read = |attempt: &Attempt| -> Option<u64> {
             let mut figures = attempt.memory.iter();
@@ -353,7 +388,9 @@ fn token_row(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> CounterRow
     // Every generation of both sides, so that a race shows that strikes one of them.
     for (side, attempts) in [(SideName::Base, base), (SideName::New, new)] {
         for (number, generation) in attempts.iter().flat_map(|attempt| &attempt.generations).enumerate() {
-            let Some(detail) = tokens_differ(generation, &ours, spec) else { continue };
+            let Some(detail) = tokens_differ(generation, &ours, spec) else {
+                continue;
+            };
             return match side {
                 SideName::Base => row.without_verdict(NoVerdictReason::Varies { side, detail }),
                 SideName::New => row.judged(CounterChange::Differs, Some(format!("generation {number} {detail}"))),
@@ -377,7 +414,10 @@ fn tokens_differ(new: &Generation, base: &Generation, spec: &GateSpec) -> Option
         return Some("was generated with another number of sequences".to_owned());
     }
     let sequences = |generation: &Generation| -> Vec<Generation> {
-        std::iter::once(generation).chain(&generation.companions).cloned().collect()
+        std::iter::once(generation)
+            .chain(&generation.companions)
+            .cloned()
+            .collect()
     };
     let pairs = sequences(new).into_iter().zip(sequences(base));
     pairs.into_iter().find_map(|(new, base)| {

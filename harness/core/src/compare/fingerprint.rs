@@ -91,21 +91,41 @@ impl Fingerprint {
             let (a, b) = (ours.memory_bytes.as_f64(), theirs.memory_bytes.as_f64());
             (a - b).abs() > MEMORY_TOLERANCE * a.max(b)
         };
-        let told = |environment: &Environment| if memory_differs { environment.memory_bytes.to_string() } else { String::new() };
+        let told = |environment: &Environment| {
+            if memory_differs {
+                environment.memory_bytes.to_string()
+            } else {
+                String::new()
+            }
+        };
         let list = |items: &[String]| items.join(", ");
         let parts = [
-            (FingerprintField::Platform, ours.platform.clone(), theirs.platform.clone()),
+            (
+                FingerprintField::Platform,
+                ours.platform.clone(),
+                theirs.platform.clone(),
+            ),
             (FingerprintField::Kernel, ours.kernel.clone(), theirs.kernel.clone()),
             (FingerprintField::Cpu, ours.cpu.clone(), theirs.cpu.clone()),
-            (FingerprintField::CpuCount, ours.cpu_count.to_string(), theirs.cpu_count.to_string()),
+            (
+                FingerprintField::CpuCount,
+                ours.cpu_count.to_string(),
+                theirs.cpu_count.to_string(),
+            ),
             (FingerprintField::Memory, told(ours), told(theirs)),
             (FingerprintField::Profile, list(&base.profiles), list(&new.profiles)),
             (FingerprintField::Gpus, list(&base.gpus), list(&new.gpus)),
             (FingerprintField::Driver, list(&base.drivers), list(&new.drivers)),
-            (FingerprintField::WorkerEnv, speed_variables(ours), speed_variables(theirs)),
+            (
+                FingerprintField::WorkerEnv,
+                speed_variables(ours),
+                speed_variables(theirs),
+            ),
         ];
         let differing = parts.into_iter().filter(|(_, base, new)| base != new);
-        differing.map(|(field, base, new)| FingerprintDifference { field, base, new }).collect()
+        differing
+            .map(|(field, base, new)| FingerprintDifference { field, base, new })
+            .collect()
     }
 }
 
@@ -118,9 +138,8 @@ fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 fn speed_variables(environment: &Environment) -> String {
-    let matters = |name: &str| {
-        name.ends_with(SPEED_SUFFIX) || SPEED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-    };
+    let matters =
+        |name: &str| name.ends_with(SPEED_SUFFIX) || SPEED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let variables = environment.worker_env.iter().filter(|(name, _)| matters(name));
     distinct(variables.map(|(name, value)| format!("{name}={value}"))).join(" ")
 }
@@ -137,7 +156,10 @@ mod tests {
             cpu: "Some CPU".into(),
             cpu_count: 8,
             memory_bytes: Bytes(32 << 30),
-            worker_env: vec![("HOME".into(), "/home/a".into()), ("RAYON_NUM_THREADS".into(), "8".into())],
+            worker_env: vec![
+                ("HOME".into(), "/home/a".into()),
+                ("RAYON_NUM_THREADS".into(), "8".into()),
+            ],
         }
     }
 
@@ -145,13 +167,19 @@ mod tests {
         let mut other = environment();
         change(&mut other);
         let (base, new) = (Fingerprint::new(&environment(), &[]), Fingerprint::new(&other, &[]));
-        Fingerprint::differences(&base, &new).into_iter().map(|difference| difference.field).collect()
+        Fingerprint::differences(&base, &new)
+            .into_iter()
+            .map(|difference| difference.field)
+            .collect()
     }
 
     #[test]
     fn what_changes_speed_makes_another_machine() {
         use FingerprintField as F;
-        assert_eq!(fields(|machine| machine.platform = "linux aarch64".into()), [F::Platform]);
+        assert_eq!(
+            fields(|machine| machine.platform = "linux aarch64".into()),
+            [F::Platform]
+        );
         assert_eq!(fields(|machine| machine.kernel = "6.9.0".into()), [F::Kernel]);
         assert_eq!(fields(|machine| machine.cpu = "Other".into()), [F::Cpu]);
         assert_eq!(fields(|machine| machine.cpu_count = 4), [F::CpuCount]);

@@ -15,13 +15,16 @@
 //!   timings of all cases, at the level of one look;
 //! - *agreement*: four of five pairs are above the floor, each on its own.
 //!
-//! `faster` is the mirror image. `same` needs the whole interval within the floor on both sides; to see no significant change
-//! is not enough. The rest is `unclear`: then pairs are added, up to a cap. `no_verdict` means that something is wrong with
-//! the data: too few pairs for the number of questions, another machine, a missing, impossible, collapsed or implausible
-//! figure, an attempt that did not complete, a wrong text. It is never a pass.
+//! `faster` is the mirror image. `same` needs the whole interval within the margin on both sides, and not beyond the floor: to
+//! see no significant change is not enough. The rest is `unclear`: then pairs are added, up to a cap. `no_verdict` means that
+//! something is wrong with the data: too few pairs for the number of questions, another machine, a missing, impossible,
+//! collapsed or implausible figure, an attempt that did not complete, a wrong text. It is never a pass.
 //!
-//! **The floor** is the largest of what matters to the user, what the machine's own noise makes of two equal attempts
-//! ([`doctor::noise`](crate::doctor::noise)), and, for a baseline from another session, what sessions differ by.
+//! **The floor** is the largest of what matters to the user, the median difference of two equal sides on this machine, and,
+//! for a baseline from another session, what sessions differ by. **The margin** is the floor, or what two equal *attempts*
+//! differ by on this machine ([`doctor::noise`](crate::doctor::noise)) if that is more. The two are apart for a reason that
+//! was measured: with the noise of single attempts for a floor, a 10 % change on a machine with 5 % noise is never found,
+//! however many pairs there are; with the floor for a margin, nothing there is ever the same.
 //!
 //! **Warm-ups and outliers.** Warm-up generations are never among the figures. Outliers are named and kept: medians and ranks
 //! bear them, and dropping them would be choosing the answer.
@@ -40,7 +43,7 @@ pub use counters::{Counter, CounterChange, CounterRow};
 pub use fingerprint::{Fingerprint, FingerprintDifference, FingerprintField};
 pub use metric::{Direction, TimingMetric};
 pub use reason::{NoVerdictReason, SideName};
-pub use record::{CaseComparison, Change, Comparison, Floor, FloorSource, Pair, TimingRow, TimingWarning};
+pub use record::{CaseComparison, Change, Comparison, Pair, Threshold, ThresholdSource, TimingRow, TimingWarning};
 pub use spec::{Arrangement, FEWEST_PAIRS, GateSpec, Relation, SpecError, TokenTolerance};
 
 use self::timing::Question;
@@ -99,7 +102,9 @@ pub fn compare(pairs: &[CasePair<'_>], spec: &GateSpec) -> Comparison {
     let mut cases = Vec::with_capacity(pairs.len());
     for ((pair, counters), questions) in pairs.iter().zip(counted).zip(questions) {
         let adjusted = questions.into_iter().zip(slower.by_ref().zip(faster.by_ref()));
-        let timings = adjusted.map(|(question, (slower, faster))| question.answer(slower, faster, spec)).collect();
+        let timings = adjusted
+            .map(|(question, (slower, faster))| question.answer(slower, faster, spec))
+            .collect();
         cases.push(case_comparison(pair, counters, timings, spec));
     }
     let change = Change::of_all(cases.iter().filter_map(|case| case.change));
@@ -122,7 +127,10 @@ fn case_comparison(
     let change = Change::of_all(timings.iter().map(|row| row.change));
     let unclear = timings.iter().filter(|row| row.change == Change::Unclear);
     // A single alarm or hole decides the case already, whatever more pairs would say of its other timings.
-    let have = unclear.map(|row| row.pairs.len()).min().filter(|_| change == Some(Change::Unclear));
+    let have = unclear
+        .map(|row| row.pairs.len())
+        .min()
+        .filter(|_| change == Some(Change::Unclear));
     CaseComparison {
         case: pair.new.case.to_owned(),
         base_case: pair.base.case.to_owned(),

@@ -118,22 +118,39 @@ impl NoVerdictReason {
         match self {
             Self::OtherMachine { differences } => {
                 let parts = differences.iter().map(|difference| {
-                    let told = |text: &str| if text.is_empty() { "nothing".to_owned() } else { format!("`{text}`") };
+                    let told = |text: &str| {
+                        if text.is_empty() {
+                            "nothing".to_owned()
+                        } else {
+                            format!("`{text}`")
+                        }
+                    };
                     format!("{} and {}", told(&difference.base), told(&difference.new))
                 });
                 let parts: Vec<String> = parts.collect();
                 format!("measured on unlike machines: {}", parts.join("; "))
             }
             Self::TextInvalid { side, text } => {
-                format!("the text of the {} side is {}, so its timing is no speed", side.as_str(), text.as_str())
+                format!(
+                    "the text of the {} side is {}, so its timing is no speed",
+                    side.as_str(),
+                    text.as_str()
+                )
             }
-            Self::NotCompleted { side, attempts, sentence } => {
+            Self::NotCompleted {
+                side,
+                attempts,
+                sentence,
+            } => {
                 let attempts = counted(*attempts, "attempt");
                 format!("{attempts} of the {} side did not complete: {sentence}", side.as_str())
             }
             Self::Throttled { side, reasons } => {
                 let reasons = reasons.join(", ");
-                format!("a GPU was slowed down on the {} side ({reasons}): let it cool down and measure again", side.as_str())
+                format!(
+                    "a GPU was slowed down on the {} side ({reasons}): let it cool down and measure again",
+                    side.as_str()
+                )
             }
             Self::OtherWork => "the two sides did not do the same work: see the counters".to_owned(),
             Self::OtherTokenCounts { base, new } => format!(
@@ -143,21 +160,31 @@ impl NoVerdictReason {
             Self::Missing { side } => format!("the {} side was not measured in every attempt", side.as_str()),
             Self::MissingOnBoth => "neither side was measured".to_owned(),
             Self::Unusable { side, attempt, value } => {
-                format!("attempt {attempt} of the {} side says {value}, which cannot be", side.as_str())
+                format!(
+                    "attempt {attempt} of the {} side says {value}, which cannot be",
+                    side.as_str()
+                )
             }
             Self::Collapsed { side } => format!(
                 "every attempt of the {} side says exactly the same: nothing was measured, or one answer was handed out again",
                 side.as_str()
             ),
             Self::Varies { side, detail } => {
-                format!("attempts of the {} side differ where they should not: {detail}", side.as_str())
+                format!(
+                    "attempts of the {} side differ where they should not: {detail}",
+                    side.as_str()
+                )
             }
             Self::TooFewPairs { pairs, needed } => {
                 let pairs = counted(*pairs, "pair");
-                format!("{pairs} of attempts, but it takes {needed}: set repetitions = {needed} and isolation = \"process\"")
+                format!(
+                    "{pairs} of attempts, but it takes {needed}: set repetitions = {needed} and isolation = \"process\""
+                )
             }
             Self::Implausible { ratio } => {
-                format!("a change by the factor {ratio:.2} is not believed: look at both sides, then renew the baseline")
+                format!(
+                    "a change by the factor {ratio:.2} is not believed: look at both sides, then renew the baseline"
+                )
             }
             Self::NothingCompared => "there was nothing to compare".to_owned(),
         }
@@ -165,5 +192,9 @@ impl NoVerdictReason {
 }
 
 fn counted(number: u32, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
 }

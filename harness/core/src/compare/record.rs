@@ -13,7 +13,7 @@ use crate::statistics::Interval;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// Any change is smaller than the floor.
+    /// Any change is within the margin.
     Same,
     /// Better, by more than the floor.
     Faster,
@@ -64,25 +64,25 @@ pub struct Pair {
     pub new: f64,
 }
 
-/// What the smallest change that matters was taken from.
+/// Where a threshold comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum FloorSource {
+pub enum ThresholdSource {
     /// [`GateSpec::min_effect`].
     MinEffect,
-    /// The noise that `doctor --calibrate` measured on this machine.
+    /// What `doctor --calibrate` measured on this machine.
     Calibrated,
     /// [`GateSpec::separate_floor`].
     SeparateSessions,
 }
 
-/// The smallest change that is called one, as the logarithm of a ratio.
+/// A size that changes are held against, as the logarithm of a ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Floor {
-    /// Its size: 0.02 is about 2 %.
+pub struct Threshold {
+    /// 0.02 is about 2 %.
     pub log_ratio: f64,
     /// Where it comes from.
-    pub source: FloorSource,
+    pub source: ThresholdSource,
 }
 
 /// Something a person should know of a timing. It changes no verdict.
@@ -125,8 +125,11 @@ pub struct TimingRow {
     pub ratio: Option<f64>,
     /// Bootstrap interval of that median.
     pub ratio_interval: Option<Interval>,
-    /// The smallest change that is called one.
-    pub floor: Floor,
+    /// A change is called one where it is certain to be larger.
+    pub floor: Threshold,
+    /// A timing is called the same where its change is certain to be no larger: the floor, or the noise of single pairs if
+    /// that is more.
+    pub margin: Threshold,
     /// Pairs that are worse by more than the floor, each on its own.
     pub pairs_slower: u32,
     /// Pairs that are better by more than the floor.

@@ -124,7 +124,11 @@ impl GateSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         let range = |name, value: f64, low: f64, high: f64| {
             let error = SpecError::OutOfRange { name, value, low, high };
-            if value > low && value < high { Ok(()) } else { Err(error) }
+            if value > low && value < high {
+                Ok(())
+            } else {
+                Err(error)
+            }
         };
         range("alpha", self.alpha, 0.0, 0.5)?;
         range("confidence", self.confidence, 0.5, 1.0)?;

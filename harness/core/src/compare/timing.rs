@@ -6,7 +6,7 @@ use super::counters::{CounterChange, CounterRow};
 use super::fingerprint::Fingerprint;
 use super::metric::TimingMetric;
 use super::reason::{NoVerdictReason, SideName};
-use super::record::{Change, Floor, FloorSource, Pair, TimingRow, TimingWarning};
+use super::record::{Change, Pair, Threshold, ThresholdSource, TimingRow, TimingWarning};
 use super::spec::{Arrangement, GateSpec};
 use super::{CasePair, Side};
 use crate::doctor::noise::NoiseFloor;
@@ -68,7 +68,9 @@ fn unfit(pair: &CasePair<'_>, counters: &[CounterRow], spec: &GateSpec) -> Optio
     let tokens = |side: &Side<'_>| {
         let generations = side.attempts.iter().find_map(|attempt| attempt.generations.first());
         let count = |ids: &[u32]| u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        generations.map_or((0, 0), |generation| (count(&generation.input_ids), count(&generation.output_ids)))
+        generations.map_or((0, 0), |generation| {
+            (count(&generation.input_ids), count(&generation.output_ids))
+        })
     };
     let (base, new) = (tokens(&pair.base), tokens(&pair.new));
     (base != new).then_some(NoVerdictReason::OtherTokenCounts { base, new })
@@ -101,7 +103,10 @@ fn unfit_side(name: SideName, side: &Side<'_>) -> Option<NoVerdictReason> {
 /// The figures of one side by the number of the attempt; why they are none, otherwise.
 fn figures(name: SideName, side: &Side<'_>, metric: TimingMetric) -> Result<BTreeMap<u32, f64>, NoVerdictReason> {
     let mut figures = BTreeMap::new();
-    let completed = side.attempts.iter().filter(|attempt| matches!(attempt.outcome, Outcome::Completed));
+    let completed = side
+        .attempts
+        .iter()
+        .filter(|attempt| matches!(attempt.outcome, Outcome::Completed));
     for attempt in completed {
         let figure = metric.of(attempt).ok_or(NoVerdictReason::Missing { side: name })?;
         if !(figure.is_finite() && figure > 0.0) {
@@ -120,15 +125,15 @@ fn figures(name: SideName, side: &Side<'_>, metric: TimingMetric) -> Result<BTre
 }
 
 fn gather(metric: TimingMetric, pair: &CasePair<'_>, spec: &GateSpec, fewest: u32) -> Question {
-    let floor = floor(metric, pair.noise, spec);
+    let thresholds = thresholds(metric, pair.noise, spec);
     let base = figures(SideName::Base, &pair.base, metric);
     let new = figures(SideName::New, &pair.new, metric);
     let (base, new) = match (base, new) {
         (Ok(base), Ok(new)) => (base, new),
         (Err(NoVerdictReason::Missing { .. }), Err(NoVerdictReason::Missing { .. })) => {
-            return Question::empty(metric, floor).without_verdict(NoVerdictReason::MissingOnBoth);
+            return Question::empty(metric, thresholds).without_verdict(NoVerdictReason::MissingOnBoth);
         }
-        (Err(reason), _) | (_, Err(reason)) => return Question::empty(metric, floor).without_verdict(reason),
+        (Err(reason), _) | (_, Err(reason)) => return Question::empty(metric, thresholds).without_verdict(reason),
     };
     let paired = base.iter().filter_map(|(&attempt, &base)| {
         let new = *new.get(&attempt)?;
@@ -136,7 +141,7 @@ fn gather(metric: TimingMetric, pair: &CasePair<'_>, spec: &GateSpec, fewest: u3
     });
     let pairs: Vec<Pair> = paired.collect();
     let unpaired = base.len() + new.len() - 2 * pairs.len();
-    let mut question = Question::of(metric, floor, pairs, spec.confidence);
+    let mut question = Question::of(metric, thresholds, pairs, spec.confidence);
     if unpaired > 0 {
         question.row.warnings.push(TimingWarning::Unpaired {
             attempts: u32::try_from(unpaired).unwrap_or(u32::MAX),
@@ -148,32 +153,38 @@ fn gather(metric: TimingMetric, pair: &CasePair<'_>, spec: &GateSpec, fewest: u3
     }
 }
 
-/// The smallest change of a timing that is called one.
-fn floor(metric: TimingMetric, noise: Option<&NoiseFloor>, spec: &GateSpec) -> Floor {
+/// The floor and the margin of a timing. Chance alone is no reason to raise the floor: the interval and the test see to
+/// that, and get better at it with more pairs. What two equal sides differ by in the *median* of a calibration is one. The
+/// margin is what two equal attempts differ by, since an interval can only be expected to stay within that.
+fn thresholds(metric: TimingMetric, noise: Option<&NoiseFloor>, spec: &GateSpec) -> (Threshold, Threshold) {
     let calibrated = noise.and_then(|noise| noise.metrics.iter().find(|known| known.metric == metric.as_str()));
     let separate = (spec.arrangement == Arrangement::Separate).then_some(spec.separate_floor);
-    let candidates = [
-        (separate, FloorSource::SeparateSessions),
-        (calibrated.map(|known| known.floor), FloorSource::Calibrated),
-    ];
-    let mut floor = Floor {
+    let least = Threshold {
         log_ratio: spec.min_effect,
-        source: FloorSource::MinEffect,
+        source: ThresholdSource::MinEffect,
     };
-    for (candidate, source) in candidates {
-        if let Some(log_ratio) = candidate.filter(|candidate| *candidate > floor.log_ratio) {
-            floor = Floor { log_ratio, source };
-        }
+    let floor = least
+        .or_more(separate, ThresholdSource::SeparateSessions)
+        .or_more(calibrated.map(|known| known.bias.abs()), ThresholdSource::Calibrated);
+    let margin = floor.or_more(calibrated.map(|known| known.floor), ThresholdSource::Calibrated);
+    (floor, margin)
+}
+
+impl Threshold {
+    fn or_more(self, log_ratio: Option<f64>, source: ThresholdSource) -> Self {
+        log_ratio
+            .filter(|log_ratio| *log_ratio > self.log_ratio)
+            .map_or(self, |log_ratio| Self { log_ratio, source })
     }
-    floor
 }
 
 impl Question {
-    fn empty(metric: TimingMetric, floor: Floor) -> Self {
-        Self::of(metric, floor, Vec::new(), 0.0)
+    fn empty(metric: TimingMetric, thresholds: (Threshold, Threshold)) -> Self {
+        Self::of(metric, thresholds, Vec::new(), 0.0)
     }
 
-    fn of(metric: TimingMetric, floor: Floor, pairs: Vec<Pair>, confidence: f64) -> Self {
+    fn of(metric: TimingMetric, thresholds: (Threshold, Threshold), pairs: Vec<Pair>, confidence: f64) -> Self {
+        let (floor, margin) = thresholds;
         let sign = metric.sign();
         let ratios = pairs.iter().filter_map(|pair| log_ratio(pair.base, pair.new));
         let worse: Vec<f64> = ratios.map(|ratio| sign * ratio).collect();
@@ -200,6 +211,7 @@ impl Question {
                 high: interval.high.exp(),
             }),
             floor,
+            margin,
             pairs_slower,
             pairs_faster,
             p_slower: None,
@@ -253,14 +265,15 @@ impl Question {
         self.row.p_slower = Some(p_slower);
         self.row.p_faster = Some(p_faster);
         self.row.change = self.interval.map_or(Change::Unclear, |interval| {
-            let floor = self.row.floor.log_ratio;
+            let (floor, margin) = (self.row.floor.log_ratio, self.row.margin.log_ratio);
             let alpha = spec.alpha_per_look();
             let agree = |pairs: u32| f64::from(pairs) >= spec.agreement * self.worse.len() as f64;
-            if interval.low > floor && p_slower <= alpha && agree(self.row.pairs_slower) {
+            let (is_worse, is_better) = (interval.low > floor, interval.high < -floor);
+            if is_worse && p_slower <= alpha && agree(self.row.pairs_slower) {
                 Change::Slower
-            } else if interval.high < -floor && p_faster <= alpha && agree(self.row.pairs_faster) {
+            } else if is_better && p_faster <= alpha && agree(self.row.pairs_faster) {
                 Change::Faster
-            } else if -floor <= interval.low && interval.high <= floor {
+            } else if !is_worse && !is_better && -margin <= interval.low && interval.high <= margin {
                 Change::Same
             } else {
                 Change::Unclear
@@ -272,8 +285,11 @@ impl Question {
 
 fn warnings(pairs: &[Pair], worse: &[f64], base: &[f64], new: &[f64]) -> Vec<TimingWarning> {
     let mut warnings = Vec::new();
-    let far_out: Vec<u32> =
-        outliers(worse).into_iter().filter_map(|position| pairs.get(position)).map(|pair| pair.attempt).collect();
+    let far_out: Vec<u32> = outliers(worse)
+        .into_iter()
+        .filter_map(|position| pairs.get(position))
+        .map(|pair| pair.attempt)
+        .collect();
     if !far_out.is_empty() {
         warnings.push(TimingWarning::Outliers { attempts: far_out });
     }

@@ -6,6 +6,7 @@ use crate::device::DeviceId;
 use crate::planner::{Forecast, Objective, StepTime, stages};
 use crate::protocol::{Generation, MemoryKind};
 use crate::record::Attempt;
+use crate::statistics::median;
 use crate::units::Bytes;
 
 /// A part of the time of a step.

@@ -155,7 +155,9 @@ mod tests {
             .collect();
         medians.sort_by(f64::total_cmp);
         let equal = medians.chunk_by(|a, b| a == b);
-        equal.map(|equal| (equal[0], equal.len() as f64 / total as f64)).collect()
+        equal
+            .map(|equal| (equal[0], equal.len() as f64 / total as f64))
+            .collect()
     }
 
     fn at_most(medians: &[(f64, f64)], value: f64) -> f64 {
@@ -178,7 +180,10 @@ mod tests {
             let (counted, tried) = (median_distribution(&values), enumerated(&values));
             for (value, _) in &tried {
                 let (ours, theirs) = (at_most(&counted, *value), at_most(&tried, *value));
-                assert!((ours - theirs).abs() < 1e-9, "{values:?} at {value}: {ours} and {theirs}");
+                assert!(
+                    (ours - theirs).abs() < 1e-9,
+                    "{values:?} at {value}: {ours} and {theirs}"
+                );
             }
         }
     }

@@ -22,7 +22,10 @@ pub fn outliers(values: &[f64]) -> Vec<usize> {
     }
     let far_out = |value: f64| value < low - reach || value > high + reach;
     let positions = values.iter().enumerate();
-    positions.filter(|(_, value)| far_out(**value)).map(|(position, _)| position).collect()
+    positions
+        .filter(|(_, value)| far_out(**value))
+        .map(|(position, _)| position)
+        .collect()
 }
 
 #[cfg(test)]

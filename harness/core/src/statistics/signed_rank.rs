@@ -14,7 +14,10 @@ pub fn signed_rank_greater(differences: &[f64]) -> f64 {
     let ranks = doubled_ranks(differences);
     let total: usize = ranks.iter().sum();
     let signed = ranks.iter().zip(differences);
-    let sum: usize = signed.filter(|(_, difference)| **difference > 0.0).map(|(rank, _)| rank).sum();
+    let sum: usize = signed
+        .filter(|(_, difference)| **difference > 0.0)
+        .map(|(rank, _)| rank)
+        .sum();
     // The null distribution is symmetric, so whichever tail is shorter will do.
     let probability = if total - sum < sum {
         at_most(&ranks, total - sum)
@@ -28,7 +31,11 @@ pub fn signed_rank_greater(differences: &[f64]) -> f64 {
 
 /// Twice the rank of each size among all sizes, from 1; equal sizes share the mean of theirs, which doubling makes whole.
 fn doubled_ranks(differences: &[f64]) -> Vec<usize> {
-    let mut order: Vec<(usize, f64)> = differences.iter().map(|difference| difference.abs()).enumerate().collect();
+    let mut order: Vec<(usize, f64)> = differences
+        .iter()
+        .map(|difference| difference.abs())
+        .enumerate()
+        .collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut ranks = vec![0; differences.len()];
     let mut before = 0;

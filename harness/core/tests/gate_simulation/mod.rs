@@ -5,7 +5,7 @@
 
 use std::f64::consts::TAU;
 
-use placebench_core::compare::{CasePair, Change, GateSpec, Side, TimingMetric, compare};
+use placebench_core::compare::{CasePair, Change, GateSpec, Side, compare};
 use placebench_core::doctor::noise::{NoiseFloor, noise_floor};
 use placebench_core::outcome::{Outcome, Phase};
 use placebench_core::protocol::{FinishReason, Generation};
@@ -13,11 +13,11 @@ use placebench_core::record::{Attempt, Environment, PhaseSpan, TextVerdict};
 
 /// Random numbers that are the same everywhere: Steele, Lea and Flood's SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,19 +26,19 @@ impl Random {
     }
 
     /// Above 0, at most 1.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
     /// Standard normal (Box and Muller).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.unit().ln()).sqrt() * (TAU * self.unit()).cos()
     }
 }
 
 /// How a machine's figures scatter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noise {
+pub(crate) enum Noise {
     /// Each attempt on its own, log-normal.
     Independent,
     /// The same, and one attempt in twenty is held up by something, on average by ten times the noise.
@@ -52,10 +52,10 @@ pub enum Noise {
 
 impl Noise {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::Independent, Self::HeavyTails, Self::Drift, Self::Step];
+    pub(crate) const ALL: [Self; 4] = [Self::Independent, Self::HeavyTails, Self::Drift, Self::Step];
 
     /// Its name.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Independent => "independent",
             Self::HeavyTails => "heavy tails",
@@ -72,13 +72,18 @@ impl Noise {
         (0..attempts)
             .map(|slot| {
                 let own = cv * random.normal();
-                let held_up = if random.unit() < 0.05 { -10.0 * cv * random.unit().ln() } else { 0.0 };
+                let held_up = if random.unit() < 0.05 {
+                    -10.0 * cv * random.unit().ln()
+                } else {
+                    0.0
+                };
+                let slower_now = if slot as f64 >= moment { 10.0 * cv } else { 0.0 };
                 wander = MEMORY * wander + 2.0 * cv * (1.0 - MEMORY * MEMORY).sqrt() * random.normal();
                 own + match self {
                     Self::Independent => 0.0,
                     Self::HeavyTails => held_up,
                     Self::Drift => wander + 10.0 * cv * slot as f64 / attempts as f64,
-                    Self::Step => if slot as f64 >= moment { 10.0 * cv } else { 0.0 },
+                    Self::Step => slower_now,
                 }
             })
             .collect()
@@ -87,46 +92,46 @@ impl Noise {
 
 /// A machine and a change to be found on it.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// How figures scatter.
-    pub noise: Noise,
+    pub(crate) noise: Noise,
     /// By how much: the standard deviation of the logarithm of an attempt's figure, which is its coefficient of variation.
-    pub cv: f64,
+    pub(crate) cv: f64,
     /// By how much the new side's time per token is longer: 0.05 is 5 %.
-    pub effect: f64,
+    pub(crate) effect: f64,
     /// A/A pairs of a calibration on the same machine; 0 for none.
-    pub calibration: usize,
+    pub(crate) calibration: usize,
 }
 
 /// How often each verdict came out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Comparisons.
-    pub all: u32,
+    pub(crate) all: u32,
     /// `same`.
-    pub same: u32,
+    pub(crate) same: u32,
     /// `faster`.
-    pub faster: u32,
+    pub(crate) faster: u32,
     /// `slower`.
-    pub slower: u32,
+    pub(crate) slower: u32,
     /// `unclear`.
-    pub unclear: u32,
+    pub(crate) unclear: u32,
     /// `no_verdict`.
-    pub no_verdict: u32,
+    pub(crate) no_verdict: u32,
     /// Pairs that were made, over all comparisons.
-    pub pairs: u32,
+    pub(crate) pairs: u32,
 }
 
 impl Tally {
     /// That many of all.
-    pub fn share(&self, of: u32) -> f64 {
+    pub(crate) fn share(&self, of: u32) -> f64 {
         f64::from(of) / f64::from(self.all.max(1))
     }
 }
 
 /// That many comparisons of a case in that setting, each with a calibration and a session of its own, each extended while
 /// it is unclear and the spec allows it.
-pub fn simulate(setting: &Setting, spec: &GateSpec, comparisons: u32, seed: u64) -> Tally {
+pub(crate) fn simulate(setting: &Setting, spec: &GateSpec, comparisons: u32, seed: u64) -> Tally {
     let mut random = Random(seed);
     let mut tally = Tally::default();
     for _ in 0..comparisons {
@@ -166,7 +171,7 @@ fn one(setting: &Setting, spec: &GateSpec, random: &mut Random) -> (Change, u32)
 }
 
 /// The two sides of a case on the same machine.
-pub fn pair<'a>(
+pub(crate) fn pair<'a>(
     base: &'a [&'a Attempt],
     new: &'a [&'a Attempt],
     environment: &'a Environment,
@@ -196,19 +201,28 @@ fn session(setting: &Setting, effect: f64, pairs: usize, random: &mut Random) ->
     let mut column = || setting.noise.session(2 * pairs, setting.cv, random);
     let (load, ttft, tpot) = (column(), column(), column());
     let at = |slot: usize, number: usize, effect: f64| {
-        attempt(number, 2.0 * load[slot].exp(), 0.2 * ttft[slot].exp(), 0.02 * (1.0 + effect) * tpot[slot].exp())
+        attempt(
+            number,
+            2.0 * load[slot].exp(),
+            0.2 * ttft[slot].exp(),
+            0.02 * (1.0 + effect) * tpot[slot].exp(),
+        )
     };
     (0..pairs)
         .map(|number| {
             let first = 2 * number;
-            let (base, new) = if number % 2 == 0 { (first, first + 1) } else { (first + 1, first) };
+            let (base, new) = if number % 2 == 0 {
+                (first, first + 1)
+            } else {
+                (first + 1, first)
+            };
             (at(base, number, 0.0), at(new, number, effect))
         })
         .unzip()
 }
 
 /// A completed attempt with these figures.
-pub fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> Attempt {
+pub(crate) fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> Attempt {
     Attempt {
         case: "suite/prompt/auto".into(),
         attempt: u32::try_from(number).unwrap_or(u32::MAX),
@@ -254,13 +268,10 @@ pub fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> Attempt 
 }
 
 /// The defaults with that many pairs, looked at once.
-pub fn looked_at_once(pairs: u32) -> GateSpec {
+pub(crate) fn looked_at_once(pairs: u32) -> GateSpec {
     GateSpec {
         pairs,
         max_pairs: pairs,
         ..GateSpec::versions()
     }
 }
-
-/// The gated timings of the defaults.
-pub const GATED: usize = [TimingMetric::LoadS, TimingMetric::TtftS, TimingMetric::TpotS].len();
