@@ -7,13 +7,13 @@
     reason = "a program of its own, whose result is what it prints"
 )]
 
-#[path = "../tests/gate_simulation/mod.rs"]
-mod gate_simulation;
+#[path = "../tests/gate/simulation.rs"]
+mod simulation;
 
 use std::process::ExitCode;
 
-use gate_simulation::{Noise, Setting, Tally, looked_at_once, simulate};
 use placebench_core::compare::GateSpec;
+use simulation::{Noise, Setting, Tally, looked_at_once, simulate};
 
 fn main() -> ExitCode {
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u32>());

@@ -51,14 +51,14 @@ pub(super) fn ask(pair: &CasePair<'_>, counters: &[CounterRow], spec: &GateSpec,
 /// Why no timing of this case can be judged.
 fn unfit(pair: &CasePair<'_>, counters: &[CounterRow], spec: &GateSpec) -> Option<NoVerdictReason> {
     let sides = [(SideName::Base, pair.base), (SideName::New, pair.new)];
+    if let Some(reason) = sides.iter().find_map(|(name, side)| unfit_side(*name, side)) {
+        return Some(reason);
+    }
     let fingerprint = |side: &Side<'_>| Fingerprint::new(side.environment, side.attempts);
     let mut differences = Fingerprint::differences(&fingerprint(&pair.base), &fingerprint(&pair.new));
     differences.retain(|difference| !spec.expected_differences.contains(&difference.field));
     if !differences.is_empty() {
         return Some(NoVerdictReason::OtherMachine { differences });
-    }
-    if let Some(reason) = sides.iter().find_map(|(name, side)| unfit_side(*name, side)) {
-        return Some(reason);
     }
     let is_other_work = |row: &CounterRow| matches!(row.change, CounterChange::Worse | CounterChange::Differs);
     if counters.iter().any(is_other_work) {
@@ -77,6 +77,9 @@ fn unfit(pair: &CasePair<'_>, counters: &[CounterRow], spec: &GateSpec) -> Optio
 }
 
 fn unfit_side(name: SideName, side: &Side<'_>) -> Option<NoVerdictReason> {
+    if side.attempts.is_empty() {
+        return Some(NoVerdictReason::Missing { side: name });
+    }
     if !side.text.timing_is_valid() {
         return Some(NoVerdictReason::TextInvalid {
             side: name,

@@ -4,11 +4,10 @@
 //! spread has a closed form (Maritz and Jarrett 1978; Efron 1982, section 10): it is the limit that ten thousand or a
 //! million random resamples only come near. It is cheaper than drawing, needs no seed, and is exactly antisymmetric.
 //!
-//! The interval is the percentile interval. BCa, often the better choice, is not one here: its acceleration is estimated
-//! by the jackknife, which is inconsistent for a median (Efron 1979: leaving one value out of an even number moves the
-//! median to one of two places only), and its bias correction reads a lattice of a few values. Percentiles of a median
-//! come down to order statistics, so they hold for any distribution. `tests/data/statistics/README.md` has the measured
-//! coverage of both.
+//! The interval is the percentile interval. BCa, often the better choice, is none here: its acceleration is estimated by the
+//! jackknife, which is inconsistent for a median (Efron 1979: leaving one value out of an even number moves the median to
+//! one of two places only). It would need resamples and a seed again, and holds the true median no more often:
+//! `tests/data/statistics/README.md` has the measured coverage of both.
 
 use serde::{Deserialize, Serialize};
 
