@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::metric::Direction;
 use super::reason::{NoVerdictReason, SideName};
 use super::spec::GateSpec;
-use crate::judge::text::{self, TextComparison};
+use super::tokens;
 use crate::outcome::Outcome;
 use crate::protocol::{Generation, MemoryKind};
-use crate::record::{AgreementRule, Attempt};
+use crate::record::Attempt;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ pub(super) fn compare(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> V
         spec.peak_tolerance,
         spec,
     ));
-    rows.push(token_row(&base, &new, spec));
+    rows.push(tokens::row(&base, &new, spec));
     rows
 }
 
@@ -157,7 +157,7 @@ fn completed<'a>(attempts: &[&'a Attempt]) -> Vec<&'a Attempt> {
     completed.copied().collect()
 }
 
-fn row(counter: Counter, of: &str) -> CounterRow {
+pub(super) fn row(counter: Counter, of: &str) -> CounterRow {
     CounterRow {
         counter,
         of: of.to_owned(),
@@ -173,13 +173,13 @@ fn row(counter: Counter, of: &str) -> CounterRow {
 }
 
 impl CounterRow {
-    fn without_verdict(mut self, reason: NoVerdictReason) -> Self {
+    pub(super) fn without_verdict(mut self, reason: NoVerdictReason) -> Self {
         self.change = CounterChange::NoVerdict;
         self.reason = Some(reason);
         self
     }
 
-    fn judged(mut self, change: CounterChange, detail: Option<String>) -> Self {
+    pub(super) fn judged(mut self, change: CounterChange, detail: Option<String>) -> Self {
         self.change = change;
         self.detail = detail;
         self
@@ -373,59 +373,4 @@ fn amount_row(row: CounterRow, (base, new): (u64, u64), tolerance: f64, spec: &G
         Direction::Higher if new > base => row.judged(CounterChange::Better, detail),
         Direction::Lower | Direction::Higher => row.judged(CounterChange::Worse, detail),
     }
-}
-
-fn token_row(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> CounterRow {
-    let row = row(Counter::TokenIds, "");
-    let missing = |side| NoVerdictReason::Missing { side };
-    let first = |attempts: &[&Attempt]| attempts.iter().find_map(|attempt| attempt.generations.first()).cloned();
-    let Some(ours) = first(base) else {
-        return row.without_verdict(missing(SideName::Base));
-    };
-    if first(new).is_none() {
-        return row.without_verdict(missing(SideName::New));
-    }
-    // Every generation of both sides, so that a race shows that strikes one of them.
-    for (side, attempts) in [(SideName::Base, base), (SideName::New, new)] {
-        for (number, generation) in attempts.iter().flat_map(|attempt| &attempt.generations).enumerate() {
-            let Some(detail) = tokens_differ(generation, &ours, spec) else {
-                continue;
-            };
-            return match side {
-                SideName::Base => row.without_verdict(NoVerdictReason::Varies { side, detail }),
-                SideName::New => row.judged(CounterChange::Differs, Some(format!("generation {number} {detail}"))),
-            };
-        }
-    }
-    let tokens = |generation: &Generation| u64::try_from(generation.output_ids.len()).ok();
-    CounterRow {
-        base: tokens(&ours),
-        new: first(new).as_ref().and_then(tokens),
-        ..row.judged(CounterChange::Same, None)
-    }
-}
-
-/// Where a generation or one of its companions parts from the base's by more than the tolerance.
-fn tokens_differ(new: &Generation, base: &Generation, spec: &GateSpec) -> Option<String> {
-    if new.input_ids != base.input_ids {
-        return Some("was given another prompt".to_owned());
-    }
-    if new.companions.len() != base.companions.len() {
-        return Some("was generated with another number of sequences".to_owned());
-    }
-    let sequences = |generation: &Generation| -> Vec<Generation> {
-        std::iter::once(generation)
-            .chain(&generation.companions)
-            .cloned()
-            .collect()
-    };
-    let pairs = sequences(new).into_iter().zip(sequences(base));
-    pairs.into_iter().find_map(|(new, base)| {
-        let comparison = text::compare(&new, &base.output_ids, Some(&base.top5), spec.tokens.max_gap);
-        let agrees = match (&comparison, spec.tokens.rule) {
-            (TextComparison::Exact, _) | (TextComparison::NearTie { .. }, AgreementRule::NearTie) => true,
-            (TextComparison::NearTie { .. }, AgreementRule::Exact) | (TextComparison::Diverged { .. }, _) => false,
-        };
-        (!agrees).then(|| comparison.words("the base"))
-    })
 }

@@ -7,7 +7,7 @@
 //! They need no quiet machine. Where one got worse or differs, the gate fails and timings are not judged: another text or
 //! another placement is other work, and its speed is no news.
 //!
-//! **Then what was timed** ([`timing`]). Per pair r = ln(new / base) of the attempts' medians, turned so that more is worse.
+//! **Then what was timed.** Per pair r = ln(new / base) of the attempts' medians, turned so that more is worse.
 //! A timing is `slower` if all three hold:
 //!
 //! - *effect and interval*: the bootstrap interval of the median of r lies above the floor;
@@ -37,7 +37,8 @@ pub mod metric;
 pub mod reason;
 pub mod record;
 pub mod spec;
-pub mod timing;
+mod timing;
+mod tokens;
 
 pub use counters::{Counter, CounterChange, CounterRow};
 pub use fingerprint::{Fingerprint, FingerprintDifference, FingerprintField};

@@ -145,7 +145,7 @@ fn another_map_fails() {
             .as_mut()
             .unwrap()
             .iter_mut()
-            .for_each(|module| module.device = device("cpu"))
+            .for_each(|module| module.device = device("cpu"));
     });
     assert_fails(&comparison, Counter::Realised, CounterChange::Differs);
     let detail = only_change(&comparison).detail.as_deref().unwrap();

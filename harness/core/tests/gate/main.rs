@@ -7,6 +7,8 @@
 )]
 
 mod counters;
+mod no_verdicts;
 mod power;
+mod properties;
 mod simulation;
 mod timings;
