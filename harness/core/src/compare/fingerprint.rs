@@ -36,6 +36,37 @@ pub enum FingerprintField {
     WorkerEnv,
 }
 
+impl FingerprintField {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Platform,
+        Self::Kernel,
+        Self::Cpu,
+        Self::CpuCount,
+        Self::Memory,
+        Self::Profile,
+        Self::Gpus,
+        Self::Driver,
+        Self::WorkerEnv,
+    ];
+
+    /// The name in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Kernel => "kernel",
+            Self::Cpu => "cpu",
+            Self::CpuCount => "cpu_count",
+            Self::Memory => "memory",
+            Self::Profile => "profile",
+            Self::Gpus => "gpus",
+            Self::Driver => "driver",
+            Self::WorkerEnv => "worker_env",
+        }
+    }
+}
+
 /// A part of the fingerprint that is not the same on both sides. Holds words of the machine: escape them where shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FingerprintDifference {
@@ -171,6 +202,13 @@ mod tests {
             .into_iter()
             .map(|difference| difference.field)
             .collect()
+    }
+
+    #[test]
+    fn names_are_those_of_records() {
+        for field in FingerprintField::ALL {
+            assert_eq!(serde_json::to_value(field).unwrap(), field.as_str());
+        }
     }
 
     #[test]

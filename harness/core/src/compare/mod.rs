@@ -149,7 +149,7 @@ fn exit_of(cases: &[CaseComparison], spec: &GateSpec) -> ExitCode {
         let mut counters = cases.iter().flat_map(|case| &case.counters);
         counters.any(|row| wanted.contains(&row.change))
     };
-    let timings_gate = spec.arrangement == Arrangement::Interleaved;
+    let timings_gate = spec.arrangement == Arrangement::Interleaved || spec.separate_timings_gate;
     let any_timing = |wanted: &[Change]| {
         let mut changes = cases.iter().filter_map(|case| case.change);
         timings_gate && changes.any(|change| wanted.contains(&change))

@@ -177,6 +177,7 @@ pub struct Comparison {
     /// The judgement on all timings; absent where none is gated.
     pub change: Option<Change>,
     /// What a gate exits with: `case_failed` where a counter got worse or a text differs, then `slower`, then `no_verdict`
-    /// (also for what is still unclear), then `passed`. Timings of separate sessions do not count.
+    /// (also for what is still unclear), then `passed`. Timings of separate sessions count only where
+    /// [`GateSpec::separate_timings_gate`] says so.
     pub exit: ExitCode,
 }

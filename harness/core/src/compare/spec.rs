@@ -31,7 +31,7 @@ pub enum Arrangement {
     /// In turns within one session, A B B A: attempts with the same number are neighbours in time.
     Interleaved,
     /// In two sessions, as with a stored baseline. What changed between them falls on one side only, so timings are shown
-    /// and judged by a wider floor, but never fail a gate. Counters do.
+    /// and judged by a wider floor, but fail no gate unless [`GateSpec::separate_timings_gate`] says so. Counters do.
     Separate,
 }
 
@@ -78,6 +78,10 @@ pub struct GateSpec {
     /// What is under test itself, so that it may differ between the machines of the two sides.
     #[serde(default)]
     pub expected_differences: Vec<FingerprintField>,
+    /// Whether timings of [`Arrangement::Separate`] fail the gate too: for whoever asks about two stored runs, and knows that
+    /// what changed between the sessions is part of the answer.
+    #[serde(default)]
+    pub separate_timings_gate: bool,
 }
 
 impl GateSpec {
@@ -105,6 +109,7 @@ impl GateSpec {
                 max_gap: DEFAULT_MAX_GAP,
             },
             expected_differences: Vec::new(),
+            separate_timings_gate: false,
         }
     }
 
