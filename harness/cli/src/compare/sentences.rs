@@ -130,6 +130,12 @@ pub(super) fn closing(document: &Document) -> String {
         0 => {}
         missing => parts.push(format!("{missing} missing")),
     }
+    let is_compared = |name: &str| document.comparison.cases.iter().any(|case| case.case == name);
+    let broken = document.status_changes.iter().filter(|change| change.is_broken);
+    match broken.filter(|change| !is_compared(&change.case)).count() {
+        0 => {}
+        number => parts.push(format!("{number} broken without figures")),
+    }
     let what = match parts.is_empty() {
         true => "nothing was compared".to_owned(),
         false => format!("{} compared: {}", counted(standings.len(), "case"), parts.join(", ")),

@@ -170,7 +170,13 @@ fn counter_row(row: &CounterRow) -> Row {
         CounterChange::Differs => ("differs", Tone::Bad),
         CounterChange::NoVerdict => ("no verdict", Tone::Unknown),
     };
-    let dash = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    // A map has no number: what differs is said below the table.
+    let absent = if row.change == CounterChange::NoVerdict {
+        "-"
+    } else {
+        ""
+    };
+    let dash = |value: Option<String>| value.unwrap_or_else(|| absent.to_owned());
     Row {
         cells: [
             counter_name(row),
