@@ -6,7 +6,7 @@ use placebench_core::exit_code::ExitCode;
 use placebench_core::record::{TextVerdict, Tool};
 use serde::Serialize;
 
-use super::matching::{Absence, Matching, NotCompared, StatusChange, matching};
+use super::matching::{Absence, Matched, Matching, NotCompared, StatusChange, matching};
 use super::stored::StoredRun;
 use crate::error::CliError;
 
@@ -32,8 +32,8 @@ pub(crate) struct Document {
     pub(crate) status_changes: Vec<StatusChange>,
     /// Cases that one side lacks, or that have no figures.
     pub(crate) not_compared: Vec<NotCompared>,
-    /// Cases that the two runs asked about in different words: name and what differs.
-    pub(crate) asked_otherwise: Vec<(String, Vec<&'static str>)>,
+    /// Cases of which the two runs did not ask the same.
+    pub(crate) asked_otherwise: Vec<Matched>,
     /// Cases of which a run has not made all attempts.
     pub(crate) unfinished: Vec<String>,
     /// The figures.
@@ -66,7 +66,7 @@ pub(crate) fn document(
 ) -> Result<Document, CliError> {
     spec.check().map_err(|error| CliError::setup(error.to_string()))?;
     let matching = matching(base, new);
-    let names = || matching.matched.iter().map(|matched| matched.case);
+    let names = || matching.matched.iter().map(|matched| matched.case.as_str());
     let attempts: Vec<_> = names()
         .map(|case| (base.attempts_of(case), new.attempts_of(case)))
         .collect();
@@ -95,7 +95,7 @@ pub(crate) fn document(
         same_run: base.folder == new.folder,
         status_changes: matching.status_changes,
         not_compared: matching.not_compared,
-        asked_otherwise: asked.map(|case| (case.case.to_owned(), case.asked_otherwise)).collect(),
+        asked_otherwise: asked.collect(),
         unfinished,
         noise,
         comparison,
@@ -126,7 +126,7 @@ fn name_of(run: &StoredRun) -> RunName {
 
 /// The gate's own answer, and what it cannot know: cases that broke, and cases it was never shown. What is certain
 /// outweighs what is not known.
-fn exit_of(comparison: &Comparison, matching: &Matching<'_>, unfinished: &[String]) -> ExitCode {
+fn exit_of(comparison: &Comparison, matching: &Matching, unfinished: &[String]) -> ExitCode {
     let is_broken = matching.status_changes.iter().any(|change| change.is_broken);
     let is_missing = |case: &NotCompared| case.absence == Absence::MissingInNew;
     let has_gap = !unfinished.is_empty() || matching.not_compared.iter().any(is_missing);

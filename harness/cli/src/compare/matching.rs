@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::stored::StoredRun;
 
 /// A case that both runs have figures of.
-pub(crate) struct Matched<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Matched {
     /// Its name.
-    pub(crate) case: &'a str,
+    pub(crate) case: String,
     /// What of it was asked otherwise by the new run, such as `generation`.
     pub(crate) asked_otherwise: Vec<&'static str>,
 }
@@ -54,9 +55,9 @@ pub(crate) struct StatusChange {
 
 /// Two runs, case by case.
 #[derive(Default)]
-pub(crate) struct Matching<'a> {
+pub(crate) struct Matching {
     /// In the order of the base.
-    pub(crate) matched: Vec<Matched<'a>>,
+    pub(crate) matched: Vec<Matched>,
     /// In the order of the base, then those that only the new run has.
     pub(crate) not_compared: Vec<NotCompared>,
     /// Of all cases that both runs ran.
@@ -64,7 +65,7 @@ pub(crate) struct Matching<'a> {
 }
 
 /// Matches the cases of two runs by name.
-pub(crate) fn matching<'a>(base: &'a StoredRun, new: &'a StoredRun) -> Matching<'a> {
+pub(crate) fn matching(base: &StoredRun, new: &StoredRun) -> Matching {
     let mut matching = Matching::default();
     for ours in &base.info.cases {
         let name = ours.case.as_str();
@@ -76,7 +77,7 @@ pub(crate) fn matching<'a>(base: &'a StoredRun, new: &'a StoredRun) -> Matching<
         matching.status_changes.extend(status_change(name, before, now));
         match (unfit(ours, before), unfit(theirs, now)) {
             (None, None) => matching.matched.push(Matched {
-                case: name,
+                case: name.to_owned(),
                 asked_otherwise: asked_otherwise(ours, theirs),
             }),
             (None, Some(reason)) => {
@@ -100,7 +101,7 @@ pub(crate) fn matching<'a>(base: &'a StoredRun, new: &'a StoredRun) -> Matching<
     matching
 }
 
-impl Matching<'_> {
+impl Matching {
     fn leave_out(&mut self, case: &str, absence: Absence, reason: String) {
         self.not_compared.push(NotCompared {
             case: case.to_owned(),

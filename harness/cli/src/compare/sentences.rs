@@ -33,8 +33,9 @@ pub(super) fn sentences(document: &Document) -> Vec<String> {
     if !spec.metrics.is_empty() && !document.comparison.cases.is_empty() {
         let floor = percent(spec.min_effect.max(spec.separate_floor).exp());
         sentences.push(format!(
-            "a time has changed where it is certain that it did by more than {floor}: runs that were made one after the other differ by \
-             that much without any cause"
+            "a time counts as changed where it certainly did by more than {}: runs made one after the other may differ by \
+             that much without a cause",
+            floor.trim_start_matches('+')
         ));
         if document.noise.is_none() {
             sentences.push(

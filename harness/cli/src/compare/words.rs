@@ -128,10 +128,10 @@ fn case_words(document: &Document, case: &CaseComparison, all: bool) -> CaseWord
         ));
     }
     let mut asked = document.asked_otherwise.iter();
-    if let Some((_, parts)) = asked.find(|(name, _)| *name == case.case) {
+    if let Some(asked) = asked.find(|asked| asked.case == case.case) {
         remarks.push(format!(
             "the new run asked something else: its {} changed",
-            parts.join(", ")
+            asked.asked_otherwise.join(", ")
         ));
     }
     CaseWords {

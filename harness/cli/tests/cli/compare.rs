@@ -39,7 +39,7 @@ fn compare(env: &TestEnv, base: &str, new: &str, flags: &[&str]) -> Ran {
 
 fn document(env: &TestEnv, base: &str, new: &str, flags: &[&str]) -> (Ran, Value) {
     let ran = compare(env, base, new, &[flags, &["--format", "json"]].concat());
-    let value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let value = serde_json::from_str(&ran.stdout).unwrap();
     (ran, value)
 }
 
@@ -227,6 +227,25 @@ fn a_case_that_crashes_now_has_broken() {
 }
 
 #[test]
+fn a_case_without_figures_can_break_too() {
+    let env = suite(1, "");
+    let crash = |fault: &str| {
+        let rest = format!("[placement.y]\ndevice_map = \"cpu\"\n{fault}[expect]\noutcome = \"crashed\"\n");
+        env.scenario("crash", &rest);
+        run(&env)
+    };
+    let (base, new) = (crash("[[fault]]\nkind = \"crash\"\n"), crash(""));
+    let ran = compare(&env, &base, &new, &["--counters-only"]);
+    assert_eq!(ran.code, Some(100), "{ran:?}");
+    for words in [
+        "crash/p/y\n",
+        "1 case compared: 1 the same, 1 broken without figures; exit code 100",
+    ] {
+        assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
+    }
+}
+
+#[test]
 fn a_missing_case_is_no_pass_and_a_new_one_is_said() {
     let env = suite(1, "");
     let small = run(&env);
@@ -318,6 +337,36 @@ fn times_of_another_machine_have_no_verdict_unless_that_is_what_is_tested() {
     assert_eq!(ran.code, Some(112), "{ran:?}");
     let ran = compare(&env, &base, new, &["--expect-difference", "weather"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[test]
+fn a_merged_run_has_the_machine_of_each_shard() {
+    let env = suite(10, "");
+    env.scenario(
+        "t",
+        "[placement.y]\ndevice_map = \"cpu\"\n[measure]\nrepetitions = 10\n",
+    );
+    for index in ["1", "2"] {
+        let partition = format!("slice:{index}/2");
+        let ran = env.run(&["run", "suite", "--partition", &partition, "--output-dir", "shards"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+    assert_eq!(env.run(&["merge", "shards"]).code, Some(0));
+    let base = env.latest().file_name().unwrap().to_str().unwrap().to_owned();
+    let other = |info: &mut RunInfo| {
+        let shard = info.shards.iter_mut().find(|shard| shard.cases == ["t/p/y"]).unwrap();
+        shard.environment.kernel = "9.9.9".into();
+    };
+    let new = copy(&env, &base, "other", other, |_| ());
+    let ran = compare(&env, &base, new.to_str().unwrap(), &[]);
+    assert_eq!(ran.code, Some(112), "{ran:?}");
+    for words in [
+        "no verdict on load_s, ttft_s, tpot_s of t/p/y: measured on unlike machines",
+        "and `9.9.9`",
+        "2 cases compared: 1 without a verdict, 1 the same",
+    ] {
+        assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
+    }
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn attempts_without_a_counterpart_are_left_out_and_counted() {
 }
 
 #[test]
-fn separate_sessions_are_judged_by_a_wider_floor_and_never_fail_for_their_timings() {
+fn separate_sessions_are_judged_by_a_wider_floor_and_fail_for_their_timings_only_when_asked_to() {
     let separate = GateSpec {
         arrangement: Arrangement::Separate,
         ..looked_at_once(10)
@@ -269,6 +269,21 @@ fn separate_sessions_are_judged_by_a_wider_floor_and_never_fail_for_their_timing
     assert_eq!(tpot(&within).floor.source, ThresholdSource::SeparateSessions);
     let few = judged(&side(&around(1.0, 3)), &side(&around(1.0, 3)), &separate);
     assert_eq!((few.change, few.exit), (Some(Change::NoVerdict), ExitCode::Passed));
+    // Whoever asks for it is told.
+    let asked_for = GateSpec {
+        separate_timings_gate: true,
+        ..separate.clone()
+    };
+    for (factor, exit) in [
+        (1.1, ExitCode::Slower),
+        (1.04, ExitCode::Passed),
+        (0.9, ExitCode::Passed),
+    ] {
+        let gated = judged(&base, &side(&around(factor, 10)), &asked_for);
+        assert_eq!(gated.exit, exit, "{factor}");
+    }
+    let gated = judged(&side(&around(1.0, 3)), &side(&around(1.0, 3)), &asked_for);
+    assert_eq!(gated.exit, ExitCode::NoVerdict);
     // Between placements nothing is left that could gate.
     let nothing = GateSpec {
         relation: Relation::Placements,
