@@ -1,5 +1,6 @@
 //! The command line. Types only: nothing is computed here.
 
+mod compare;
 mod selection;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
+pub(crate) use self::compare::{CompareArgs, CompareFormat};
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
 
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     Bisect(BisectArgs),
     /// Make the report of a stored run again
     Report(ReportArgs),
+    /// Say what has changed between two stored runs
+    Compare(CompareArgs),
     /// Put the runs of several machines together, and judge them as one
     Merge(MergeArgs),
     /// Approve pending snapshots

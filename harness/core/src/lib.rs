@@ -2,8 +2,9 @@
 //!
 //! Text becomes a [`scenario::Scenario`], a scenario becomes cases ([`record::CaseSpec`]), a case and a module tree become a
 //! plan ([`planner`]), what a worker did becomes an attempt ([`record::Attempt`]), attempts become a verdict
-//! ([`judge`]). Nothing in this crate reads a file, a clock or a device, and nothing in it knows candle: whoever
-//! wants effects lives in `placebench-runner` (processes and files) or in an engine crate (devices).
+//! ([`judge`]), and two sets of them a comparison ([`compare`]). Nothing in this crate reads a file, a clock or a device, and
+//! nothing in it knows candle: whoever wants effects lives in `placebench-runner` (processes and files) or in an engine
+//! crate (devices).
 //!
 //! Formats are serialised here and nowhere else: the scenario file ([`scenario::file`]), the worker protocol
 //! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
@@ -11,6 +12,7 @@
 pub mod audit;
 pub mod bisect;
 pub mod breadcrumb;
+pub mod compare;
 pub mod device;
 pub mod doctor;
 pub mod evidence;
@@ -28,5 +30,6 @@ pub mod scenario;
 pub mod selection;
 pub mod settings;
 pub mod shown;
+pub mod statistics;
 pub mod units;
 pub mod worker_variables;

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 mod bisect;
+mod compare;
 mod doctor;
 mod generate;
 mod list;
@@ -43,6 +44,7 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Bisect(args) => bisect::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Accept(args) => snapshots::accept(&args),
         Command::Reject(args) => snapshots::reject(&args),

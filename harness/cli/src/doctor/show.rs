@@ -244,7 +244,7 @@ fn noise(floor: &NoiseFloor) -> Vec<String> {
 }
 
 /// Columns as wide as their widest cell, two spaces between.
-fn table(header: &[String], rows: Vec<Vec<String>>) -> Vec<String> {
+pub(crate) fn table(header: &[String], rows: Vec<Vec<String>>) -> Vec<String> {
     let mut all = vec![header.to_vec()];
     all.extend(rows);
     let width = |column: usize| {

@@ -145,6 +145,8 @@ fn a_record_of_a_stranger_is_shown_as_text() {
     let (info, attempts) = (read("run.json"), read("attempts.jsonl"));
     env.write("run/run.json", &info);
     env.write("run/attempts.jsonl", &attempts);
+    env.write("plain/run.json", &info);
+    env.write("plain/attempts.jsonl", &attempts);
     let ran = env.run(&["report", "run", "--output-dir", "benign"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let benign = std::fs::read_to_string(env.path("benign/report.html")).unwrap();
@@ -169,6 +171,17 @@ fn a_record_of_a_stranger_is_shown_as_text() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_terminal(&ran);
         assert_artifacts(&env.path(&out), &benign);
+        for format in ["human", "json", "markdown"] {
+            for base in ["plain", "run"] {
+                let ran = env.run(&["compare", base, "run", "--all", "--format", format]);
+                assert!(matches!(ran.code, Some(100 | 112)), "{ran:?}");
+                assert_terminal(&ran);
+                assert!(ran.stdout.contains(MARK), "{ran:?}");
+                if (format, base) == ("markdown", "run") {
+                    readers::assert_markdown(&ran.stdout);
+                }
+            }
+        }
         let ran = env.run(&["report", "run", "--markdown"]);
         assert_terminal(&ran);
         readers::assert_markdown(&ran.stdout);

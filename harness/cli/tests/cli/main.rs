@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod bisect;
 mod boundaries;
+mod compare;
 mod doctor;
 mod documentation;
 mod env;

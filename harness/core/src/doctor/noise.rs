@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{median, metrics};
+use crate::judge::metrics;
 use crate::record::{Attempt, CaseMetrics};
+use crate::statistics::median;
 
 /// The share of pairs whose difference the floor covers.
 const QUANTILE: f64 = 0.95;

@@ -187,7 +187,8 @@ impl TextComparison {
         }
     }
 
-    pub(super) fn words(&self, with: &str) -> String {
+    /// The comparison in words that follow the name of the first text.
+    pub(crate) fn words(&self, with: &str) -> String {
         let (index, why) = match self {
             Self::Exact => return format!("is the same as {with}"),
             Self::NearTie { index, gap } => {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::median;
 use crate::device::DeviceId;
 use crate::planner::{Forecast, Objective, StepTime, stages};
 use crate::protocol::{Generation, MemoryKind};
 use crate::record::Attempt;
+use crate::statistics::median;
 use crate::units::Bytes;
 
 /// A part of the time of a step.

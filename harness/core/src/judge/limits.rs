@@ -1,10 +1,10 @@
 //! `[expect.limits]`: what a case took against the most it may take.
 
-use super::metrics::median;
 use crate::device::DeviceId;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::planner::stages;
 use crate::record::{Attempt, CaseMetrics, CaseSpec, Finding, Limits, TextVerdict};
+use crate::statistics::median;
 use crate::units::human_seconds;
 
 /// Every figure that is above its limit, or is not there although it is limited. A case that was to end otherwise than

@@ -6,20 +6,8 @@ use crate::device::{DeviceBytes, DeviceId};
 use crate::outcome::Phase;
 use crate::protocol::{Generation, MemoryKind};
 use crate::record::{Attempt, CaseMetrics};
+use crate::statistics::median;
 use crate::units::Bytes;
-
-/// The median; `None` of nothing. Of an even number of values the mean of the two in the middle.
-#[must_use]
-pub fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
-    }
-}
 
 /// Medians over the generations of all attempts.
 #[must_use]
@@ -114,13 +102,6 @@ fn set_largest(found: &mut Vec<DeviceBytes>, device: &DeviceId, bytes: Bytes) {
 mod tests {
     use super::*;
     use crate::protocol::FinishReason;
-
-    #[test]
-    fn medians_ignore_what_is_no_number() {
-        assert_eq!(median(&[]), None);
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, f64::NAN, 2.0, 3.0]), Some(2.5));
-    }
 
     #[test]
     fn figures_follow_from_stamps() {

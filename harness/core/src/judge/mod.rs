@@ -30,8 +30,10 @@ use crate::record::{
 
 pub use audit::{CaseAudit, audits, case_audit};
 pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
-pub use metrics::{median, metrics};
+pub use metrics::metrics;
 pub use text::Approved;
+
+pub use crate::statistics::median;
 
 /// Names of all checks, as `expect.fails` and findings name them.
 pub const CHECKS: [&str; 16] = [

@@ -104,7 +104,8 @@ fn note(case: &CaseView) -> String {
 }
 
 /// Untrusted text inside a cell: no table, markup, link, mention or reference comes out of it.
-pub(super) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -1,0 +1,52 @@
+//! `placebench compare`: what has changed between two stored runs.
+
+use placebench_core::compare::{Arrangement, GateSpec};
+use placebench_core::exit_code::ExitCode;
+
+use crate::args::{CompareArgs, CompareFormat};
+use crate::compare::words::words;
+use crate::compare::{document, human, markdown, noise, stored};
+use crate::error::CliError;
+use crate::terminal;
+
+pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
+    let noise = args.noise.as_deref().map(noise::read).transpose()?;
+    let base = stored::read(&args.output_dir, &args.base)?;
+    let new = stored::read(&args.output_dir, &args.new)?;
+    let document = document::document(&base, &new, noise, &spec(args))?;
+    match args.format {
+        CompareFormat::Human => {
+            for line in human::lines(&words(&document, args.all)) {
+                terminal::out(&line);
+            }
+        }
+        CompareFormat::Markdown => {
+            let text = markdown::render(&words(&document, args.all));
+            terminal::out(text.trim_end());
+        }
+        CompareFormat::Json => {
+            let value = serde_json::to_value(&document)
+                .map_err(|error| CliError::setup(format!("the comparison cannot be put into JSON: {error}")))?;
+            terminal::out(&terminal::pretty_json(&value));
+        }
+    }
+    Ok(document.exit)
+}
+
+/// Two stored runs are two sessions, so that the wider floor holds for their times. Whoever asks about them wants to know
+/// whether they are slower all the same, unless told otherwise.
+fn spec(args: &CompareArgs) -> GateSpec {
+    let spec = GateSpec {
+        arrangement: Arrangement::Separate,
+        expected_differences: args.expected_differences.clone(),
+        separate_timings_gate: !args.counters_only,
+        ..GateSpec::versions()
+    };
+    match args.counters_only {
+        true => GateSpec {
+            metrics: Vec::new(),
+            ..spec
+        },
+        false => spec,
+    }
+}

@@ -1,0 +1,10 @@
+//! Two stored runs side by side: which cases are the same, what has changed in them, and how that is said.
+
+pub(crate) mod document;
+pub(crate) mod human;
+pub(crate) mod markdown;
+pub(crate) mod matching;
+pub(crate) mod noise;
+mod sentences;
+pub(crate) mod stored;
+pub(crate) mod words;
