@@ -242,15 +242,15 @@ fn set_expected_aside(
     (unexpected, expected)
 }
 
-/// A failed case outweighs a set-up error, that an incomplete run, that a pending snapshot. A run in which everything was
-/// skipped passed nothing and failed nothing: it is a pass, and the summary says what was skipped.
 /// True where a device kept an attempt's memory, so that cases after it may have been left out.
 fn has_lost_a_device(attempts: &[Attempt]) -> bool {
     let recoveries = attempts.iter().filter_map(|attempt| attempt.recovery.as_ref());
     recoveries.into_iter().any(|recovery| !recovery.is_complete())
 }
 
-/// Cases that were not run because a device was lost say nothing, which is no pass.
+/// A failed case outweighs a set-up error, that an incomplete run, that a pending snapshot. A run in which everything was
+/// skipped passed nothing and failed nothing: it is a pass, and the summary says what was skipped. Cases that were not run
+/// because a device was lost say nothing, which is no pass.
 fn exit_of(cases: &[CaseVerdict], complete: bool, has_lost_a_device: bool, flaky: FlakyResult) -> ExitCode {
     let any = |status: CaseStatus| cases.iter().any(|case| case.status == status);
     if any(CaseStatus::Failed) || (flaky == FlakyResult::Fail && any(CaseStatus::Flaky)) {
