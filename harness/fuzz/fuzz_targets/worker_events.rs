@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use placebench_core::judge::judge;
-use placebench_core::record::{Attempt, Environment, RECORD_VERSION, RunInfo, RunVerdict, Tool};
+use placebench_core::record::{Attempt, Environment, RECORD_VERSION, RunInfo, RunVerdict};
 use placebench_fuzz::json_lines;
 use placebench_runner::fuzzing::{attempt_of, case};
 
@@ -22,20 +22,13 @@ fuzz_target!(|data: &[u8]| {
     assert!(stored.len() < 4096 + 64 * data.len(), "the record grows without bound");
     let read: Attempt = serde_json::from_slice(&stored).expect("what is stored can be read");
     assert_eq!(read, attempt);
-    let info = RunInfo {
-        schema_version: RECORD_VERSION,
-        run_id: "run".into(),
-        started_at: String::new(),
-        tool: Tool {
-            name: String::new(),
-            version: String::new(),
-            profile: String::new(),
-        },
-        environment: Environment::default(),
-        arguments: Vec::new(),
-        seed: 0,
-        cases: vec![case],
-    };
+    // Read as a record is, so that fields with a default need no mention.
+    let mut info: RunInfo = serde_json::from_value(serde_json::json!({
+        "schema_version": RECORD_VERSION, "run_id": "run", "started_at": "", "environment": Environment::default(),
+        "tool": { "name": "", "version": "", "profile": "" }, "arguments": [], "seed": 0, "cases": [],
+    }))
+    .expect("a run without cases");
+    info.cases.push(case);
     let verdict = judge(&info, &[attempt], &HashMap::new(), true);
     let stored = serde_json::to_vec(&verdict).expect("a verdict can be stored");
     let _: RunVerdict = serde_json::from_slice(&stored).expect("what is stored can be read");
