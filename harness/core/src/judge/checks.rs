@@ -81,7 +81,8 @@ pub(super) fn killed(case: &CaseSpec, attempts: &[&Attempt], findings: &mut Vec<
 fn hint(outcome: &Outcome) -> Option<String> {
     let text = match outcome {
         Outcome::Stalled { .. } => {
-            "run the same case with transfer = \"host\", and with a single device: if those pass, the link between the devices is to blame"
+            "`placebench bisect` finds the module, hop or link to blame; by hand: if the case passes with transfer = \"host\", it is \
+             the link between the devices"
         }
         Outcome::OutOfMemory { .. } => {
             "give the device more memory, move modules away from it, or shorten the generation"

@@ -143,8 +143,8 @@ fn readable(
         judged.find(
             "garbage",
             format!("the text is garbage: {why}"),
-            "compare with the single placement: if that is right, a copy between devices is wrong; if the model really says \
-             this, approve it as a snapshot",
+            "`placebench run --audit` names the module or hop where it goes wrong; if the model really says this, approve it \
+             as a snapshot",
         );
     }
 }
@@ -284,8 +284,8 @@ fn against_reference(case: &CaseSpec, ours: &Generation, reference: Option<&[&At
         judged.find(
             "agreement",
             format!("the text {}", comparison.words(&with.to_string())),
-            "the same model and prompt on other devices gave another text: repeat with transfer = \"host\" to tell a bad \
-             link from a bad device",
+            "the same model and prompt on other devices gave another text: `placebench run --audit` names the first module or \
+             hop where they part, `placebench bisect` the smallest change that mends it",
         );
     }
     judged.divergences.extend(comparison.divergence(&ours, &theirs, with));
