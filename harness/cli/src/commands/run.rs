@@ -66,7 +66,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
 /// What a person does after an error of the disk or of the system: nothing that is on record has to be run again.
 fn what_is_kept(folder: &Path) -> String {
     let Ok(stored) = store::read(folder) else {
-        return format!("{} cannot be read back: begin a new run", folder.display());
+        return format!(
+            "{} cannot be read back: if it was moved, go on with placebench run --resume and its new path, else begin a new run",
+            folder.display()
+        );
     };
     let attempts = match stored.attempts.len() {
         1 => "1 attempt is".to_owned(),

@@ -70,7 +70,13 @@ fn a_folder_that_vanishes_ends_the_run_with_a_word() {
             std::fs::remove_dir_all(&run).unwrap();
         }
         let ran = Ran::of(child.wait_with_output().unwrap());
-        refused(&ran, &["attempts.jsonl was moved, removed or replaced"]);
+        refused(
+            &ran,
+            &[
+                "attempts.jsonl was moved, removed or replaced",
+                "--resume and its new path",
+            ],
+        );
         if moved {
             assert_eq!(read_attempts(&env.path("elsewhere")).len(), 1);
             let ran = env.run(&["run", "--resume", "elsewhere", "--output-dir", "."]);
