@@ -1,6 +1,6 @@
 //! Programs of scenarios: refused unless the command line allows them, and started where it does.
 //!
-//! Only `run` starts any; `validate`, `list`, `plan` and `report` look at scenarios and records of strangers and never do.
+//! Only `run` and `bisect` start any; `validate`, `list`, `plan` and `report` look at scenarios and records of strangers and never do.
 
 use std::path::Path;
 

@@ -80,6 +80,12 @@ fn nothing_is_started_without_a_permission() {
             assert!(!env.path("reports").exists());
         }
     }
+    let ran = env.run(&["bisect", "x/p/split", "suite"]);
+    assert_eq!(ran.code, Some(96), "{ran:?}");
+    assert!(
+        ran.stderr.contains("--allow-exec") && !env.path("suite/started").exists(),
+        "{ran:?}"
+    );
     assert_eq!(env.run(&["validate", "suite"]).code, Some(0));
     assert!(env.run(&["list", "suite"]).stdout.contains("[needs --allow-exec]"));
     let listed: serde_json::Value =

@@ -3,7 +3,7 @@
 use super::space::Configuration;
 use crate::device::DeviceId;
 use crate::doctor::probe::hop_name;
-use crate::fault::Fault;
+use crate::fault::{Fault, same_hop};
 use crate::outcome::OutcomeKind;
 use crate::placement::{DeviceMapRequest, PlacementRequest, Transfer};
 use crate::record::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, MeasureSpec};
@@ -105,13 +105,13 @@ impl ProbeBase<'_> {
         let name = |module: usize| self.modules.get(module).map_or("", String::as_str);
         let is_hop = |written: &str| {
             hops.iter()
-                .any(|hop| is_same_way(written, &format!("{} -> {}", name(*hop), name(hop + 1))))
+                .any(|hop| same_hop(written, &format!("{} -> {}", name(*hop), name(hop + 1))))
         };
         let is_link = |written: &str| {
             let pairs = configuration.devices.windows(2).filter(|pair| pair[0] != pair[1]);
             let ways =
                 pairs.flat_map(|pair| [Transfer::Direct, Transfer::Host].map(|way| hop_name(&pair[0], &pair[1], way)));
-            ways.into_iter().any(|way| is_same_way(written, &way))
+            ways.into_iter().any(|way| same_hop(written, &way))
         };
         let is_module = |written: &str| {
             let index = self.modules.iter().position(|module| module == written);
@@ -135,12 +135,6 @@ impl ProbeBase<'_> {
 fn is_placeless(fault: &Fault) -> bool {
     let at = &fault.at;
     at.hop.is_none() && at.module.is_none() && at.link.is_none() && at.device.is_none()
-}
-
-/// People write `a -> b` with any spacing.
-fn is_same_way(written: &str, name: &str) -> bool {
-    let parts = |text: &str| -> Vec<String> { text.split("->").map(|part| part.trim().to_owned()).collect() };
-    parts(written) == parts(name)
 }
 
 /// The process is what is repeated, unless the case wants several generations in one and one process is enough.
