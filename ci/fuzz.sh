@@ -21,5 +21,5 @@ for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
     echo "== $target, $seconds s"
     cargo fuzz run --fuzz-dir . "${features[@]}" "$target" "corpus/$target" "seeds/$seeds" -- \
-        "${dictionary[@]}" -max_total_time="$seconds" -max_len=65536 -timeout=60 -rss_limit_mb=2048 -print_final_stats=1
+        "${dictionary[@]}" -max_total_time="$seconds" -max_len=65536 -timeout=120 -rss_limit_mb=2048 -print_final_stats=1
 done
