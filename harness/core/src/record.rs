@@ -9,6 +9,7 @@ mod case;
 mod control;
 mod divergence;
 mod foreign;
+mod gate;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolat
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
 pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
 pub use self::foreign::{ForeignCode, ProgramSpec};
+pub use self::gate::{GateBase, GateVerdict};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 

@@ -110,6 +110,7 @@ pub fn judge(
         exit_code: exit.number(),
         complete,
         cases,
+        gate: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Divergence, RecordVersion};
+use super::{Divergence, GateVerdict, RecordVersion};
 use crate::device::DeviceBytes;
 use crate::exit_code::ExitCode;
 use crate::judge::{MemoryForecast, TimeForecast};
@@ -229,4 +229,7 @@ pub struct RunVerdict {
     pub complete: bool,
     /// One judgement a case, in the order of the run.
     pub cases: Vec<CaseVerdict>,
+    /// What the run was held against beyond its own expectations, and the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateVerdict>,
 }

@@ -447,6 +447,7 @@ pub(crate) fn empty() -> RunRecord {
             exit_code: 100,
             complete: true,
             cases: Vec::new(),
+            gate: None,
         },
     }
 }

@@ -214,6 +214,7 @@ fn verdicts_and_artifacts_are_whole() {
         exit_code: 0,
         complete: true,
         cases: Vec::new(),
+        gate: None,
     };
     folder.write_verdict(&verdict).unwrap();
     let written = fs::read(folder.path().join(VERDICT_FILE)).unwrap();
