@@ -45,7 +45,7 @@ pub use fingerprint::{Fingerprint, FingerprintDifference, FingerprintField};
 pub use metric::{Direction, TimingMetric};
 pub use reason::{NoVerdictReason, SideName};
 pub use record::{CaseComparison, Change, Comparison, Pair, Threshold, ThresholdSource, TimingRow, TimingWarning};
-pub use spec::{Arrangement, FEWEST_PAIRS, GateSpec, Relation, SpecError, TokenTolerance};
+pub use spec::{Arrangement, FEWEST_PAIRS, GateSpec, Relation, SpecError, TokenTolerance, UnclearResult};
 
 use self::timing::Question;
 use crate::doctor::noise::NoiseFloor;
@@ -163,7 +163,7 @@ fn exit_of(cases: &[CaseComparison], spec: &GateSpec) -> ExitCode {
     } else if cases.is_empty()
         || !cases.iter().all(is_judged)
         || any_counter(&[CounterChange::NoVerdict])
-        || any_timing(&[Change::NoVerdict, Change::Unclear])
+        || (spec.unclear == UnclearResult::Fail && any_timing(&[Change::NoVerdict, Change::Unclear]))
     {
         ExitCode::NoVerdict
     } else {
