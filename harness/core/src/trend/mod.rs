@@ -5,11 +5,13 @@
 //! the two runs, and puts the worst first. Machines are never mixed: each has series of its own.
 
 mod build;
+mod machine;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub use build::{FigureHistory, StateHistory, TrendSpec, trend};
+pub use machine::{Machine, machine};
 pub use record::{
     Difference, Facts, Figure, FigurePoint, FigureSeries, Level, StateChange, StateChangeKind, StatePoint, StateSeries,
     TREND_VERSION, Trend, TrendChange, TrendMachine, TrendMethod, TrendRun,
