@@ -31,5 +31,6 @@ pub mod selection;
 pub mod settings;
 pub mod shown;
 pub mod statistics;
+pub mod trend;
 pub mod units;
 pub mod worker_variables;

@@ -21,10 +21,12 @@ use crate::sys;
 
 mod gather;
 mod read;
+mod stream;
 
 pub use gather::runs_at;
 pub use read::{RunRecordParts, is_interrupted, locate, parse, read};
 use read::{read_info, whole_lines};
+pub use stream::{AttemptLine, AttemptLines, RunHead, read_head};
 
 /// Name of the link to the newest run.
 pub const LATEST: &str = "latest";
@@ -326,6 +328,21 @@ fn open_locked(folder: &Path) -> Result<File, StoreError> {
             holder: sys::lock_holder(&file),
         }),
         Err(error) => Err(cannot("cannot lock", &path)(error)),
+    }
+}
+
+/// Whether a process is writing the run in a folder now.
+///
+/// # Errors
+/// When the system cannot tell.
+pub fn is_being_written(folder: &Path) -> Result<bool, StoreError> {
+    if !folder.join(ATTEMPTS_FILE).is_file() {
+        return Ok(false);
+    }
+    match open_locked(folder) {
+        Ok(_) => Ok(false),
+        Err(StoreError::Locked { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

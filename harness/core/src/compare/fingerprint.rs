@@ -168,7 +168,8 @@ fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
     items
 }
 
-fn speed_variables(environment: &Environment) -> String {
+/// Those variables in order, `NAME=value`.
+pub(crate) fn speed_variables(environment: &Environment) -> String {
     let matters =
         |name: &str| name.ends_with(SPEED_SUFFIX) || SPEED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let variables = environment.worker_env.iter().filter(|(name, _)| matters(name));

@@ -98,7 +98,7 @@ pub(super) fn read_info(folder: &Path) -> Result<RunInfo, StoreError> {
     parse_versioned(&folder.join(RUN_FILE), &read_run_file(folder)?)
 }
 
-fn read_run_file(folder: &Path) -> Result<Vec<u8>, StoreError> {
+pub(super) fn read_run_file(folder: &Path) -> Result<Vec<u8>, StoreError> {
     let path = folder.join(RUN_FILE);
     fs::read(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreError::NotARun {
@@ -109,7 +109,7 @@ fn read_run_file(folder: &Path) -> Result<Vec<u8>, StoreError> {
 }
 
 /// The version is looked at first: another format may not even parse.
-fn parse_versioned<T: for<'de> Deserialize<'de>>(path: &Path, bytes: &[u8]) -> Result<T, StoreError> {
+pub(super) fn parse_versioned<T: for<'de> Deserialize<'de>>(path: &Path, bytes: &[u8]) -> Result<T, StoreError> {
     #[derive(Deserialize)]
     struct Versioned {
         schema_version: RecordVersion,
