@@ -2,12 +2,13 @@
 
 use placebench_core::compare::{Arrangement, GateSpec};
 use placebench_core::exit_code::ExitCode;
+use placebench_report::format::github::{Place, summary};
 
 use crate::args::{CompareArgs, CompareFormat};
 use crate::compare::words::words;
-use crate::compare::{document, human, markdown, noise, stored};
+use crate::compare::{self, document, human, markdown, noise, stored};
 use crate::error::CliError;
-use crate::terminal;
+use crate::{github, terminal};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
     let noise = args.noise.as_deref().map(noise::read).transpose()?;
@@ -23,6 +24,21 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
         CompareFormat::Markdown => {
             let text = markdown::render(&words(&document, args.all));
             terminal::out(text.trim_end());
+        }
+        CompareFormat::Github => {
+            let locate = github::locate()?;
+            let place = |case: &str| {
+                let spec = new.case(case).or_else(|| base.case(case))?;
+                Some(Place {
+                    file: locate(&spec.file)?,
+                    line: spec.line,
+                })
+            };
+            let table = markdown::render(&words(&document, args.all));
+            let page = format!("## placebench compare\n\n{}\n", table.trim_end());
+            github::show(&compare::github::annotations(&document, &place), |most| {
+                summary::bounded(&page, most)
+            })?;
         }
         CompareFormat::Json => {
             let value = serde_json::to_value(&document)

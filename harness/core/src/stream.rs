@@ -1,0 +1,158 @@
+//! Format 4: the lines that `run --message-format ndjson` prints, one [`StreamEvent`] each.
+//!
+//! A reader skips types of lines and keys that it does not know: both are added without a new version. The schema is
+//! generated from the types, so that it cannot say anything else.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::{Deserialize, Serialize};
+
+use crate::exit_code::ExitCode;
+use crate::outcome::Outcome;
+use crate::protocol::WorkerEvent;
+use crate::record::{CaseVerdict, RunVerdict, Tool};
+
+/// Version of the stream, in its first line. A reader refuses one that it does not know.
+///
+/// History: 1 (first).
+pub const STREAM_VERSION: u32 = 1;
+
+/// A line of the stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum StreamEvent<'a> {
+    /// The first line.
+    RunStarted {
+        /// [`STREAM_VERSION`] of the writer.
+        format_version: u32,
+        /// The run.
+        run_id: Cow<'a, str>,
+        /// The writer.
+        tool: Cow<'a, Tool>,
+        /// How many cases there are.
+        cases: usize,
+    },
+    /// A process is about to be started.
+    AttemptStarted {
+        /// The case.
+        case: Cow<'a, str>,
+        /// Number of the attempt within the case, from 0.
+        attempt: u32,
+    },
+    /// Something happened in the process, in the words of the worker protocol.
+    Worker {
+        /// The case.
+        case: Cow<'a, str>,
+        /// What.
+        event: Cow<'a, WorkerEvent>,
+    },
+    /// An attempt is over and on record. Attempts that are skipped have this line only.
+    AttemptFinished {
+        /// The case.
+        case: Cow<'a, str>,
+        /// Number of the attempt within the case, from 0.
+        attempt: u32,
+        /// What happened.
+        outcome: Cow<'a, Outcome>,
+        /// Seconds from spawn to the end of the process.
+        wall_s: f64,
+    },
+    /// A case failed and is about to be tried again.
+    CaseRetried {
+        /// The case.
+        case: Cow<'a, str>,
+        /// Number of the retry, from 1.
+        retry: u32,
+        /// The judgement on the try before.
+        verdict: Cow<'a, CaseVerdict>,
+    },
+    /// A case is over, and so is every case that it is compared with.
+    CaseFinished {
+        /// The judgement. What is held against a baseline or another program is judged when the run is over, and stands in
+        /// `verdict.json`.
+        verdict: Cow<'a, CaseVerdict>,
+    },
+    /// The last line. A stream without it is that of a run that did not end by itself.
+    RunFinished {
+        /// The run.
+        run_id: Cow<'a, str>,
+        /// False where the run was interrupted before all cases were done.
+        complete: bool,
+        /// What the process exits with.
+        exit: ExitCode,
+        /// Its number.
+        exit_code: u8,
+        /// Folder of the run.
+        folder: Cow<'a, str>,
+    },
+}
+
+/// The JSON Schema of a line (draft 2020-12).
+#[must_use]
+pub fn events_schema() -> serde_json::Value {
+    schema::<StreamEvent<'static>>("placebench event stream: one line")
+}
+
+/// The JSON Schema of `verdict.json` (draft 2020-12).
+#[must_use]
+pub fn verdict_schema() -> serde_json::Value {
+    schema::<RunVerdict>("placebench verdict.json")
+}
+
+/// Of what is written, not of what is read: a key with a default is always there.
+fn schema<T: JsonSchema>(title: &str) -> serde_json::Value {
+    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let mut schema = generator.into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
+    schema.to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_in_the_first_line() {
+        let line = serde_json::to_string(&StreamEvent::RunStarted {
+            format_version: STREAM_VERSION,
+            run_id: "r".into(),
+            tool: Cow::Owned(Tool {
+                name: "placebench".into(),
+                version: "0.1.0".into(),
+                profile: "release".into(),
+            }),
+            cases: 2,
+        });
+        insta::assert_snapshot!(line.unwrap(), @r#"{"type":"run-started","format_version":1,"run_id":"r","tool":{"name":"placebench","version":"0.1.0","profile":"release"},"cases":2}"#);
+    }
+
+    #[test]
+    fn the_schemas_know_every_line_and_every_part_of_a_verdict() {
+        let events = events_schema();
+        let lines = events["oneOf"].as_array().unwrap();
+        let names: Vec<&str> = lines
+            .iter()
+            .map(|line| line["properties"]["type"]["const"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "run-started",
+                "attempt-started",
+                "worker",
+                "attempt-finished",
+                "case-retried",
+                "case-finished",
+                "run-finished"
+            ]
+        );
+        let verdict = verdict_schema();
+        for part in ["CaseVerdict", "GateVerdict", "Comparison", "TimingRow", "CounterRow"] {
+            assert!(verdict["$defs"].get(part).is_some(), "{part}");
+        }
+        let required = verdict["required"].as_array().unwrap();
+        assert!(required.contains(&"exit_code".into()) && !required.contains(&"gate".into()));
+    }
+}
