@@ -71,7 +71,10 @@ fn in_repository(root: &Path, here: &Path, file: &str) -> Option<String> {
         }
     }
     let inside = absolute.strip_prefix(root).ok()?;
-    let parts: Vec<_> = inside.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+    let parts: Vec<_> = inside
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
     (!parts.is_empty()).then(|| parts.join("/"))
 }
 

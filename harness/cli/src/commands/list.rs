@@ -54,7 +54,9 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
                 })
             })
             .collect();
-        out(&pretty_json(&serde_json::json!({ "schema_version": LIST_VERSION, "cases": list })));
+        out(&pretty_json(
+            &serde_json::json!({ "schema_version": LIST_VERSION, "cases": list }),
+        ));
         return Ok(ExitCode::Passed);
     }
     let mut scenario = "";

@@ -14,7 +14,12 @@ use crate::view::words::{count, line, message};
 /// All remarks on a run, the worst first.
 #[must_use]
 pub fn of_run(record: &RunRecord, locate: &Locate<'_>) -> Vec<Annotation> {
-    let specs: HashMap<&str, &CaseSpec> = record.info.cases.iter().map(|spec| (spec.case.as_str(), spec)).collect();
+    let specs: HashMap<&str, &CaseSpec> = record
+        .info
+        .cases
+        .iter()
+        .map(|spec| (spec.case.as_str(), spec))
+        .collect();
     let place = |case: &str| {
         let spec = specs.get(case)?;
         Some(Place {

@@ -34,11 +34,7 @@ pub fn of_gate(gate: &GateVerdict, place: &dyn Fn(&str) -> Option<Place>) -> Vec
 
 /// Remarks on a comparison with `base`, the worst first: counters, then the times that changed most.
 #[must_use]
-pub fn of_comparison(
-    comparison: &Comparison,
-    base: &str,
-    place: &dyn Fn(&str) -> Option<Place>,
-) -> Vec<Annotation> {
+pub fn of_comparison(comparison: &Comparison, base: &str, place: &dyn Fn(&str) -> Option<Place>) -> Vec<Annotation> {
     let mut worse: Vec<(f64, Annotation)> = Vec::new();
     let mut better = Vec::new();
     for case in &comparison.cases {
@@ -65,9 +61,21 @@ pub fn of_comparison(
             let rows = case.timings.iter().filter(move |row| row.change == wanted);
             rows.map(timing_words).collect::<Vec<String>>()
         };
-        add(Level::Error, "differs from", counters(|change| change == CounterChange::Differs));
-        add(Level::Error, "worse than", counters(|change| change == CounterChange::Worse));
-        let level = if timings_gate(comparison) { Level::Error } else { Level::Warning };
+        add(
+            Level::Error,
+            "differs from",
+            counters(|change| change == CounterChange::Differs),
+        );
+        add(
+            Level::Error,
+            "worse than",
+            counters(|change| change == CounterChange::Worse),
+        );
+        let level = if timings_gate(comparison) {
+            Level::Error
+        } else {
+            Level::Warning
+        };
         add(level, "slower than", timings(Change::Slower));
         let good_news = [
             counters(|change| change == CounterChange::Better),
@@ -78,7 +86,7 @@ pub fn of_comparison(
     // The sort keeps the order of the run among equals.
     worse.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     let mut all: Vec<Annotation> = worse.into_iter().map(|(_, annotation)| annotation).collect();
-    all.extend(undecided(comparison, base, place));
+    all.extend(of_undecided(comparison, base, place));
     all.append(&mut better);
     all
 }
@@ -100,49 +108,96 @@ fn weight(case: &CaseComparison) -> f64 {
     change.fold(0.0, f64::max)
 }
 
-/// Cases without a verdict, or unclear: one remark for each reason, however many cases it holds for.
-fn undecided(comparison: &Comparison, base: &str, place: &dyn Fn(&str) -> Option<Place>) -> Vec<Annotation> {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    let mut note = |reason: String, case| match reasons.iter_mut().find(|(known, _)| *known == reason) {
-        Some((_, cases)) if cases.contains(&case) => {}
-        Some((_, cases)) => cases.push(case),
-        None => reasons.push((reason, vec![case])),
-    };
+/// Why something of some cases has no verdict, or is unclear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecided<'a> {
+    /// The reason. May hold any text.
+    pub reason: String,
+    /// Names of the figures that it holds for.
+    pub figures: Vec<&'static str>,
+    /// Names of the cases.
+    pub cases: Vec<&'a str>,
+}
+
+impl Undecided<'_> {
+    /// `load_s, ttft_s: measured on unlike machines`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{}: {}", self.figures.join(", "), message(&self.reason))
+    }
+}
+
+/// What nothing can be said of: each reason once, however many cases it holds for.
+#[must_use]
+pub fn undecided(comparison: &Comparison) -> Vec<Undecided<'_>> {
+    let mut all: Vec<Undecided<'_>> = Vec::new();
     for case in &comparison.cases {
-        let counters = case.counters.iter().filter(|row| row.change == CounterChange::NoVerdict);
-        for reason in counters.filter_map(|row| row.reason.as_ref()) {
-            note(reason.sentence(), case.case.as_str());
+        let mut note = |reason: String, figure: &'static str| {
+            let at = all.iter().position(|known| known.reason == reason);
+            let at = at.unwrap_or_else(|| {
+                all.push(Undecided {
+                    reason,
+                    figures: Vec::new(),
+                    cases: Vec::new(),
+                });
+                all.len() - 1
+            });
+            let Some(known) = all.get_mut(at) else { return };
+            if !known.figures.contains(&figure) {
+                known.figures.push(figure);
+            }
+            if known.cases.last() != Some(&case.case.as_str()) {
+                known.cases.push(&case.case);
+            }
+        };
+        let open = case
+            .counters
+            .iter()
+            .filter(|row| row.change == CounterChange::NoVerdict);
+        for row in open {
+            let reason = row.reason.as_ref().map(|reason| reason.sentence());
+            note(
+                reason.unwrap_or_else(|| "nothing can be said".to_owned()),
+                row.counter.as_str(),
+            );
         }
         for row in &case.timings {
             match (row.change, &row.reason) {
-                (Change::NoVerdict, Some(reason)) => note(reason.sentence(), &case.case),
+                (Change::NoVerdict, Some(reason)) => note(reason.sentence(), row.metric.as_str()),
+                (Change::NoVerdict, None) => note("nothing can be said".to_owned(), row.metric.as_str()),
                 (Change::Unclear, _) => {
-                    let more = case.pairs_wanted.map(|pairs| format!(": run it with repetitions = {pairs} to know more"));
-                    note(format!("the change of its times is unclear{}", more.unwrap_or_default()), &case.case);
+                    let more = case
+                        .pairs_wanted
+                        .map(|pairs| format!(": run it with repetitions = {pairs} to know more"));
+                    note(format!("unclear{}", more.unwrap_or_default()), row.metric.as_str());
                 }
-                _ => {}
+                (Change::Same | Change::Faster | Change::Slower, _) => {}
             }
         }
     }
-    let remark = |(reason, cases): (String, Vec<&str>)| {
-        let names: Vec<String> = cases.iter().map(|case| line(case)).collect();
-        let reason = message(&reason);
+    all
+}
+
+/// A remark for each reason.
+fn of_undecided(comparison: &Comparison, base: &str, place: &dyn Fn(&str) -> Option<Place>) -> Vec<Annotation> {
+    let remark = |open: Undecided<'_>| {
+        let names: Vec<String> = open.cases.iter().map(|case| line(case)).collect();
         match names.as_slice() {
             [only] => Annotation {
                 level: Level::Warning,
                 title: format!("{only}: no verdict against {base}"),
-                message: reason,
-                place: cases.first().and_then(|case| place(case)),
+                message: open.words(),
+                place: open.cases.first().and_then(|case| place(case)),
             },
             all => Annotation {
                 level: Level::Warning,
                 title: format!("placebench: no verdict on {} cases against {base}", all.len()),
-                message: format!("{reason}\n{}", super::named(all)),
+                message: format!("{}\n{}", open.words(), super::named(all)),
                 place: None,
             },
         }
     };
-    reasons.into_iter().map(remark).collect()
+    undecided(comparison).into_iter().map(remark).collect()
 }
 
 /// `ttft_s: 30.1 ms to 35.2 ms, +17 % (+15 % to +19 %), 6 of 6 pairs`.
@@ -178,7 +233,13 @@ pub fn timing_words(row: &TimingRow) -> String {
 #[must_use]
 pub fn counter_words(row: &CounterRow) -> String {
     let is_bytes = row.unit == Counter::PeakBytes.unit();
-    let shown = |value: u64| if is_bytes { Bytes(value).to_string() } else { value.to_string() };
+    let shown = |value: u64| {
+        if is_bytes {
+            Bytes(value).to_string()
+        } else {
+            value.to_string()
+        }
+    };
     let name = match row.of.as_str() {
         "" => row.counter.as_str().to_owned(),
         of => format!("{} ({})", row.counter.as_str(), line(of)),
@@ -195,7 +256,10 @@ pub fn counter_words(row: &CounterRow) -> String {
             parts.push(percent(new as f64 / base as f64));
         }
     }
-    parts.extend(row.detail.as_deref().map(message));
+    // Where there are numbers, the detail repeats them.
+    if parts.is_empty() {
+        parts.extend(row.detail.as_deref().map(message));
+    }
     parts.extend(row.reason.as_ref().map(|reason| message(&reason.sentence())));
     if parts.is_empty() {
         parts.push("another one".to_owned());
@@ -207,5 +271,9 @@ pub fn counter_words(row: &CounterRow) -> String {
 fn percent(ratio: f64) -> String {
     let change = (ratio - 1.0) * 100.0;
     let decimals = if change.abs() < 10.0 { 1 } else { 0 };
-    format!("{change:+.decimals$} %")
+    let text = format!("{change:+.decimals$}");
+    match text.as_str() {
+        "+0.0" | "-0.0" => "0 %".to_owned(),
+        text => format!("{text} %"),
+    }
 }

@@ -103,7 +103,12 @@ fn line(annotation: &Annotation) -> String {
         properties.push(format!("line={0},endLine={0}", place.line));
     }
     let message = shown(&annotation.message, Lines::Keep, LONGEST_MESSAGE);
-    format!("::{} {}::{}", annotation.level.as_str(), properties.join(","), data(&message))
+    format!(
+        "::{} {}::{}",
+        annotation.level.as_str(),
+        properties.join(","),
+        data(&message)
+    )
 }
 
 /// Text with every character visible, and without the mark that other agents take for a command wherever it stands.
@@ -177,13 +182,21 @@ mod tests {
 
     #[test]
     fn the_last_one_says_how_many_are_left_out() {
-        let all: Vec<Annotation> = (0..25).map(|number| annotation(&format!("case {number}"), "x")).collect();
+        let all: Vec<Annotation> = (0..25)
+            .map(|number| annotation(&format!("case {number}"), "x"))
+            .collect();
         let ten = lines(&all[..10]);
         assert!(ten.len() == 10 && ten[9].contains("case 9"), "{ten:?}");
         let more = lines(&all);
         assert_eq!(more.len(), 10);
-        assert!(more[8].contains("case 8") && more[9].contains("title=16 more of this kind::"), "{more:?}");
-        assert!(more[9].contains("case 9%0Acase 10") && more[9].ends_with("case 24"), "{more:?}");
+        assert!(
+            more[8].contains("case 8") && more[9].contains("title=16 more of this kind::"),
+            "{more:?}"
+        );
+        assert!(
+            more[9].contains("case 9%0Acase 10") && more[9].ends_with("case 24"),
+            "{more:?}"
+        );
     }
 
     #[test]
@@ -194,7 +207,10 @@ mod tests {
             ..annotation("a", "b")
         };
         let lines = lines(&[of(Level::Notice), of(Level::Warning), of(Level::Error)]);
-        assert_eq!(lines, ["::error title=a::b", "::warning title=a::b", "::notice title=a::b"]);
+        assert_eq!(
+            lines,
+            ["::error title=a::b", "::warning title=a::b", "::notice title=a::b"]
+        );
     }
 
     proptest::proptest! {

@@ -7,7 +7,7 @@
 use placebench_core::compare::{Change, CounterChange};
 use placebench_core::record::GateVerdict;
 
-use super::changes::{base_words, counter_words, timing_words};
+use super::changes::{Undecided, base_words, counter_words, timing_words, undecided};
 use crate::format::markdown::{COLUMNS, escape, rows};
 use crate::view::words::{count, line, message};
 use crate::view::{CaseView, ReportView};
@@ -26,9 +26,15 @@ pub fn render(view: &ReportView, gate: Option<&GateVerdict>, most: usize) -> Str
         text: String::new(),
         most,
     };
+    page.lines(&[format!("## placebench: {}", escape(&view.headline)), String::new()]);
+    if let Some(gate) = gate {
+        let base = escape(&base_words(&gate.base));
+        page.lines(&[
+            format!("**Compared with {base}: {}.**", gate_words(gate)),
+            String::new(),
+        ]);
+    }
     page.lines(&[
-        format!("## placebench: {}", escape(&view.headline)),
-        String::new(),
         format!("{} Run {}.", escape(&view.summary), escape(&view.run_id)),
         String::new(),
     ]);
@@ -41,16 +47,9 @@ pub fn render(view: &ReportView, gate: Option<&GateVerdict>, most: usize) -> Str
     let half = most / 2;
     let folded: usize = failures.iter().map(|failure| failure.len() + 1).sum();
     if let Some(gate) = gate {
-        let about = format!(
-            "**Compared with {}:** {}",
-            escape(&base_words(&gate.base)),
-            gate_words(gate)
-        );
-        page.lines(&[about, String::new()]);
         let head = "| case | what has changed | verdict |\n| --- | --- | --- |";
         page.rows(head, &changes(gate), "change", half);
-        let notes: Vec<String> = gate.notes.iter().map(|note| format!("- {}", escape(&message(note)))).collect();
-        page.rows("", &notes, "note", half);
+        page.rows("", &open_words(gate), "note", half);
     }
     let head = format!("| {} |\n|{}", COLUMNS.join(" | "), " --- |".repeat(COLUMNS.len()));
     page.rows(&head, &table, "case", folded.min(half));
@@ -182,28 +181,44 @@ fn gate_words(gate: &GateVerdict) -> &'static str {
     }
 }
 
-/// A row for everything that is not the same.
+/// What nothing can be said of and why, and what the figures do not say.
+fn open_words(gate: &GateVerdict) -> Vec<String> {
+    let of_reason = |open: &Undecided<'_>| {
+        let first: Vec<String> = open.cases.iter().take(3).map(|case| line(case)).collect();
+        let more = match open.cases.len().saturating_sub(first.len()) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("no verdict on {}{more}: {}", first.join(", "), open.words())
+    };
+    let open = undecided(&gate.comparison);
+    let all = open
+        .iter()
+        .map(of_reason)
+        .chain(gate.notes.iter().map(|note| message(note)));
+    all.map(|words| format!("- {}", escape(&words))).collect()
+}
+
+/// A row for everything that has changed, or may have.
 fn changes(gate: &GateVerdict) -> Vec<String> {
     let mut rows: Vec<(u8, String)> = Vec::new();
     for case in &gate.comparison.cases {
         let name = escape(&line(&case.case));
         for row in &case.counters {
             let (rank, word) = match row.change {
-                CounterChange::Same => continue,
+                CounterChange::Same | CounterChange::NoVerdict => continue,
                 CounterChange::Differs => (0, "differs"),
                 CounterChange::Worse => (0, "worse"),
-                CounterChange::NoVerdict => (2, "no verdict"),
-                CounterChange::Better => (4, "better"),
+                CounterChange::Better => (3, "better"),
             };
             rows.push((rank, format!("| {name} | {} | {word} |", escape(&counter_words(row)))));
         }
         for row in &case.timings {
             let (rank, word) = match row.change {
-                Change::Same => continue,
+                Change::Same | Change::NoVerdict => continue,
                 Change::Slower => (1, "slower"),
-                Change::NoVerdict => (2, "no verdict"),
-                Change::Unclear => (3, "unclear"),
-                Change::Faster => (4, "faster"),
+                Change::Unclear => (2, "unclear"),
+                Change::Faster => (3, "faster"),
             };
             rows.push((rank, format!("| {name} | {} | {word} |", escape(&timing_words(row)))));
         }
