@@ -106,7 +106,42 @@ fn schema<T: JsonSchema>(title: &str) -> serde_json::Value {
     let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let mut schema = generator.into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
-    schema.to_value()
+    let mut schema = schema.to_value();
+    unlink(&mut schema);
+    schema
+}
+
+/// Descriptions are those of the types, whose links to other types lead nowhere outside of their documentation.
+fn unlink(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(entries) => entries.iter_mut().for_each(|(key, value)| match value {
+            serde_json::Value::String(text) if key == "description" => *text = without_links(text),
+            value => unlink(value),
+        }),
+        serde_json::Value::Array(elements) => elements.iter_mut().for_each(unlink),
+        _ => {}
+    }
+}
+
+/// ``[`Type`](path::Type)`` and ``[`Type`]`` as `` `Type` ``.
+fn without_links(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, link)) = rest.split_once("[`") {
+        plain.push_str(before);
+        let Some((name, after)) = link.split_once("`]") else {
+            plain.push_str("[`");
+            rest = link;
+            continue;
+        };
+        plain.push_str(&format!("`{name}`"));
+        rest = match after.strip_prefix('(').and_then(|target| target.split_once(')')) {
+            Some((_, after)) => after,
+            None => after,
+        };
+    }
+    plain.push_str(rest);
+    plain
 }
 
 #[cfg(test)]
@@ -126,6 +161,15 @@ mod tests {
             cases: 2,
         });
         insta::assert_snapshot!(line.unwrap(), @r#"{"type":"run-started","format_version":1,"run_id":"r","tool":{"name":"placebench","version":"0.1.0","profile":"release"},"cases":2}"#);
+    }
+
+    #[test]
+    fn descriptions_have_no_links_of_the_source() {
+        let plain = without_links("a [`B`](c::B), [`D::e`] (f) [g] [`h");
+        assert_eq!(plain, "a `B`, `D::e` (f) [g] [`h");
+        for schema in [events_schema(), verdict_schema()] {
+            assert!(!schema.to_string().contains("[`"));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) fn annotations(document: &Document, place: &dyn Fn(&str) -> Option<Pl
         all.push(Annotation {
             level: Level::Error,
             title: format!(
-                "{}: {}, and was {} in {base}",
+                "{}: {}, but {} in {base}",
                 change.case,
                 change.new.as_str(),
                 change.base.as_str()
