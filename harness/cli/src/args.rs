@@ -2,6 +2,7 @@
 
 mod against;
 mod compare;
+mod report;
 mod selection;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
 pub(crate) use self::against::AgainstArgs;
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
+pub(crate) use self::report::{ReportArgs, ReportFormat};
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
 
@@ -31,7 +33,7 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Check scenario files without running them
     Validate(PathArgs),
-    /// Print the JSON Schema of scenario files
+    /// Print the JSON Schema of scenario files, or of what a run writes
     Schema(SchemaArgs),
     /// Show where modules would go and what that needs, without loading anything
     Plan(PlanArgs),
@@ -143,6 +145,12 @@ pub(crate) struct SchemaArgs {
     /// Print the JSON Schema of placebench.toml instead
     #[arg(long, conflicts_with = "markdown")]
     pub(crate) config: bool,
+    /// Print the JSON Schema of a line of `run --message-format ndjson` instead
+    #[arg(long, conflicts_with_all = ["markdown", "config"])]
+    pub(crate) events: bool,
+    /// Print the JSON Schema of verdict.json instead
+    #[arg(long, conflicts_with_all = ["markdown", "config", "events"])]
+    pub(crate) verdict: bool,
 }
 
 /// `list`.
@@ -371,20 +379,6 @@ pub(crate) struct BisectArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
-}
-
-/// `report`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ReportArgs {
-    /// Folder of a run
-    #[arg(default_value = "reports/latest", value_name = "RUN")]
-    pub(crate) run: PathBuf,
-    /// Write the pictures here instead of into the run's folder
-    #[arg(long, value_name = "DIR")]
-    pub(crate) output_dir: Option<PathBuf>,
-    /// Print the comparison as a Markdown table instead of writing files
-    #[arg(long)]
-    pub(crate) markdown: bool,
 }
 
 /// `merge`.

@@ -12,6 +12,7 @@ mod engines;
 mod error;
 mod fetch_bar;
 mod foreign;
+mod github;
 mod json_args;
 mod judged;
 mod model_source;

@@ -1,5 +1,6 @@
 //! What a person or a program sees while a run goes on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use console::Style;
@@ -9,16 +10,13 @@ use placebench_core::protocol::{EventKind, WorkerEvent};
 use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, RunInfo};
 use placebench_core::selection::is_compared_with;
 use placebench_core::settings::MessageFormat;
+use placebench_core::stream::{STREAM_VERSION, StreamEvent};
 use placebench_core::units::human_seconds;
 use placebench_runner::run::RunEvent;
 use placebench_runner::supervisor::Observation;
-use serde_json::json;
 
 use crate::terminal::{self, block, printable};
 use crate::{standing, summary};
-
-/// Version of the lines `--message-format ndjson` prints.
-const STREAM_VERSION: u32 = 1;
 
 /// Follows a run.
 pub(crate) struct Progress<'a> {
@@ -55,9 +53,12 @@ impl<'a> Progress<'a> {
             format,
             quiet,
         };
-        progress.stream(&json!({
-            "type": "run-started", "format": STREAM_VERSION, "run_id": info.run_id, "cases": info.cases.len(),
-        }));
+        progress.stream(&StreamEvent::RunStarted {
+            format_version: STREAM_VERSION,
+            run_id: info.run_id.as_str().into(),
+            tool: Cow::Borrowed(&info.tool),
+            cases: info.cases.len(),
+        });
         progress
     }
 
@@ -66,7 +67,10 @@ impl<'a> Progress<'a> {
         match event {
             RunEvent::AttemptStarted { case, attempt } => {
                 self.bar.set_message(self.running(case, attempt, "starting"));
-                self.stream(&json!({ "type": "attempt-started", "case": case.case, "attempt": attempt }));
+                self.stream(&StreamEvent::AttemptStarted {
+                    case: case.case.as_str().into(),
+                    attempt,
+                });
             }
             RunEvent::Worker { case, observation } => {
                 if let Observation::Event(event) = observation {
@@ -74,21 +78,28 @@ impl<'a> Progress<'a> {
                 }
             }
             RunEvent::AttemptFinished { case, attempt } => {
-                self.stream(&json!({
-                    "type": "attempt-finished", "case": case.case, "attempt": attempt.attempt,
-                    "outcome": attempt.outcome, "wall_s": attempt.wall_s,
-                }));
+                self.stream(&StreamEvent::AttemptFinished {
+                    case: case.case.as_str().into(),
+                    attempt: attempt.attempt,
+                    outcome: Cow::Borrowed(&attempt.outcome),
+                    wall_s: attempt.wall_s,
+                });
                 self.attempts.push(attempt.clone());
             }
             RunEvent::BaseAttemptStarted { case, attempt } => {
                 self.bar.set_message(self.running(case, attempt, "starting the other program"));
-                self.stream(&json!({ "type": "base-attempt-started", "case": case.case, "attempt": attempt }));
+                self.stream(&StreamEvent::BaseAttemptStarted {
+                    case: case.case.as_str().into(),
+                    attempt,
+                });
             }
             RunEvent::BaseWorker { .. } => {}
-            RunEvent::BaseAttemptFinished { case, attempt } => self.stream(&json!({
-                "type": "base-attempt-finished", "case": case.case, "attempt": attempt.attempt,
-                "outcome": attempt.outcome, "wall_s": attempt.wall_s,
-            })),
+            RunEvent::BaseAttemptFinished { case, attempt } => self.stream(&StreamEvent::BaseAttemptFinished {
+                case: case.case.as_str().into(),
+                attempt: attempt.attempt,
+                outcome: Cow::Borrowed(&attempt.outcome),
+                wall_s: attempt.wall_s,
+            }),
             RunEvent::CaseRetried { case, retry } => self.on_retry(case, retry),
             RunEvent::CaseFinished { case } => self.on_case(&case.case),
         }
@@ -102,7 +113,10 @@ impl<'a> Progress<'a> {
 
     fn on_worker(&self, case: &CaseSpec, event: &WorkerEvent) {
         if self.format == MessageFormat::Ndjson {
-            self.stream(&json!({ "type": "worker", "case": case.case, "event": event }));
+            self.stream(&StreamEvent::Worker {
+                case: case.case.as_str().into(),
+                event: Cow::Borrowed(event),
+            });
         } else if let Some(doing) = doing(&event.kind) {
             let attempt = self.attempts.iter().filter(|attempt| attempt.case == case.case).count();
             self.bar
@@ -125,7 +139,11 @@ impl<'a> Progress<'a> {
             );
             self.bar.suspend(|| terminal::out(&line));
         }
-        self.stream(&json!({ "type": "case-retried", "case": case.case, "retry": retry, "verdict": judged }));
+        self.stream(&StreamEvent::CaseRetried {
+            case: case.case.as_str().into(),
+            retry,
+            verdict: Cow::Borrowed(&judged),
+        });
     }
 
     fn on_case(&mut self, name: &str) {
@@ -156,7 +174,9 @@ impl<'a> Progress<'a> {
         };
         self.counts[judged.status as usize] += 1;
         self.bar.inc(1);
-        self.stream(&json!({ "type": "case-finished", "verdict": judged }));
+        self.stream(&StreamEvent::CaseFinished {
+            verdict: Cow::Borrowed(&judged),
+        });
         let important = matches!(
             judged.status,
             CaseStatus::Failed | CaseStatus::Setup | CaseStatus::Flaky
@@ -176,10 +196,19 @@ impl<'a> Progress<'a> {
         )
     }
 
-    fn stream(&self, line: &serde_json::Value) {
+    fn stream(&self, line: &StreamEvent<'_>) {
         if self.format == MessageFormat::Ndjson {
-            terminal::out(&terminal::json(line));
+            print(line);
         }
+    }
+}
+
+/// Prints a line of the stream. All its types can be written: a line that is left out would be a lie by omission, so what
+/// cannot be is said on standard error.
+pub(crate) fn print(line: &StreamEvent<'_>) {
+    match serde_json::to_string(line) {
+        Ok(text) => terminal::out(&terminal::plain_json(&text)),
+        Err(error) => terminal::error(&format!("a line of the stream cannot be written: {error}")),
     }
 }
 

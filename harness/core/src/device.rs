@@ -10,7 +10,7 @@ use crate::units::Bytes;
 /// Where a tensor lives: `cpu`, `disk`, `cuda:0`, `metal:0`, or the name of a logical device such as `sim:0`.
 ///
 /// A bare number means a CUDA device, as in Hugging Face device maps (`0` is `cuda:0`).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceId(String);
 
@@ -122,7 +122,7 @@ impl From<DeviceId> for String {
 }
 
 /// A named slice of a physical device with its own memory budget.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LogicalDevice {
     /// Its name, used wherever a device is named.
     pub id: DeviceId,
@@ -133,7 +133,7 @@ pub struct LogicalDevice {
 }
 
 /// A number of bytes on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeviceBytes {
     /// The device.
     pub device: DeviceId,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How an invocation of placebench ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitCode {
     /// Everything asked for passed.

@@ -7,7 +7,8 @@
 //! crate (devices).
 //!
 //! Formats are serialised here and nowhere else: the scenario file ([`scenario::file`]), the worker protocol
-//! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
+//! ([`protocol`]), the run record ([`record`]) and the event stream ([`stream`]). Each has a version constant whose doc
+//! comment is its history.
 
 pub mod audit;
 pub mod bisect;
@@ -31,6 +32,7 @@ pub mod selection;
 pub mod settings;
 pub mod shown;
 pub mod statistics;
+pub mod stream;
 pub mod trend;
 pub mod units;
 pub mod worker_variables;

@@ -11,7 +11,7 @@ use crate::device::DeviceId;
 use crate::units::Bytes;
 
 /// Words of the deadline that expired, as in a scenario's `[timeout]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deadline {
     /// From the start of the process to the end of loading.
@@ -38,7 +38,7 @@ impl Deadline {
 }
 
 /// The class of a worker's own failure: whose fault it is and what a person does about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// The model's files are not there.
@@ -86,7 +86,7 @@ impl FailureClass {
 }
 
 /// A failure the worker itself could name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WorkerFailure {
     /// Its class.
     pub class: FailureClass,
@@ -109,7 +109,7 @@ pub struct WorkerFailure {
 }
 
 /// What happened to an attempt. One variant, one answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Outcome {
     /// All tokens were generated and reported.

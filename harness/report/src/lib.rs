@@ -1,4 +1,4 @@
-//! Records to bytes: HTML, PNG, CSV, JUnit and Markdown.
+//! Records to bytes: HTML, PNG, CSV, JUnit, Markdown, and what services of others read.
 //!
 //! [`artifacts`] turns a [`RunRecord`] into the files of a run's folder; [`view::ReportView`] is the type to read
 //! first: every rounding, every word and every grouping happens there, once, and the renderers only lay it out.
@@ -32,6 +32,9 @@ pub enum RenderError {
     /// The table could not be written.
     #[error("cannot write the table of results: {0}")]
     Csv(#[from] csv::Error),
+    /// A list of figures could not be written.
+    #[error("cannot write the figures: {0}")]
+    Json(#[from] serde_json::Error),
     /// The test report could not be written.
     #[error("cannot write the JUnit report: {0}")]
     Junit(#[from] quick_junit::SerializeError),

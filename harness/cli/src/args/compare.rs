@@ -62,6 +62,8 @@ pub(crate) enum CompareFormat {
     Json,
     /// A table for issues and pull requests
     Markdown,
+    /// For a step of GitHub Actions: annotations, and the table into the file that GITHUB_STEP_SUMMARY names
+    Github,
 }
 
 fn fingerprint_field() -> impl clap::builder::TypedValueParser<Value = FingerprintField> {

@@ -2,23 +2,25 @@
 
 use placebench_core::compare::{Arrangement, GateSpec};
 use placebench_core::exit_code::ExitCode;
+use placebench_report::format::github::{Place, summary};
 
 use crate::args::{CompareArgs, CompareFormat};
 use crate::compare::words::words;
 use crate::compare::document::Document;
 use crate::compare::stored::StoredRun;
-use crate::compare::{document, human, markdown, noise, placements, stored};
+use crate::compare::{self, document, human, markdown, noise, placements, stored};
 use crate::error::CliError;
-use crate::terminal;
+use crate::{github, terminal};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
     let noise = args.noise.as_deref().map(noise::read).transpose()?;
     let base = stored::read(&args.output_dir, &args.base)?;
-    let document = match &args.new {
-        Some(new) => {
-            let new = stored::read(&args.output_dir, new)?;
-            document::document(&base, &new, noise, &spec(args, is_other_side(&base, &new)))?
-        }
+    let new = match &args.new {
+        Some(new) => Some(stored::read(&args.output_dir, new)?),
+        None => None,
+    };
+    let document = match &new {
+        Some(new) => document::document(&base, new, noise, &spec(args, is_other_side(&base, new)))?,
         None => {
             let document = placements::document(&base, args.reference.as_deref(), noise, &GateSpec::placements())?;
             Document {
@@ -36,6 +38,21 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
         CompareFormat::Markdown => {
             let text = markdown::render(&words(&document, args.all));
             terminal::out(text.trim_end());
+        }
+        CompareFormat::Github => {
+            let locate = github::locate()?;
+            let place = |case: &str| {
+                let spec = new.as_ref().and_then(|new| new.case(case)).or_else(|| base.case(case))?;
+                Some(Place {
+                    file: locate(&spec.file)?,
+                    line: spec.line,
+                })
+            };
+            let table = markdown::render(&words(&document, args.all));
+            let page = format!("## placebench compare\n\n{}\n", table.trim_end());
+            github::show(&compare::github::annotations(&document, &place), |most| {
+                summary::bounded(&page, most)
+            })?;
         }
         CompareFormat::Json => {
             let value = serde_json::to_value(&document)

@@ -9,6 +9,11 @@ use crate::error::CliError;
 use crate::terminal::{out, pretty_json, printable};
 use crate::{engines, selection, settings, suite};
 
+/// Version of what `--format json` prints.
+///
+/// 1: the first.
+const LIST_VERSION: u32 = 1;
+
 pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
     let flags = settings::flags_of_selection(&args.selection.filterset)?;
     let effective = settings::effective(&args.selection, flags)?;
@@ -49,7 +54,9 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
                 })
             })
             .collect();
-        out(&pretty_json(&serde_json::Value::from(list)));
+        out(&pretty_json(
+            &serde_json::json!({ "schema_version": LIST_VERSION, "cases": list }),
+        ));
         return Ok(ExitCode::Passed);
     }
     let mut scenario = "";

@@ -15,7 +15,7 @@ mod validate;
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::scenario::{reference, schema};
-use placebench_core::settings;
+use placebench_core::{settings, stream};
 
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -33,6 +33,14 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         }
         Command::Schema(args) if args.config => {
             terminal::out(&format!("{:#}", settings::json_schema()));
+            Ok(ExitCode::Passed)
+        }
+        Command::Schema(args) if args.events => {
+            terminal::out(&format!("{:#}", stream::events_schema()));
+            Ok(ExitCode::Passed)
+        }
+        Command::Schema(args) if args.verdict => {
+            terminal::out(&format!("{:#}", stream::verdict_schema()));
             Ok(ExitCode::Passed)
         }
         Command::Schema(_) => {

@@ -9,6 +9,7 @@ use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
 use placebench_core::record::{Attempt, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
 use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
+use placebench_core::stream::StreamEvent;
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
 use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
@@ -18,7 +19,7 @@ use placebench_runner::store::{self, RunFolder};
 use crate::args::RunArgs;
 use crate::commands::report;
 use crate::error::CliError;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
 use crate::against::{self, side::BaseSide};
@@ -147,10 +148,13 @@ pub(super) fn conclude(
                 took_s: started.elapsed().as_secs_f64(),
             },
         ),
-        MessageFormat::Ndjson => terminal::out(&terminal::json(&serde_json::json!({
-            "type": "run-finished", "run_id": record.info.run_id, "complete": complete,
-            "exit_code": record.verdict.exit_code, "folder": folder.path(),
-        }))),
+        MessageFormat::Ndjson => progress::print(&StreamEvent::RunFinished {
+            run_id: record.info.run_id.as_str().into(),
+            complete,
+            exit: record.verdict.exit,
+            exit_code: record.verdict.exit_code,
+            folder: folder.path().to_string_lossy(),
+        }),
     }
     if let Some(document) = compared.filter(|_| format == MessageFormat::Human) {
         terminal::out("");

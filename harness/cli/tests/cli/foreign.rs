@@ -90,8 +90,8 @@ fn nothing_is_started_without_a_permission() {
     assert!(env.run(&["list", "suite"]).stdout.contains("[needs --allow-exec]"));
     let listed: serde_json::Value =
         serde_json::from_str(&env.run(&["list", "suite", "--format", "json"]).stdout).unwrap();
-    assert_eq!(listed[0]["needs_allow_exec"], true);
-    assert_eq!(listed[0]["program"][0], "sh");
+    assert_eq!(listed["cases"][0]["needs_allow_exec"], true);
+    assert_eq!(listed["cases"][0]["program"][0], "sh");
     let calibrated = env.run(&["doctor", "suite/x.toml", "--calibrate", "--quick"]);
     assert!(
         calibrated.code != Some(0) && !env.path("suite/started").exists(),

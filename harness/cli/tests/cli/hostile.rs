@@ -68,6 +68,35 @@ fn assert_artifacts(folder: &Path, benign: &str) {
     assert_eq!(&kinds[..3], [1, 1, 1], "every format was looked at");
 }
 
+/// Looks at what services of others get of the run in `run`.
+fn assert_ci_formats(env: &TestEnv) {
+    let made = |format: &str| {
+        let mut command = env.command(&["report", "run", "--format", format]);
+        let ran = Ran::of(
+            command
+                .env("GITHUB_STEP_SUMMARY", env.path("summary.md"))
+                .output()
+                .unwrap(),
+        );
+        assert_eq!(ran.code, Some(0), "{format}: {ran:?}");
+        readers::assert_plain_lines("standard error", &ran.stderr);
+        assert!(ran.stdout.contains(MARK), "{format}: {ran:?}");
+        ran.stdout
+    };
+    readers::assert_commands(&made("github"));
+    let written = std::fs::read_to_string(env.path("summary.md")).unwrap();
+    std::fs::remove_file(env.path("summary.md")).unwrap();
+    for summary in [written, made("github-summary")] {
+        readers::assert_plain_lines("the summary", &summary);
+        readers::assert_step_summary(&summary);
+    }
+    readers::assert_figures(&made("bencher"), false);
+    readers::assert_figures(&made("github-benchmark"), true);
+    readers::assert_figures(&made("github-benchmark-bigger"), true);
+    readers::assert_xml(&made("junit"));
+    readers::assert_no_formulas(&made("csv"));
+}
+
 /// Puts hostile text in front of every string of a record that may be any text. Names stay what they are among
 /// themselves: the same string becomes the same everywhere.
 struct Spoiler {
@@ -171,10 +200,15 @@ fn a_record_of_a_stranger_is_shown_as_text() {
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_terminal(&ran);
         assert_artifacts(&env.path(&out), &benign);
-        for format in ["human", "json", "markdown"] {
+        assert_ci_formats(&env);
+        for format in ["human", "json", "markdown", "github"] {
             for base in ["plain", "run"] {
                 let ran = env.run(&["compare", base, "run", "--all", "--format", format]);
                 assert!(matches!(ran.code, Some(100 | 112)), "{ran:?}");
+                if format == "github" {
+                    readers::assert_commands(&ran.stdout);
+                    continue;
+                }
                 assert_terminal(&ran);
                 assert!(ran.stdout.contains(MARK), "{ran:?}");
                 if (format, base) == ("markdown", "run") {

@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod bisect;
 mod boundaries;
+mod ci_formats;
 mod compare;
 mod doctor;
 mod documentation;
@@ -13,6 +14,7 @@ mod env;
 mod faults;
 mod folders;
 mod foreign;
+mod formats_page;
 mod full_disk;
 mod generate;
 mod gpu_telemetry;
@@ -33,6 +35,7 @@ mod sequences;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
+mod stream;
 mod texts;
 #[cfg(feature = "candle")]
 mod unfit_models;

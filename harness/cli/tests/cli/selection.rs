@@ -28,11 +28,18 @@ pub(crate) fn info(env: &TestEnv) -> RunInfo {
     serde_json::from_slice(&std::fs::read(env.latest().join("run.json")).unwrap()).unwrap()
 }
 
+/// The cases of a list for programs.
+fn cases_of(text: &str) -> Vec<serde_json::Value> {
+    let list: serde_json::Value = serde_json::from_str(text).unwrap();
+    assert_eq!(list["schema_version"], 1);
+    list["cases"].as_array().unwrap().clone()
+}
+
 fn listed(env: &TestEnv, args: &[&str]) -> Vec<String> {
     let all = [["list", "suite", "--format", "json"].as_slice(), args].concat();
     let ran = env.run(&all);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let list: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
+    let list = cases_of(&ran.stdout);
     list.iter()
         .map(|case| case["case"].as_str().unwrap().to_owned())
         .collect()
@@ -124,7 +131,7 @@ fn nothing_selected_is_code_4_unless_that_is_wanted() {
 fn schedulers_learn_what_they_need() {
     let env = suite();
     let ran = env.run(&["list", "suite", "--format", "json", "-E", "name(=c/q/auto)"]);
-    let list: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
+    let list = cases_of(&ran.stdout);
     let case = &list[1];
     assert_eq!(case["case"], "c/q/auto");
     assert_eq!(case["group"], "c/q");
@@ -243,9 +250,7 @@ fn configuration_is_found_above_and_not_beyond_the_repository() {
         let mut command = env.command(&["list", env.path("suite").to_str().unwrap(), "--format", "json"]);
         let ran = Ran::of(command.current_dir(env.path(folder)).output().unwrap());
         assert_eq!(ran.code, Some(0), "{ran:?}");
-        serde_json::from_str::<Vec<serde_json::Value>>(&ran.stdout)
-            .unwrap()
-            .len()
+        cases_of(&ran.stdout).len()
     };
     assert_eq!(list_in("deep/er"), 4);
     env.write("deep/.git", "");

@@ -10,7 +10,7 @@ pub const SAMPLES: u64 = 16;
 
 /// A 64-bit digest of exact bytes: XXH3 (Collet), whose answers are the same on every machine and in every release.
 /// Written as 16 hexadecimal digits, because not every reader of JSON keeps 64-bit numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(pub u64);
 
@@ -55,7 +55,7 @@ impl TryFrom<String> for Digest {
 }
 
 /// What is kept of a tensor. Rows are along its last dimension; figures leave out values that are not finite.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TensorPrint {
     /// Type of the elements: `f32`, `f16`, `bf16`.
     pub dtype: String,

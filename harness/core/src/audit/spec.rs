@@ -6,7 +6,7 @@ use crate::protocol::GenerationSpec;
 use crate::record::{CaseSpec, Isolation, MeasureSpec};
 
 /// How a case is audited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AuditSpec {
     /// Generate no more tokens than this; absent: as many as the scenario asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

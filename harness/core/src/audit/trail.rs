@@ -6,7 +6,7 @@ use super::{Digest, TensorPrint};
 use crate::device::DeviceId;
 
 /// Which tensor of a place was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// What a module made.
@@ -18,7 +18,7 @@ pub enum Side {
 }
 
 /// How what arrived differs from what was sent, element by element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Changed {
     /// Elements with other bits.
     pub elements: u64,
@@ -27,7 +27,7 @@ pub struct Changed {
 }
 
 /// A tensor that was looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AuditEntry {
     /// Dotted path of the module, or the name of the hop: `model.layers.3 -> model.layers.4`.
     pub at: String,
@@ -44,7 +44,7 @@ pub struct AuditEntry {
 
 /// All tensors of one step, or those up to its next hop: a step is told in parts, so that one that never ends has left
 /// what it did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AuditStep {
     /// The generation.
     pub generation: u32,

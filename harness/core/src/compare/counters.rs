@@ -13,7 +13,7 @@ use crate::protocol::{Generation, MemoryKind};
 use crate::record::Attempt;
 
 /// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Counter {
     /// The resolved map.
@@ -72,7 +72,7 @@ impl Counter {
 }
 
 /// The judgement on a counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CounterChange {
     /// The same, or within its tolerance.
@@ -88,7 +88,7 @@ pub enum CounterChange {
 }
 
 /// A counter of a case on both sides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CounterRow {
     /// The counter.
     pub counter: Counter,

@@ -13,7 +13,7 @@ const SPEED_PREFIXES: [&str; 7] = ["CUDA_", "NVIDIA_", "NCCL_", "CUBLAS_", "CAND
 const SPEED_SUFFIX: &str = "_NUM_THREADS";
 
 /// A part of the fingerprint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FingerprintField {
     /// Operating system and architecture.
@@ -68,7 +68,7 @@ impl FingerprintField {
 }
 
 /// A part of the fingerprint that is not the same on both sides. Holds words of the machine: escape them where shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FingerprintDifference {
     /// The part.
     pub field: FingerprintField,
@@ -80,7 +80,7 @@ pub struct FingerprintDifference {
 
 /// The machine of one side, as far as its figures depend on it. Versions of what computes are no part of it: they are what
 /// comparisons are for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Fingerprint {
     /// From the run.
     pub environment: Environment,

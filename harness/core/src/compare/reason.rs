@@ -6,7 +6,7 @@ use super::fingerprint::FingerprintDifference;
 use crate::record::TextVerdict;
 
 /// One side of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SideName {
     /// What is compared with.
@@ -27,7 +27,7 @@ impl SideName {
 }
 
 /// Why a comparison has no verdict. Never a pass: what was not measured may be anything.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum NoVerdictReason {
     /// The sides were not measured on the same machine.

@@ -10,7 +10,7 @@ use crate::exit_code::ExitCode;
 use crate::statistics::Interval;
 
 /// The judgement on a timing, or on several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Any change is within the margin.
@@ -54,7 +54,7 @@ impl Change {
 }
 
 /// Two attempts with the same number.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Pair {
     /// Their number, from 0: the order in time.
     pub attempt: u32,
@@ -65,7 +65,7 @@ pub struct Pair {
 }
 
 /// Where a threshold comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdSource {
     /// [`GateSpec::min_effect`].
@@ -77,7 +77,7 @@ pub enum ThresholdSource {
 }
 
 /// A size that changes are held against, as the logarithm of a ratio.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Threshold {
     /// 0.02 is about 2 %.
     pub log_ratio: f64,
@@ -86,7 +86,7 @@ pub struct Threshold {
 }
 
 /// Something a person should know of a timing. It changes no verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TimingWarning {
     /// Pairs whose ratio is far from the others (Tukey's outer fences). They are kept.
@@ -107,7 +107,7 @@ pub enum TimingWarning {
 }
 
 /// A timing of a case on both sides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TimingRow {
     /// The timing.
     pub metric: TimingMetric,
@@ -147,7 +147,7 @@ pub struct TimingRow {
 }
 
 /// A case on both sides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CaseComparison {
     /// The case of the new side.
     pub case: String,
@@ -164,7 +164,7 @@ pub struct CaseComparison {
 }
 
 /// A comparison of one or more cases, judged as one family of questions.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Comparison {
     /// What it was judged by.
     pub spec: GateSpec,

@@ -13,7 +13,7 @@ use crate::statistics::fewest_pairs;
 pub const FEWEST_PAIRS: u32 = 6;
 
 /// How the two sides of a comparison are related.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
     /// The same case before and after a change: of the program, a driver, a machine's settings. Whatever can be counted
@@ -25,7 +25,7 @@ pub enum Relation {
 }
 
 /// How the attempts of the two sides lie in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrangement {
     /// In turns within one session, A B B A: attempts with the same number are neighbours in time.
@@ -58,7 +58,7 @@ impl UnclearResult {
 }
 
 /// How far token ids may differ.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TokenTolerance {
     /// `exact`, or `near_tie`: up to a step where both picks were nearly equally likely.
     pub rule: AgreementRule,
@@ -68,7 +68,7 @@ pub struct TokenTolerance {
 
 /// What is compared, and how sure an answer has to be. On record with every comparison. Effects and floors are natural
 /// logarithms of ratios: 0.02 is about 2 %.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GateSpec {
     /// How the sides are related.
     pub relation: Relation,

@@ -10,7 +10,7 @@ use crate::statistics::median;
 use crate::units::Bytes;
 
 /// A part of the time of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum TimeTerm {
     /// All stages of one device.
@@ -36,7 +36,7 @@ pub enum TimeTerm {
 }
 
 /// A term of the predicted time beside the measured one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TimeForecast {
     /// The prefill (time to the first token), or a token after it.
     pub step: Objective,
@@ -50,7 +50,7 @@ pub struct TimeForecast {
 }
 
 /// Foreseen bytes beside the measured ones.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MemoryForecast {
     /// The device.
     pub device: DeviceId,

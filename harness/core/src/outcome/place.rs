@@ -76,7 +76,7 @@ impl fmt::Display for Phase {
 }
 
 /// An activation moving between two stages.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Hop {
     /// Last module of the sending stage.
     pub from_module: String,
@@ -107,7 +107,7 @@ impl fmt::Display for Hop {
 }
 
 /// The place a worker was at: computing a module, or moving an activation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// Inside a module, on a device.
@@ -146,7 +146,7 @@ impl fmt::Display for Place {
 }
 
 /// Where a worker was when it was last heard of or looked at.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LastSeen {
     /// The phase it was in.
     pub phase: Option<Phase>,

@@ -11,7 +11,7 @@ use super::shape_placed::PlacedDecoder;
 use crate::units::Bytes;
 
 /// Bytes on one device while a request runs, at its fullest moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeviceFootprint<D> {
     /// The device.
     pub device: D,
@@ -35,7 +35,7 @@ pub struct DeviceFootprint<D> {
 }
 
 /// The difference between a budget and what is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Room {
     /// There is no budget.
@@ -68,7 +68,7 @@ impl Room {
 }
 
 /// A placement in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Footprint<D> {
     /// The devices that are used, in order of first use.
     pub devices: Vec<DeviceFootprint<D>>,

@@ -6,7 +6,7 @@ use super::shape::{Mlp, ModelShape};
 use super::shape_decoder::{Decoder, DecoderModule, ModuleRole};
 
 /// The request whose memory and time are foreseen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Workload {
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
@@ -25,7 +25,7 @@ pub struct Workload {
 }
 
 /// How attention is computed: what it keeps in memory for a moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Attention {
     /// Scores are stored, and keys and values are repeated for every query head.
@@ -38,7 +38,7 @@ pub enum Attention {
 }
 
 /// For which positions of the prompt the head computes logits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogitPositions {
     /// Only the last, which is all that sampling needs.

@@ -12,7 +12,7 @@ use crate::device::DeviceId;
 use crate::units::Bytes;
 
 /// What a placement is expected to need and to take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Forecast {
     /// The request it is made for.
     pub workload: Workload,

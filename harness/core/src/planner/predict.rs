@@ -39,7 +39,7 @@ impl Objective {
 }
 
 /// What holds a stage up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     /// Reading weights and cache.
@@ -49,7 +49,7 @@ pub enum Bound {
 }
 
 /// The time of one stage in one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StageTime<D> {
     /// The device.
     pub device: D,
@@ -72,7 +72,7 @@ pub struct StageTime<D> {
 }
 
 /// The time of one hop in one step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HopTime<D> {
     /// Where the hidden state comes from.
     pub from: D,
@@ -91,7 +91,7 @@ pub struct HopTime<D> {
 }
 
 /// The time of one device in one step, over all its stages.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeviceTime<D> {
     /// The device.
     pub device: D,
@@ -108,7 +108,7 @@ pub struct DeviceTime<D> {
 }
 
 /// The time of one step: the prefill, or a token after it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StepTime<D> {
     /// All stages and hops.
     pub time_s: f64,
@@ -146,7 +146,7 @@ impl<D: Clone + PartialEq> StepTime<D> {
 }
 
 /// What a placement is expected to take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Prediction<D> {
     /// The prefill, to the first token.
     pub ttft: StepTime<D>,

@@ -9,7 +9,7 @@ use crate::outcome::{Hop, Phase, WorkerFailure};
 use crate::units::Bytes;
 
 /// What happened in the worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// The first line.
@@ -128,7 +128,7 @@ pub enum EventKind {
 }
 
 /// A line of the event pipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WorkerEvent {
     /// Seconds since the worker's start, on its monotonic clock.
     pub t_s: f64,

@@ -8,7 +8,7 @@ use crate::planner::Forecast;
 use crate::units::Bytes;
 
 /// A device as the worker found it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeviceFacts {
     /// Its name in maps.
     pub id: DeviceId,
@@ -25,7 +25,7 @@ pub struct DeviceFacts {
 }
 
 /// What the planner answered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlannedPlacement {
     /// Module path (or prefix) to device, in the planner's order: the resolved map.
     pub device_map: Vec<(String, DeviceId)>,
@@ -41,7 +41,7 @@ pub struct PlannedPlacement {
 }
 
 /// One module as it was really loaded, read back from its tensors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RealisedModule {
     /// `model.embed_tokens`, `model.layers.3`, `model.norm`, `lm_head`, in the order of execution.
     pub module: String,
@@ -52,7 +52,7 @@ pub struct RealisedModule {
 }
 
 /// How activations travel from one device to another, as it was settled before the first generation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LinkFacts {
     /// Where they come from.
     pub from: DeviceId,
@@ -68,7 +68,7 @@ pub struct LinkFacts {
 }
 
 /// What is in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryKind {
     /// Weights.
@@ -80,7 +80,7 @@ pub enum MemoryKind {
 }
 
 /// A figure of memory on a device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MemoryFigure {
     /// The device.
     pub device: DeviceId,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Why a generation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// An end token.
@@ -27,7 +27,7 @@ impl FinishReason {
 }
 
 /// A token with its logit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TokenLogit {
     /// The token.
     pub id: u32,
@@ -36,7 +36,7 @@ pub struct TokenLogit {
 }
 
 /// One finished generation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Generation {
     /// Tokens of the prompt.
     pub input_ids: Vec<u32>,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::TokenLogit;
 
 /// What logits were computed in: how far those of two placements may honestly be apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit IEEE.
@@ -21,7 +21,7 @@ pub enum Precision {
 /// The logits of the last position of the prompt, as one forward step gave them.
 ///
 /// JSON has no number for what is not finite, so logits that are not are counted and left out of everything else.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Probe {
     /// Tokens of the prompt.
     pub input_tokens: u32,

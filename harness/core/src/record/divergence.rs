@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::TextVerdict;
 
 /// What a text was compared with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ComparedWith {
     /// An approved snapshot.
@@ -37,7 +37,7 @@ impl fmt::Display for ComparedWith {
 }
 
 /// How the texts around a token were found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TextPlacing {
     /// By the offsets of the tokens in the text.
@@ -47,7 +47,7 @@ pub enum TextPlacing {
 }
 
 /// One of two texts, around the token at which they part. Text of a model: escape it wherever it is shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DivergentText {
     /// The token; absent where this text had ended.
     pub id: Option<u32>,
@@ -60,7 +60,7 @@ pub struct DivergentText {
 }
 
 /// The first token at which a text parts from another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Divergence {
     /// What it was compared with.
     pub with: ComparedWith,

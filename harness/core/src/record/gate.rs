@@ -7,7 +7,7 @@ use crate::compare::Comparison;
 use crate::exit_code::ExitCode;
 
 /// What a run was held against.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum GateBase {
     /// A stored baseline (`--baseline`).
@@ -27,7 +27,7 @@ pub enum GateBase {
 }
 
 /// The answer. On record in `verdict.json`, with everything it was decided by.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GateVerdict {
     /// What the run was held against.
     pub base: GateBase,

@@ -9,7 +9,7 @@ use crate::judge::{MemoryForecast, TimeForecast};
 use crate::outcome::OutcomeKind;
 
 /// The judgement on a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TextVerdict {
     /// Token for token the same as what it was compared with.
@@ -45,7 +45,7 @@ impl TextVerdict {
 }
 
 /// How a case ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CaseStatus {
     /// All that was expected is so.
@@ -78,7 +78,7 @@ impl CaseStatus {
 }
 
 /// One thing that is not as expected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Name of the check: `outcome`, `snapshot`, `agreement`, `forbid_devices`, …
     pub check: String,
@@ -89,7 +89,7 @@ pub struct Finding {
 }
 
 /// Figures of a case: medians over its measured generations (or attempts, for loading). Absent where nothing was measured.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CaseMetrics {
     /// Generations that count.
     pub samples: u32,
@@ -145,7 +145,7 @@ pub struct CaseMetrics {
 }
 
 /// A try of a case that failed before it was tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EarlierTry {
     /// 0 for the first try.
     pub retry: u32,
@@ -173,7 +173,7 @@ impl EarlierTry {
 }
 
 /// The judgement on a case.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CaseVerdict {
     /// The case.
     pub case: String,
@@ -215,7 +215,7 @@ fn is_first(retry: &u32) -> bool {
 }
 
 /// `verdict.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunVerdict {
     /// [`RECORD_VERSION`](super::RECORD_VERSION) of the writer.
     pub schema_version: RecordVersion,

@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 /// An interval, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Interval {
     /// The lower end.
     pub low: f64,

@@ -1,12 +1,18 @@
 //! `junit.xml`: a suite for each scenario, a test case for each prompt and placement.
+//!
+//! Figures are properties of their test case, and so is what has changed against what the run was held against
+//! (`gate.ttft_s`). A case that passed but got worse, or slower where that fails the run, is a failure of type `worse` or
+//! `slower`; one that nothing can be said of keeps its own result, and says `no_verdict` in its property `gate`.
 
 use std::time::Duration;
 
+use placebench_core::compare::{CaseComparison, Change, CounterChange};
 use placebench_core::device::DeviceBytes;
 use placebench_core::outcome::Outcome;
-use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, RunRecord};
+use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, GateVerdict, RunRecord};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
+use super::github::changes::{base_words, counter_words, timing_words, timings_gate};
 use crate::RenderError;
 use crate::view::case::deciding_attempt;
 use crate::view::divergence;
@@ -41,6 +47,10 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
         suite.add_property(Property::new("run_id", line(&record.info.run_id)));
         suite.add_property(Property::new("build_profile", line(&record.info.tool.profile)));
         suite.add_property(Property::new("platform", line(&record.info.environment.platform)));
+        if let Some(gate) = &record.verdict.gate {
+            suite.add_property(Property::new("gate.base", base_words(&gate.base)));
+            suite.add_property(Property::new("gate.exit_code", gate.exit_code.to_string()));
+        }
         report.add_test_suite(suite);
     }
     report.set_time(duration(whole));
@@ -52,15 +62,22 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
 fn test_case(record: &RunRecord, spec: &CaseSpec, wall_s: f64) -> TestCase {
     let verdict = record.verdict_of(&spec.case);
     let attempt = deciding_attempt(record, spec, verdict);
+    let held = held_against(record, spec);
+    let own = status(verdict, attempt.map(|attempt| &attempt.outcome));
+    let passed = verdict.is_some_and(|verdict| matches!(verdict.status, CaseStatus::Passed | CaseStatus::Flaky));
+    let worse = held.filter(|_| passed).and_then(|(gate, case)| got_worse(gate, case));
     let mut case = TestCase::new(
         line(&format!("{}/{}", spec.prompt, spec.placement)),
-        status(verdict, attempt.map(|attempt| &attempt.outcome)),
+        worse.unwrap_or(own),
     );
     case.set_classname(line(&spec.scenario));
     case.set_time(duration(wall_s));
     case.extra.insert("file".into(), line(&spec.file).into());
     case.extra.insert("line".into(), spec.line.to_string().into());
     for (name, value) in properties(spec, verdict) {
+        case.add_property(Property::new(name, value));
+    }
+    for (name, value) in held.map(|(_, case)| changes(case)).unwrap_or_default() {
         case.add_property(Property::new(name, value));
     }
     if let Some(attempt) = attempt.filter(|attempt| !attempt.stderr_tail.is_empty()) {
@@ -184,6 +201,51 @@ fn metrics(metrics: &CaseMetrics, valid: bool) -> Vec<(String, String)> {
     for (name, figures) in per_device {
         let property = |figure: &DeviceBytes| (format!("{name}{{{}}}", figure.device), figure.bytes.0.to_string());
         all.extend(figures.iter().map(property));
+    }
+    all
+}
+
+/// What a case was held against, where it was.
+fn held_against<'a>(record: &'a RunRecord, spec: &CaseSpec) -> Option<(&'a GateVerdict, &'a CaseComparison)> {
+    let gate = record.verdict.gate.as_ref()?;
+    let case = gate.comparison.cases.iter().find(|case| case.case == spec.case)?;
+    Some((gate, case))
+}
+
+/// The failure of a case that is right but worse than before.
+fn got_worse(gate: &GateVerdict, case: &CaseComparison) -> Option<TestCaseStatus> {
+    let is_worse = |change| matches!(change, CounterChange::Worse | CounterChange::Differs);
+    let counters: Vec<String> = (case.counters.iter())
+        .filter(|row| is_worse(row.change))
+        .map(counter_words)
+        .collect();
+    let timings: Vec<String> = (case.timings.iter())
+        .filter(|row| row.change == Change::Slower && timings_gate(&gate.comparison))
+        .map(timing_words)
+        .collect();
+    let ty = if counters.is_empty() { "slower" } else { "worse" };
+    let all = [counters, timings].concat();
+    let first = all.first()?;
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status
+        .set_type(ty)
+        .set_message(format!("compared with {}: {first}", base_words(&gate.base)))
+        .set_description(all.join("\n"));
+    Some(status)
+}
+
+/// `gate`: the judgement on the times of the case; `gate.NAME`: each figure that is not the same, in words.
+fn changes(case: &CaseComparison) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    if let Some(change) = case.change {
+        all.push(("gate".to_owned(), change.as_str().to_owned()));
+    }
+    for row in case.counters.iter().filter(|row| row.change != CounterChange::Same) {
+        all.push((format!("gate.{}", row.counter.as_str()), counter_words(row)));
+    }
+    for row in case.timings.iter().filter(|row| row.change != Change::Same) {
+        let words = format!("{}, {}", row.change.as_str(), timing_words(row));
+        all.push((format!("gate.{}", row.metric.as_str()), words));
     }
     all
 }

@@ -29,7 +29,7 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
 }
 
 /// A finding usually quotes the sentence, and `completed` is no news.
-pub(super) fn says_more(verdict: Option<&CaseVerdict>) -> bool {
+pub(crate) fn says_more(verdict: Option<&CaseVerdict>) -> bool {
     verdict.is_none_or(|verdict| {
         verdict.outcome != OutcomeKind::Completed
             && verdict
@@ -40,7 +40,7 @@ pub(super) fn says_more(verdict: Option<&CaseVerdict>) -> bool {
 }
 
 /// The judgement as a reader wants it: `passed`, `stalled, as expected`, `not judged`.
-pub(super) fn status_words(verdict: Option<&CaseVerdict>) -> String {
+pub(crate) fn status_words(verdict: Option<&CaseVerdict>) -> String {
     let Some(verdict) = verdict else {
         return "not judged".into();
     };
@@ -67,7 +67,7 @@ pub(super) fn status_words(verdict: Option<&CaseVerdict>) -> String {
 }
 
 /// What was wrong with each try before the one that decided.
-pub(super) fn earlier_words(verdict: &CaseVerdict) -> Vec<String> {
+pub(crate) fn earlier_words(verdict: &CaseVerdict) -> Vec<String> {
     let words = |earlier: &EarlierTry| {
         let which = match earlier.retry {
             0 => "first try".to_owned(),

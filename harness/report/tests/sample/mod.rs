@@ -9,6 +9,7 @@
 )]
 
 pub(crate) mod forecast;
+pub(crate) mod gate;
 
 use placebench_core::device::{DeviceBytes, DeviceId, LogicalDevice};
 use placebench_core::exit_code::ExitCode;

@@ -91,6 +91,75 @@ pub(crate) fn assert_xml(text: &str) {
     assert!(cases > 0);
 }
 
+/// Every line is one command that annotates, with properties that annotations have: nothing in them is a command of its own.
+pub(crate) fn assert_commands(text: &str) {
+    assert_plain_text("commands", text);
+    for line in text.lines() {
+        let (info, data) = line.strip_prefix("::").and_then(|rest| rest.split_once("::")).unwrap();
+        let (name, properties) = info.split_once(' ').unwrap();
+        assert!(["error", "warning", "notice"].contains(&name), "{line:?}");
+        let keys: Vec<&str> = properties
+            .split(',')
+            .map(|pair| pair.split('=').next().unwrap())
+            .collect();
+        assert!(
+            keys == ["title"] || keys == ["title", "file", "line", "endLine"],
+            "{line:?}"
+        );
+        // What looks encoded was encoded here.
+        for text in [properties, data] {
+            for (at, _) in text.match_indices('%') {
+                let code = text.get(at + 1..at + 3);
+                assert!(matches!(code, Some("25" | "0A" | "0D" | "3A" | "2C")), "{line:?}");
+            }
+        }
+        assert!(!line.contains("##[") && !line.contains("##vso["), "{line:?}");
+    }
+}
+
+/// The summary of a step: Markdown in which only folded parts are HTML.
+pub(crate) fn assert_step_summary(text: &str) {
+    let (mut open, mut plain) = (0, String::new());
+    for (number, line) in text.lines().enumerate() {
+        if let Some(inner) = line.strip_prefix("<details><summary>") {
+            let inner = inner.strip_suffix("</summary>").unwrap().replace("<!-- -->", "");
+            assert!(!inner.contains(['<', '>']), "{line}");
+            open += 1;
+        } else if line == "</details>" {
+            open -= 1;
+        } else {
+            let line = if number == 0 {
+                line.strip_prefix("## ").unwrap()
+            } else {
+                line
+            };
+            plain.push_str(line);
+            plain.push('\n');
+        }
+        assert!((0..=1).contains(&open), "{line}");
+    }
+    assert_eq!(open, 0);
+    assert_markdown(&plain);
+}
+
+/// Names of figures: visible, and none leaves a code span of a table.
+pub(crate) fn assert_figures(text: &str, are_in_code: bool) {
+    assert_plain_text("figures", text);
+    let value: serde_json::Value = serde_json::from_str(text).unwrap();
+    let names: Vec<&str> = match &value {
+        serde_json::Value::Array(entries) => entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect(),
+        entries => entries.as_object().unwrap().keys().map(String::as_str).collect(),
+    };
+    assert!(!names.is_empty());
+    for name in names {
+        assert_plain_text("a name", name);
+        assert!(
+            !name.contains(['\n', '\t']) && !(are_in_code && name.contains(['`', '|'])),
+            "{name:?}"
+        );
+    }
+}
+
 /// Tables whose rows have as many cells as their heads, and no markup but what keeps signs apart.
 pub(crate) fn assert_markdown(text: &str) {
     let text = text.replace("<!-- -->", "");
