@@ -4,7 +4,9 @@
 #
 #   ci/gate-proof.sh [A/A runs, 20 if absent] [A/B runs, 5 if absent]
 #
-# PLACEBENCH names the program, target/debug/placebench if absent; SLOWDOWN the per cent. Runs stay in OUTPUT_DIR.
+# PLACEBENCH names the program, target/debug/placebench if absent. WORK is what is timed: `waits` (default; steps that pass
+# asleep, as on a device of its own, so that a machine with other work can be proved too) or `model` (the tiny model on the
+# processor: for a machine that is left alone). SLOWDOWN is the per cent of A/B. Runs stay in OUTPUT_DIR.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,12 +17,24 @@ placebench=$(realpath "${PLACEBENCH:-target/debug/placebench}")
 output_dir=${OUTPUT_DIR:-$(mktemp -d)}
 mkdir -p "$output_dir/suite"
 
+case ${WORK:-waits} in
+waits)
+    mkdir -p "$output_dir/suite/models/m"
+    echo '{"num_hidden_layers": 8, "mock_step_ms": 25}' >"$output_dir/suite/models/m/config.json"
+    engine=mock model="$output_dir/suite/models/m" tokens=8
+    ;;
+model) engine=candle model="$PWD/scenarios/models/tiny" tokens=200 ;;
+*)
+    echo "WORK is waits or model" >&2
+    exit 2
+    ;;
+esac
+split='{ "model.embed_tokens" = "sim:0", "model.layers.0-3" = "sim:0", "" = "sim:1" }'
 cat >"$output_dir/suite/proof.toml" <<SCENARIO
 schema_version = 1
-description = "Work that takes long enough to be timed, on one device and on two."
+engine = "$engine"
 [model]
-path = "$PWD/scenarios/models/tiny"
-dtype = "f32"
+path = "$model"
 [devices]
 "sim:0" = { on = "cpu", memory = "64MiB" }
 "sim:1" = { on = "cpu", memory = "64MiB" }
@@ -28,16 +42,15 @@ dtype = "f32"
 name = "queen"
 text = "The Queen"
 [generation]
-max_new_tokens = 200
+max_new_tokens = $tokens
 ignore_eos = true
 [placement.single]
 device_map = "sim:0"
 [placement.split]
-device_map = { "model.embed_tokens" = "sim:0", "model.layers.0-3" = "sim:0", "" = "sim:1" }
+device_map = $split
 [expect]
 agreement = { reference = "single", rule = "exact" }
 SCENARIO
-
 echo "calibrating"
 "$placebench" doctor "$output_dir/suite/proof.toml" --quick --calibrate --pairs 20 --output "$output_dir/noise.json" >/dev/null || true
 
