@@ -1,6 +1,7 @@
 //! The command line. Types only: nothing is computed here.
 
 mod compare;
+mod run_name;
 mod selection;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
+pub(crate) use self::run_name::RunNameArgs;
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
 
@@ -115,6 +117,8 @@ pub(crate) struct RunArgs {
     /// with your rights
     #[arg(long)]
     pub(crate) allow_exec: bool,
+    #[command(flatten)]
+    pub(crate) name: RunNameArgs,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! `placebench run`: the main job.
 
+mod named;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -182,15 +184,10 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         flaky_result: settings.flaky_result.value,
         max_fail: settings.max_fail.value.limit(),
         settings: explained,
+        resumptions: Vec::new(),
     };
-    let mut info = run_info(cases, settings.seed.value, control);
-    let folder = RunFolder::create_fresh(
-        Path::new(&settings.output_dir.value),
-        &mut info,
-        environment::fresh_run_id,
-    )
-    .map_err(|error| CliError::setup(terminal::chain(&error)))?;
-    Ok(Some((info, folder, Vec::new())))
+    let info = run_info(cases, settings.seed.value, control);
+    named::begin(&args.name, Path::new(&settings.output_dir.value), info).map(Some)
 }
 
 fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliError> {
@@ -200,7 +197,6 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
     let stored = store::read(&path).map_err(failed)?;
     foreign::permit(&stored.info.cases, allow_exec)?;
     refuse_other_folders(&stored.info)?;
-    warn_of_other_environment(&stored.info);
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
     if !stored.info.shards.is_empty() {
         return Err(
@@ -208,10 +204,7 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
                 .hint("go on with those runs on their machines, and merge again"),
         );
     }
-    for warning in &stored.warnings {
-        terminal::warning(&warning.to_string());
-    }
-    Ok((stored.info, folder, stored.attempts))
+    named::go_on(folder, stored)
 }
 
 /// Snapshots are proposed where the record says; that is a folder of snapshots, whoever wrote the record.
@@ -227,40 +220,13 @@ fn refuse_other_folders(info: &RunInfo) -> Result<(), CliError> {
     }
 }
 
-/// The record holds the variables of the process that began the run; attempts made now get those of this one.
-fn warn_of_other_environment(info: &RunInfo) {
-    let (then, now) = (&info.environment.worker_env, environment::fingerprint().worker_env);
-    let mut names: Vec<&str> = then
-        .iter()
-        .filter(|variable| !now.contains(variable))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    names.extend(
-        now.iter()
-            .filter(|variable| !then.contains(variable))
-            .map(|(name, _)| name.as_str()),
-    );
-    names.sort_unstable();
-    names.dedup();
-    if !names.is_empty() {
-        terminal::warning(&format!(
-            "workers get other variables now than when the run began: {}; its figures may not be comparable",
-            names.join(", ")
-        ));
-    }
-}
-
 pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
         // Given once its folder is made.
         run_id: String::new(),
         started_at: environment::now_rfc3339(),
-        tool: Tool {
-            name: "placebench".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            profile: placebench_engine::worker::build_profile().to_owned(),
-        },
+        tool: tool(),
         environment: environment::fingerprint(),
         arguments: std::env::args_os()
             .skip(1)
@@ -270,6 +236,14 @@ pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> 
         cases,
         control,
         shards: Vec::new(),
+    }
+}
+
+fn tool() -> Tool {
+    Tool {
+        name: "placebench".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        profile: placebench_engine::worker::build_profile().to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaseSpec, Environment, Tool};
+use super::{CaseSpec, Environment, Resumption, Tool};
 use crate::scenario::MOST_REPETITIONS;
 use crate::selection::Partition;
 
@@ -91,6 +91,9 @@ pub struct RunControl {
     /// Every setting with its origin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<EffectiveSetting>,
+    /// Where it was gone on with on another machine, or with other variables, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumptions: Vec<Resumption>,
 }
 
 /// A run that is part of a merged one.
