@@ -5,7 +5,7 @@ mod named;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
@@ -247,13 +247,19 @@ fn tool() -> Tool {
     }
 }
 
+/// A signal so soon after another is the same wish: schedulers tell every process of a job, and their scripts pass it on.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
 /// The first Ctrl-C (or SIGTERM) ends the running attempt and closes the records; the second ends everything at once.
 pub(super) fn cancel_on_signals() -> Result<Cancel, CliError> {
     let cancel = Cancel::new();
     let flag = cancel.clone();
+    let mut first: Option<Instant> = None;
     ctrlc::set_handler(move || {
-        if flag.is_cancelled() {
-            end_at_once();
+        match first {
+            Some(first) if first.elapsed() < SAME_SIGNAL => return,
+            Some(_) => end_at_once(),
+            None => first = Some(Instant::now()),
         }
         flag.cancel();
         terminal::err("interrupted: ending the running attempt and writing the records (once more to quit at once)");

@@ -147,7 +147,10 @@ mod tests {
         Resumption {
             resumed_at: "2026-11-22T14:00:00.000Z".into(),
             environment: machine(cpu),
-            first_attempts: first_attempts.iter().map(|(case, from)| ((*case).into(), *from)).collect(),
+            first_attempts: first_attempts
+                .iter()
+                .map(|(case, from)| ((*case).into(), *from))
+                .collect(),
         }
     }
 
@@ -160,11 +163,18 @@ mod tests {
     fn an_attempt_was_made_where_the_run_was_gone_on_with() {
         let mut info = run();
         assert_eq!(cpus(&info, "a", &[0, 1]), ["one"]);
-        info.control.resumptions = vec![resumption("two", &[("a", 2), ("b", 3)]), resumption("three", &[("a", 3), ("b", 3)])];
+        info.control.resumptions = vec![
+            resumption("two", &[("a", 2), ("b", 3)]),
+            resumption("three", &[("a", 3), ("b", 3)]),
+        ];
         assert_eq!(info.last_environment().cpu, "three");
         assert_eq!(cpus(&info, "a", &[0, 1]), ["one"]);
         assert_eq!(cpus(&info, "a", &[0, 1, 2, 3]), ["one", "two", "three"]);
-        assert_eq!(cpus(&info, "b", &[0, 1, 2]), ["one"], "nothing of it was left to be made");
+        assert_eq!(
+            cpus(&info, "b", &[0, 1, 2]),
+            ["one"],
+            "nothing of it was left to be made"
+        );
         assert_eq!(cpus(&info, "c", &[0, 1]), ["three"], "nothing of it had been made");
         assert_eq!(cpus(&info, "a", &[]), ["one"]);
     }
@@ -209,9 +219,18 @@ mod tests {
             told(&|asked| asked.control.partition = Some("hash:1/2".parse().unwrap())),
             "it is no shard, and asked for is the shard hash:1/2"
         );
-        assert_eq!(told(&|asked| asked.seed += 1), format!("its seed is {}, and asked for is {}", begun.seed, begun.seed + 1));
-        assert_eq!(told(&|asked| asked.control.retries = 9), "its number of retries was another one");
-        assert_eq!(told(&|asked| asked.control.flaky_result = FlakyResult::Fail), "its word on flaky cases was another one");
+        assert_eq!(
+            told(&|asked| asked.seed += 1),
+            format!("its seed is {}, and asked for is {}", begun.seed, begun.seed + 1)
+        );
+        assert_eq!(
+            told(&|asked| asked.control.retries = 9),
+            "its number of retries was another one"
+        );
+        assert_eq!(
+            told(&|asked| asked.control.flaky_result = FlakyResult::Fail),
+            "its word on flaky cases was another one"
+        );
         let changed = &begun.cases[1];
         assert_eq!(
             told(&|asked| asked.cases[1].generation.max_new_tokens += 1),
@@ -223,7 +242,8 @@ mod tests {
             told(&|asked| drop(asked.cases.pop())),
             format!("it has the case {last}, which is not asked for now")
         );
-        let suite = "[model]\npath = \"m\"\n[[prompt]]\nname = \"p\"\ntext = \"x\"\n[placement.new]\ndevice_map = \"cpu\"\n";
+        let suite =
+            "[model]\npath = \"m\"\n[[prompt]]\nname = \"p\"\ntext = \"x\"\n[placement.new]\ndevice_map = \"cpu\"\n";
         let new = cases_of("more", suite);
         assert_eq!(
             told(&|asked| asked.cases.extend(new.clone())),

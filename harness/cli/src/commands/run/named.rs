@@ -39,8 +39,9 @@ pub(super) fn begin(name: &RunNameArgs, dir: &Path, mut info: RunInfo) -> Result
         };
     }
     let folder = RunFolder::create(dir, &info).map_err(|error| match error {
-        StoreError::Exists { .. } => failed(error)
-            .hint("name the run otherwise, or go on with it: the same command line with --resume-or-start, or run --resume"),
+        StoreError::Exists { .. } => failed(error).hint(
+            "name the run otherwise, or go on with it: the same command line with --resume-or-start, or run --resume",
+        ),
         error => failed(error),
     })?;
     Ok((info, folder, Vec::new()))
@@ -69,11 +70,10 @@ fn refuse_another(begun: &RunInfo, asked: &RunInfo, folder: &RunFolder) -> Resul
     let Some(why) = begun.differs_from(asked) else {
         return Ok(());
     };
-    Err(CliError::setup(format!(
-        "{} was begun as another run: {why}",
-        folder.path().display()
-    ))
-    .hint("begin a new run under another name; to end this one as it was begun, use run --resume"))
+    Err(
+        CliError::setup(format!("{} was begun as another run: {why}", folder.path().display()))
+            .hint("begin a new run under another name; to end this one as it was begun, use run --resume"),
+    )
 }
 
 /// Takes up a run where it stopped, and notes where that is.
@@ -82,9 +82,7 @@ pub(super) fn go_on(mut folder: RunFolder, stored: RunRecordParts) -> Result<Beg
         terminal::warning(warning);
     }
     let first_attempts = first_attempts_to_make(&stored);
-    let RunRecordParts {
-        mut info, attempts, ..
-    } = stored;
+    let RunRecordParts { mut info, attempts, .. } = stored;
     let now = environment::fingerprint();
     let differences = differences(info.last_environment(), &now);
     // A run whose attempts are all there is only judged again.
@@ -151,7 +149,11 @@ fn differences(then: &Environment, now: &Environment) -> Vec<String> {
 fn warn_of_other_tool(then: &Tool, now: &Tool) {
     if then != now {
         let words = |tool: &Tool| format!("{} {} ({})", tool.name, tool.version, tool.profile);
-        terminal::warning(&format!("the run was begun by {}, and is gone on with by {}", words(then), words(now)));
+        terminal::warning(&format!(
+            "the run was begun by {}, and is gone on with by {}",
+            words(then),
+            words(now)
+        ));
     }
 }
 
@@ -177,7 +179,11 @@ mod tests {
         };
         assert_eq!(
             differences(&then, &now),
-            ["processor one, now two", "8 usable processors, now 4", "variables of workers: B"]
+            [
+                "processor one, now two",
+                "8 usable processors, now 4",
+                "variables of workers: B"
+            ]
         );
     }
 }
