@@ -69,8 +69,9 @@ if [ -z "$stopped_by" ]; then
     done
 fi
 
-# What was interrupted has no verdict yet; what was ended by a second signal neither.
-if [ -n "$stopped_by" ] && { [ "$status" -eq 112 ] || [ "$status" -gt 128 ]; }; then
+# A run that was interrupted may have an exit code that says something of the cases it came to: a case failed. Its verdict says
+# whether it is whole.
+if [ -n "$stopped_by" ] && ! grep --quiet '^  "complete": true' "$folder/shards/$id/verdict.json" 2> /dev/null; then
     status=143
 fi
 case $status in

@@ -21,6 +21,7 @@ mod interruption;
 mod merge;
 #[cfg(feature = "candle")]
 mod model_sources;
+mod named_runs;
 mod namespace;
 mod outcomes;
 mod paths;
@@ -30,6 +31,7 @@ mod retries;
 mod selection;
 #[cfg(feature = "candle")]
 mod sequences;
+mod shards;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
