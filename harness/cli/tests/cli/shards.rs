@@ -95,7 +95,10 @@ fn slow() -> TestEnv {
         } else {
             format!("{text}{slow}")
         };
-        env.write(&format!("suite/{name}.toml"), &text);
+        env.write(
+            &format!("suite/{name}.toml"),
+            &text.replace("repetitions = 4", "repetitions = 2"),
+        );
     }
     env
 }

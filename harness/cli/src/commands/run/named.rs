@@ -55,7 +55,8 @@ fn open_within(patience: Duration, dir: &Path, info: &RunInfo) -> Result<Opened,
         match RunFolder::begin_or_resume(dir, info) {
             Err(error @ StoreError::Locked { .. }) if started.elapsed() < patience => {
                 if !is_told {
-                    terminal::err(&format!("{error} (waiting up to {} s)", patience.as_secs()));
+                    let what = terminal::printable(&error.to_string());
+                    terminal::err(&format!("{what} (waiting up to {} s)", patience.as_secs()));
                     is_told = true;
                 }
                 std::thread::sleep(PATIENCE);
@@ -185,5 +186,19 @@ mod tests {
                 "variables of workers: B"
             ]
         );
+    }
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut info = super::super::run_info(Vec::new(), 0, Default::default());
+        info.run_id = "nightly".into();
+        let first = open_within(Duration::ZERO, dir.path(), &info).unwrap();
+        assert!(matches!(first, Opened::Begun(_)), "{first:?}");
+        let second = open_within(Duration::from_millis(1), dir.path(), &info);
+        assert!(matches!(second, Err(StoreError::Locked { .. })), "{second:?}");
+        drop(first);
+        let third = open_within(Duration::ZERO, dir.path(), &info).unwrap();
+        assert!(matches!(third, Opened::Resumed(..)), "{third:?}");
     }
 }
