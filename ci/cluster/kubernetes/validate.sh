@@ -46,14 +46,20 @@ def must(condition, message):
         problems.append(message)
 must(shards["completionMode"] == "Indexed", "shards get their number from an Indexed Job only")
 must("backoffLimitPerIndex" in shards, "FailIndex wants backoffLimitPerIndex")
+claims = {o["metadata"]["name"] for o in objects if o["kind"] == "PersistentVolumeClaim"}
 for job in (shards, merge):
     pod = job["template"]["spec"]
     must(pod["restartPolicy"] == "Never", "podFailurePolicy wants restartPolicy: Never")
     names = [container["name"] for container in pod["containers"]]
     volumes = {volume["name"] for volume in pod["volumes"]}
+    for volume in pod["volumes"]:
+        claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+        must(claim is None or claim in claims, f"no claim {claim}")
     for rule in job["podFailurePolicy"]["rules"]:
         container = rule.get("onExitCodes", {}).get("containerName")
         must(container is None or container in names, f"podFailurePolicy names no container of the pod: {container}")
+        operator = rule.get("onExitCodes", {}).get("operator", "In")
+        must(operator in ("In", "NotIn"), f"podFailurePolicy has no operator {operator}")
     for container in pod["containers"]:
         for mount in container["volumeMounts"]:
             must(mount["name"] in volumes, f"no volume {mount['name']}")
