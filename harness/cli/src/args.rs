@@ -3,6 +3,7 @@
 mod against;
 mod compare;
 mod report;
+mod run_name;
 mod selection;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 pub(crate) use self::against::AgainstArgs;
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
 pub(crate) use self::report::{ReportArgs, ReportFormat};
+pub(crate) use self::run_name::RunNameArgs;
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
 
@@ -119,6 +121,8 @@ pub(crate) struct RunArgs {
     /// with your rights
     #[arg(long)]
     pub(crate) allow_exec: bool,
+    #[command(flatten)]
+    pub(crate) name: RunNameArgs,
     #[command(flatten)]
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]

@@ -87,7 +87,8 @@ impl<'a> Progress<'a> {
                 self.attempts.push(attempt.clone());
             }
             RunEvent::BaseAttemptStarted { case, attempt } => {
-                self.bar.set_message(self.running(case, attempt, "starting the other program"));
+                self.bar
+                    .set_message(self.running(case, attempt, "starting the other program"));
                 self.stream(&StreamEvent::BaseAttemptStarted {
                     case: case.case.as_str().into(),
                     attempt,

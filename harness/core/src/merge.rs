@@ -305,7 +305,7 @@ fn put_together(parts: &[Part<'_>]) -> Merged {
             ..RunControl::default()
         },
         shards: parts.iter().flat_map(|part| shards_of(part.info)).collect(),
-        environment: common(parts.iter().map(|part| &part.info.environment)),
+        environment: common_environment(parts.iter().map(|part| &part.info.environment)),
         seed: parts.first().map_or(0, |part| part.info.seed),
     }
 }
@@ -332,7 +332,8 @@ fn shards_of(info: &RunInfo) -> Vec<Shard> {
 
 /// What several machines have in common: words that differ are listed, of numbers the smallest is true of all, and
 /// variables are those that are the same everywhere.
-fn common<'a>(environments: impl Iterator<Item = &'a Environment>) -> Environment {
+#[must_use]
+pub fn common_environment<'a>(environments: impl Iterator<Item = &'a Environment>) -> Environment {
     let all: Vec<&Environment> = environments.collect();
     let words = |of: &dyn Fn(&'a Environment) -> &'a str| {
         let mut distinct: Vec<&str> = Vec::new();

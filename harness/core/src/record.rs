@@ -1,8 +1,8 @@
 //! Format 3: what a run leaves behind.
 //!
 //! `run.json` holds a [`RunInfo`], `attempts.jsonl` one [`Attempt`] a line, `verdict.json` a [`RunVerdict`]. The first
-//! two are raw data and are never rewritten (a bisection, which decides on its cases as it goes, adds them to `run.json`);
-//! the verdict can be made again from them at any time.
+//! two are raw data and are never rewritten (a bisection, which decides on its cases as it goes, adds them to `run.json`, and
+//! a run that is gone on with elsewhere adds that machine); the verdict can be made again from them at any time.
 
 mod against;
 mod attempt;
@@ -11,6 +11,7 @@ mod control;
 mod divergence;
 mod foreign;
 mod gate;
+mod resumption;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource
 pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::gate::{GateBase, GateVerdict};
+pub use self::resumption::Resumption;
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 
@@ -31,7 +33,7 @@ use crate::units::Bytes;
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
 /// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards; limits,
 /// memory held after each generation, and which injected faults struck; audits; probes of the prompt, text offsets, end tokens,
-/// where texts part).
+/// where texts part; machines a run was gone on with).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

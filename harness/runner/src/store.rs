@@ -20,10 +20,12 @@ use crate::slug::slug;
 use crate::sys;
 
 mod gather;
+mod named;
 mod read;
 mod stream;
 
 pub use gather::runs_at;
+pub use named::Opened;
 pub use read::{RunRecordParts, is_interrupted, locate, parse, read};
 use read::{read_info, whole_lines};
 pub use stream::{AttemptLine, AttemptLines, RunHead, read_head};
@@ -159,9 +161,15 @@ impl RunFolder {
             io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.clone() },
             _ => cannot("cannot make", &path)(source),
         })?;
-        let events = path.join(EVENTS_FOLDER);
-        fs::create_dir(&events).map_err(cannot("cannot make", &events))?;
         let attempts = open_locked(&path)?;
+        Self::begin(path, attempts, info)
+    }
+
+    /// Fills the folder of a run whose lock is held.
+    fn begin(path: PathBuf, attempts: File, info: &RunInfo) -> Result<Self, StoreError> {
+        let events = path.join(EVENTS_FOLDER);
+        refuse_link(&events).map_err(cannot("cannot write into", &events))?;
+        fs::create_dir_all(&events).map_err(cannot("cannot make", &events))?;
         // Last of all: a folder without it is no run.
         let run_file = path.join(RUN_FILE);
         write_json(&run_file, info)?;

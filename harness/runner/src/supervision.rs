@@ -36,6 +36,9 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How long the pipes of a process that has ended may take to close.
 const DRAIN: Duration = Duration::from_millis(100);
 
+/// How long after a worker that was asked to end this process may be asked too, and it is one wish.
+const SAME_WISH: Duration = Duration::from_millis(500);
+
 /// What is known about a running worker.
 pub(crate) struct Supervision {
     group: Group,
@@ -137,7 +140,7 @@ impl Supervision {
         if let Some(log) = &mut around.log {
             log.flush()?;
         }
-        let outcome = self.outcome(page);
+        let outcome = self.outcome(page, cancel);
         Ok(Finished::new(self, outcome))
     }
 
@@ -149,11 +152,7 @@ impl Supervision {
             self.next_look = now + TICK;
         }
         if self.ladder.is_none() && around.cancel.is_cancelled() {
-            let interrupted = Outcome::Skipped {
-                reason: INTERRUPTED.to_owned(),
-                hint: None,
-            };
-            self.judge(interrupted, around)?;
+            self.judge(interrupted(), around)?;
         }
         self.look_at_deadlines(now, around)?;
         self.climb(now, around);
@@ -405,7 +404,7 @@ impl Supervision {
         }
     }
 
-    fn outcome(&mut self, page: &BreadcrumbPage) -> Outcome {
+    fn outcome(&mut self, page: &BreadcrumbPage, cancel: &Cancel) -> Outcome {
         if let Some(judged) = self.judged.take() {
             return judged;
         }
@@ -414,12 +413,34 @@ impl Supervision {
             before: self.oom_kills_before,
             after: self.oom_counter.read(),
         };
-        outcome::of_end(&self.transcript, ended, self.last_seen(page, at), kills)
+        let outcome = outcome::of_end(&self.transcript, ended, self.last_seen(page, at), kills);
+        match outcome {
+            Outcome::Completed => outcome,
+            _ if is_interruption(ended, cancel) => interrupted(),
+            _ => outcome,
+        }
     }
 
     fn note(&mut self, note: String) {
         self.notes.push(note);
     }
+}
+
+fn interrupted() -> Outcome {
+    Outcome::Skipped {
+        reason: INTERRUPTED.to_owned(),
+        hint: None,
+    }
+}
+
+/// Whether a worker did not end of itself, but because the whole run is to end: a scheduler that takes a job back tells all its
+/// processes, and the worker may be the first to follow.
+fn is_interruption(ended: Ended, cancel: &Cancel) -> bool {
+    let told = Instant::now();
+    while ended.was_asked_to() && !cancel.is_cancelled() && told.elapsed() < SAME_WISH {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    cancel.is_cancelled()
 }
 
 #[cfg(test)]

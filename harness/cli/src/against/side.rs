@@ -21,8 +21,16 @@ pub(crate) struct BaseSide {
 }
 
 impl BaseSide {
-    /// Makes its folder inside that of a fresh run. `cases` are the run's as the other program is asked for them.
-    pub(crate) fn begin(info: &RunInfo, cases: Vec<CaseSpec>, folder: &RunFolder) -> Result<Option<Self>, CliError> {
+    /// Opens it where the run already has one, and else makes it. `cases` are the run's as the other program is asked for them.
+    pub(crate) fn open(info: &RunInfo, cases: Vec<CaseSpec>, folder: &RunFolder) -> Result<Option<Self>, CliError> {
+        match folder.path().join(store::BASE).exists() {
+            true => Self::resume(info, folder.path()),
+            false => Self::begin(info, cases, folder),
+        }
+    }
+
+    /// Makes its folder inside that of a fresh run.
+    fn begin(info: &RunInfo, cases: Vec<CaseSpec>, folder: &RunFolder) -> Result<Option<Self>, CliError> {
         let Some(against) = &info.control.against else {
             return Ok(None);
         };

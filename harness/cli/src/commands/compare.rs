@@ -5,9 +5,9 @@ use placebench_core::exit_code::ExitCode;
 use placebench_report::format::github::{Place, summary};
 
 use crate::args::{CompareArgs, CompareFormat};
-use crate::compare::words::words;
 use crate::compare::document::Document;
 use crate::compare::stored::StoredRun;
+use crate::compare::words::words;
 use crate::compare::{self, document, human, markdown, noise, placements, stored};
 use crate::error::CliError;
 use crate::{github, terminal};
@@ -42,7 +42,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
         CompareFormat::Github => {
             let locate = github::locate()?;
             let place = |case: &str| {
-                let spec = new.as_ref().and_then(|new| new.case(case)).or_else(|| base.case(case))?;
+                let spec = new
+                    .as_ref()
+                    .and_then(|new| new.case(case))
+                    .or_else(|| base.case(case))?;
                 Some(Place {
                     file: locate(&spec.file)?,
                     line: spec.line,

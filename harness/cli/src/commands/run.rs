@@ -1,13 +1,15 @@
 //! `placebench run`: the main job.
 
+mod named;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
-use placebench_core::record::{Attempt, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
+use placebench_core::record::{CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
 use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
 use placebench_core::stream::StreamEvent;
 use placebench_runner::cancel::Cancel;
@@ -16,14 +18,15 @@ use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 
+use self::named::Ready;
+use crate::against::{self, side::BaseSide};
 use crate::args::RunArgs;
 use crate::commands::report;
+use crate::compare::{human, words::words};
 use crate::error::CliError;
 use crate::progress::{self, Progress};
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::against::{self, side::BaseSide};
-use crate::compare::{human, words::words};
 use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
@@ -39,9 +42,14 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         )?),
         None => begin(&args, &effective)?,
     };
-    let Some((info, mut folder, previous, mut base)) = begun else {
+    let Some((ready, mut base)) = begun else {
         return Ok(ExitCode::Passed);
     };
+    let Ready {
+        info,
+        mut folder,
+        previous,
+    } = ready;
     let cancel = cancel_on_signals()?;
     let program =
         std::env::current_exe().map_err(|error| CliError::setup(format!("cannot find the own program: {error}")))?;
@@ -158,12 +166,14 @@ pub(super) fn conclude(
     }
     if let Some(document) = compared.filter(|_| format == MessageFormat::Human) {
         terminal::out("");
-        human::lines(&words(&document, false)).iter().for_each(|line| terminal::out(line));
+        human::lines(&words(&document, false))
+            .iter()
+            .for_each(|line| terminal::out(line));
     }
     Ok(record.verdict.exit)
 }
 
-type Begun = (RunInfo, RunFolder, Vec<Attempt>, Option<BaseSide>);
+type Begun = (Ready, Option<BaseSide>);
 
 /// Nothing where nothing is to be run, and that is as it should be.
 fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliError> {
@@ -210,16 +220,12 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         settings: explained,
         against,
         base_of: None,
+        resumptions: Vec::new(),
     };
-    let mut info = run_info(cases, settings.seed.value, control);
-    let folder = RunFolder::create_fresh(
-        Path::new(&settings.output_dir.value),
-        &mut info,
-        environment::fresh_run_id,
-    )
-    .map_err(|error| CliError::setup(terminal::chain(&error)))?;
-    let base = BaseSide::begin(&info, of_base, &folder)?;
-    Ok(Some((info, folder, Vec::new(), base)))
+    let info = run_info(cases, settings.seed.value, control);
+    let ready = named::begin(&args.name, Path::new(&settings.output_dir.value), info)?;
+    let base = BaseSide::open(&ready.info, of_base, &ready.folder)?;
+    Ok(Some((ready, base)))
 }
 
 fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliError> {
@@ -229,7 +235,6 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
     let stored = store::read(&path).map_err(failed)?;
     foreign::permit(&stored.info.cases, allow_exec)?;
     refuse_other_folders(&stored.info)?;
-    warn_of_other_environment(&stored.info);
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
     if !stored.info.shards.is_empty() {
         return Err(
@@ -244,11 +249,9 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
         ))
         .hint(format!("go on with both: placebench run --resume {run}")));
     }
-    for warning in &stored.warnings {
-        terminal::warning(&warning.to_string());
-    }
-    let base = BaseSide::resume(&stored.info, &path)?;
-    Ok((stored.info, folder, stored.attempts, base))
+    let ready = named::go_on(folder, stored)?;
+    let base = BaseSide::resume(&ready.info, &path)?;
+    Ok((ready, base))
 }
 
 /// Snapshots are proposed where the record says; that is a folder of snapshots, whoever wrote the record.
@@ -264,40 +267,13 @@ fn refuse_other_folders(info: &RunInfo) -> Result<(), CliError> {
     }
 }
 
-/// The record holds the variables of the process that began the run; attempts made now get those of this one.
-fn warn_of_other_environment(info: &RunInfo) {
-    let (then, now) = (&info.environment.worker_env, environment::fingerprint().worker_env);
-    let mut names: Vec<&str> = then
-        .iter()
-        .filter(|variable| !now.contains(variable))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    names.extend(
-        now.iter()
-            .filter(|variable| !then.contains(variable))
-            .map(|(name, _)| name.as_str()),
-    );
-    names.sort_unstable();
-    names.dedup();
-    if !names.is_empty() {
-        terminal::warning(&format!(
-            "workers get other variables now than when the run began: {}; its figures may not be comparable",
-            names.join(", ")
-        ));
-    }
-}
-
 pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> RunInfo {
     RunInfo {
         schema_version: RECORD_VERSION,
         // Given once its folder is made.
         run_id: String::new(),
         started_at: environment::now_rfc3339(),
-        tool: Tool {
-            name: "placebench".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            profile: placebench_engine::worker::build_profile().to_owned(),
-        },
+        tool: tool(),
         environment: environment::fingerprint(),
         arguments: std::env::args_os()
             .skip(1)
@@ -310,13 +286,27 @@ pub(super) fn run_info(cases: Vec<CaseSpec>, seed: u64, control: RunControl) -> 
     }
 }
 
+fn tool() -> Tool {
+    Tool {
+        name: "placebench".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        profile: placebench_engine::worker::build_profile().to_owned(),
+    }
+}
+
+/// A signal so soon after another is the same wish: schedulers tell every process of a job, and their scripts pass it on.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
 /// The first Ctrl-C (or SIGTERM) ends the running attempt and closes the records; the second ends everything at once.
 pub(super) fn cancel_on_signals() -> Result<Cancel, CliError> {
     let cancel = Cancel::new();
     let flag = cancel.clone();
+    let mut first: Option<Instant> = None;
     ctrlc::set_handler(move || {
-        if flag.is_cancelled() {
-            end_at_once();
+        match first {
+            Some(first) if first.elapsed() < SAME_SIGNAL => return,
+            Some(_) => end_at_once(),
+            None => first = Some(Instant::now()),
         }
         flag.cancel();
         terminal::err("interrupted: ending the running attempt and writing the records (once more to quit at once)");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use placebench_core::merge::common_environment;
 use placebench_core::record::{Attempt, CaseSpec, CaseVerdict, Environment, RunInfo, RunRecord, RunVerdict};
 use placebench_runner::run::unfinished;
 use placebench_runner::store;
@@ -21,6 +22,7 @@ pub(crate) struct StoredRun {
     /// Names of the cases with attempts that were never made.
     pub(crate) unfinished: Vec<String>,
     attempts: BTreeMap<String, Vec<Attempt>>,
+    environments: BTreeMap<String, Environment>,
 }
 
 /// Reads a run that is named by its folder, its id, or as `latest`.
@@ -47,13 +49,20 @@ fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
 impl StoredRun {
     /// From what was read of its folder.
     pub(crate) fn of(folder: PathBuf, record: &RunRecord) -> Self {
-        let cases = record.info.cases.iter();
+        let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
+        let mut environments = BTreeMap::new();
+        for case in &record.info.cases {
+            let numbers = record.deciding_attempts(case).map(|attempt| attempt.attempt);
+            environments.insert(case.case.clone(), environment_of(&record.info, case, numbers));
+            attempts.insert(case.case.clone(), deciding(record, case));
+        }
         Self {
             folder,
             unfinished: unfinished(&record.info.cases, &record.attempts),
-            attempts: cases.map(|case| (case.case.clone(), deciding(record, case))).collect(),
             info: record.info.clone(),
             verdict: record.verdict.clone(),
+            attempts,
+            environments,
         }
     }
 
@@ -72,10 +81,17 @@ impl StoredRun {
         self.attempts.get(name).into_iter().flatten().collect()
     }
 
-    /// The machine a case was run on. A merged run has several.
+    /// The machine a case was run on: that of its shard in a merged run. Where a run was gone on with on another machine, what
+    /// those that made the deciding attempts have in common.
     pub(crate) fn environment_of(&self, name: &str) -> &Environment {
-        let mut shards = self.info.shards.iter();
-        let shard = shards.find(|shard| shard.cases.iter().any(|case| case == name));
-        shard.map_or(&self.info.environment, |shard| &shard.environment)
+        self.environments.get(name).unwrap_or(&self.info.environment)
+    }
+}
+
+/// The machine that made these attempts of a case.
+fn environment_of(info: &RunInfo, case: &CaseSpec, attempts: impl Iterator<Item = u32>) -> Environment {
+    match info.environments_of(&case.case, attempts).as_slice() {
+        [one] => (*one).clone(),
+        several => common_environment(several.iter().copied()),
     }
 }

@@ -62,7 +62,7 @@ fn a_folder_that_cannot_be_written_is_said_to_be_one() {
 fn a_folder_that_vanishes_ends_the_run_with_a_word() {
     for moved in [true, false] {
         let env = hanging("3s");
-        let (child, _) = start(&env);
+        let (child, _) = start(&env, &[]);
         let run = env.latest();
         if moved {
             std::fs::rename(&run, env.path("elsewhere")).unwrap();
@@ -89,7 +89,7 @@ fn a_folder_that_vanishes_ends_the_run_with_a_word() {
 #[test]
 fn a_run_that_is_being_written_is_not_resumed_by_another_process() {
     let env = hanging("10m");
-    let (mut child, _) = start(&env);
+    let (mut child, _) = start(&env, &[]);
     let name = env.latest().file_name().unwrap().to_str().unwrap().to_owned();
     let before = std::fs::read(env.latest().join("attempts.jsonl")).unwrap();
     let ran = env.run(&["run", "--resume", &name]);

@@ -124,7 +124,7 @@ fn a_run_that_goes_on_needs_the_permission_again() {
     let ran = Ran::of(command.env("OMP_NUM_THREADS", "1").output().unwrap());
     assert_eq!(ran.code, Some(100), "{ran:?}");
     assert!(env.path("suite/started").exists());
-    let warning = "workers get other variables now than when the run began: OMP_NUM_THREADS;";
+    let warning = "in another environment than it was made in so far: variables of workers: OMP_NUM_THREADS;";
     assert!(ran.stderr.contains(warning), "{}", ran.stderr);
     // A record that would have snapshots written anywhere is not gone on with.
     let file = env.latest().join("run.json");

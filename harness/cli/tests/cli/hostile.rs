@@ -166,12 +166,30 @@ fn strings(value: &Value, path: String, found: &mut Vec<String>) {
     }
 }
 
+/// The same run as if it had been merged from a shard that was gone on with on another machine.
+fn on_several_machines(info: &str) -> String {
+    let mut run: Value = serde_json::from_str(info).unwrap();
+    let environment = run["environment"].clone();
+    let cases: Vec<Value> = run["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| case["case"].clone())
+        .collect();
+    run["shards"] = serde_json::json!([{
+        "run_id": "shard-1", "started_at": run["started_at"], "tool": run["tool"], "environment": environment,
+        "arguments": ["run"], "seed": 1, "cases": cases,
+        "control": {"resumptions": [{"resumed_at": run["started_at"], "environment": environment}]},
+    }]);
+    run.to_string()
+}
+
 #[test]
 fn a_record_of_a_stranger_is_shown_as_text() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../report/tests/data/sample-run");
     let env = TestEnv::new();
     let read = |name: &str| std::fs::read_to_string(sample.join(name)).unwrap();
-    let (info, attempts) = (read("run.json"), read("attempts.jsonl"));
+    let (info, attempts) = (on_several_machines(&read("run.json")), read("attempts.jsonl"));
     env.write("run/run.json", &info);
     env.write("run/attempts.jsonl", &attempts);
     env.write("plain/run.json", &info);
@@ -224,6 +242,8 @@ fn a_record_of_a_stranger_is_shown_as_text() {
     let places = [
         "runcasesdescription",
         "runcasescase",
+        "runshardsenvironmentcpu",
+        "runshardscontrolresumptionsresumed_at",
         "attemptstderr_tail",
         "attemptgenerationstext",
         "attemptdevicesname",

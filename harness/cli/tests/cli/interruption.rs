@@ -21,9 +21,9 @@ pub(crate) fn hanging(first_token: &str) -> TestEnv {
 }
 
 /// Starts the run and waits until the hanging worker has begun to generate; returns the process ids of the run's workers.
-pub(crate) fn start(env: &TestEnv) -> (Child, Vec<u32>) {
+pub(crate) fn start(env: &TestEnv, flags: &[&str]) -> (Child, Vec<u32>) {
     let mut child = env
-        .command(&["run", "suite", "--message-format", "ndjson"])
+        .command(&[["run", "suite", "--message-format", "ndjson"].as_slice(), flags].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -74,7 +74,7 @@ fn wait_until_gone(ids: &[u32]) {
 #[test]
 fn sigkill_of_the_supervisor_leaves_no_worker_and_a_readable_run() {
     let env = hanging("10m");
-    let (mut child, workers) = start(&env);
+    let (mut child, workers) = start(&env, &[]);
     child.kill().unwrap();
     child.wait().unwrap();
     wait_until_gone(&workers);
@@ -90,7 +90,7 @@ fn sigkill_of_the_supervisor_leaves_no_worker_and_a_readable_run() {
 #[test]
 fn an_interrupted_run_closes_its_records_and_can_be_resumed() {
     let env = hanging("10m");
-    let (mut child, workers) = start(&env);
+    let (mut child, workers) = start(&env, &[]);
     let id = i32::try_from(child.id()).unwrap();
     std::process::Command::new("kill")
         .args(["-INT", &id.to_string()])

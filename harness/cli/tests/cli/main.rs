@@ -23,6 +23,7 @@ mod interruption;
 mod merge;
 #[cfg(feature = "candle")]
 mod model_sources;
+mod named_runs;
 mod namespace;
 mod outcomes;
 mod paths;
@@ -32,6 +33,7 @@ mod retries;
 mod selection;
 #[cfg(feature = "candle")]
 mod sequences;
+mod shards;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgainstSpec, CaseSpec, Environment, Tool};
+use super::{AgainstSpec, CaseSpec, Environment, Resumption, Tool};
 use crate::scenario::MOST_REPETITIONS;
 use crate::selection::Partition;
 
@@ -97,6 +97,9 @@ pub struct RunControl {
     /// Name of the run whose other side this is: its attempts were made by the program that run is held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_of: Option<String>,
+    /// Where it was gone on with on another machine, or with other variables, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumptions: Vec<Resumption>,
 }
 
 /// A run that is part of a merged one.
@@ -150,7 +153,8 @@ impl CaseSpec {
     /// Whether a try with so many attempts may be left at that.
     #[must_use]
     pub fn is_whole(&self, made: u32) -> bool {
-        made >= self.attempts_per_try() || (self.measure.first_look.is_some() && self.attempts_to_next_look(made) == made)
+        made >= self.attempts_per_try()
+            || (self.measure.first_look.is_some() && self.attempts_to_next_look(made) == made)
     }
 
     /// The try an attempt of this case belongs to: 0 for the first, 1 for the first retry. Attempts are counted through all
@@ -175,7 +179,9 @@ mod tests {
                 first_look,
                 ..case.measure
             };
-            (0..=repetitions + 1).filter(|made| case.is_whole(*made)).collect::<Vec<u32>>()
+            (0..=repetitions + 1)
+                .filter(|made| case.is_whole(*made))
+                .collect::<Vec<u32>>()
         };
         assert_eq!(looked_at(Some(10), 50), [10, 20, 40, 50, 51]);
         assert_eq!(looked_at(Some(7), 7), [7, 8]);

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use placebench_core::device::DeviceId;
 use placebench_core::protocol::DeviceFacts;
-use placebench_core::record::{CaseSpec, Environment, GpuTelemetry, RunRecord, Shard, Tool};
+use placebench_core::record::{CaseSpec, GpuTelemetry, RunInfo, RunRecord, Tool};
 
 use super::Fact;
+use super::machines;
 use super::words::{Lines, count, line, list, shell, visible};
 
 /// What all placements of a scenario share.
-pub(super) fn of_scenario(specs: &[&CaseSpec]) -> Vec<Fact> {
+pub(super) fn of_scenario(info: &RunInfo, specs: &[&CaseSpec]) -> Vec<Fact> {
     let distinct = |value: &dyn Fn(&CaseSpec) -> String| {
         let mut values: Vec<String> = Vec::new();
         for value in specs.iter().map(|spec| value(spec)) {
@@ -41,6 +42,7 @@ pub(super) fn of_scenario(specs: &[&CaseSpec]) -> Vec<Fact> {
         Fact::new("tags", distinct(&|spec| line(&spec.tags.join(", ")))),
         Fact::new("file", distinct(&|spec| line(&spec.file))),
     ];
+    facts.extend(machines::of_cases(info, specs));
     facts.retain(|fact| !fact.value.is_empty());
     facts
 }
@@ -57,12 +59,7 @@ pub(super) fn of_machine(record: &RunRecord) -> Vec<Fact> {
     let environment = &record.info.environment;
     let tool = &record.info.tool;
     let mut facts = vec![Fact::new("tool", tool_words(tool))];
-    if record.info.shards.is_empty() {
-        facts.extend(host_facts(environment));
-        facts.push(Fact::new("seed", record.info.seed.to_string()));
-    } else {
-        facts.extend((record.info.shards.iter()).map(|shard| Fact::new("merged from", shard_words(shard))));
-    }
+    facts.extend(machines::of_run(&record.info));
     let versions: BTreeSet<&String> = record.attempts.iter().flat_map(|attempt| &attempt.versions).collect();
     facts.extend(versions.into_iter().map(|version| Fact::new("engine", line(version))));
     // Free memory of the host changes from attempt to attempt: the first one to name a device tells of it.
@@ -83,41 +80,8 @@ pub(super) fn of_machine(record: &RunRecord) -> Vec<Fact> {
     facts
 }
 
-fn tool_words(tool: &Tool) -> String {
+pub(super) fn tool_words(tool: &Tool) -> String {
     line(&format!("{} {}, {} build", tool.name, tool.version, tool.profile))
-}
-
-fn host_facts(environment: &Environment) -> [Fact; 4] {
-    [
-        Fact::new("platform", line(&environment.platform)),
-        Fact::new("kernel", line(&environment.kernel)),
-        Fact::new(
-            "processor",
-            line(&format!(
-                "{} ({} usable)",
-                environment.cpu,
-                count(environment.cpu_count, "core", "cores")
-            )),
-        ),
-        Fact::new("memory", environment.memory_bytes.to_string()),
-    ]
-}
-
-/// A machine of several, in one line.
-fn shard_words(shard: &Shard) -> String {
-    let host = host_facts(&shard.environment).map(|fact| fact.value).join(", ");
-    let part = shard
-        .control
-        .partition
-        .map(|partition| format!("{partition}, "))
-        .unwrap_or_default();
-    let cases = count(shard.cases.len(), "case", "cases");
-    let tool = tool_words(&shard.tool);
-    let whole = format!(
-        "{part}run {}: {cases}, seed {}, {tool}, {host}",
-        shard.run_id, shard.seed
-    );
-    visible(&whole, Lines::Join, 320)
 }
 
 /// The cards as their driver knows them, with what makes figures doubtful; the busiest attempt speaks for a card.

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod forecast;
 pub mod forecast_memory;
 mod forecast_words;
+mod machines;
 pub mod memory;
 pub mod modules;
 pub mod status;
@@ -245,7 +246,7 @@ impl Builder<'_> {
             .map(|(name, specs)| ScenarioView {
                 name: line(name),
                 description: specs.first().map(|spec| message(&spec.description)).unwrap_or_default(),
-                facts: facts::of_scenario(&specs),
+                facts: facts::of_scenario(&self.record.info, &specs),
                 prompts: group(specs.into_iter(), |spec| spec.prompt.as_str())
                     .into_iter()
                     .map(|(prompt, specs)| self.prompt(name, prompt, &specs))

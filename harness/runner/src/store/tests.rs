@@ -383,3 +383,30 @@ fn a_run_cut_at_any_byte_of_its_last_record_goes_on() {
         assert_eq!(fs::read(&file).unwrap(), whole, "cut at {length}");
     }
 }
+
+/// A scheduler may start a job twice at once.
+#[test]
+fn of_many_that_begin_a_named_run_at_once_one_does() {
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let all: Vec<Result<Opened, StoreError>> = std::thread::scope(|scope| {
+            let begin = || scope.spawn(|| RunFolder::begin_or_resume(dir.path(), &info("nightly")));
+            let started: Vec<_> = (0..8).map(|_| begin()).collect();
+            // All are kept until all have answered: nobody lets go of the lock before.
+            started.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let begun = all
+            .iter()
+            .filter(|answer| matches!(answer, Ok(Opened::Begun(_))))
+            .count();
+        let locked = all
+            .iter()
+            .filter(|answer| matches!(answer, Err(StoreError::Locked { .. })))
+            .count();
+        assert_eq!((begun, locked), (1, 7), "{all:?}");
+        drop(all);
+        let again = RunFolder::begin_or_resume(dir.path(), &info("nightly")).unwrap();
+        assert!(matches!(again, Opened::Resumed(..)), "{again:?}");
+        assert_eq!(read(&dir.path().join("nightly")).unwrap().info, info("nightly"));
+    }
+}

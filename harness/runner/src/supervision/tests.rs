@@ -66,6 +66,11 @@ fn a_process_that_survives_sigkill_is_given_up() {
 
 /// A worker that dies of SIGKILL while the kernel's count stands, or rises by one.
 fn killed(limits: Timeouts, by: impl FnOnce(Group), rises: bool) -> Outcome {
+    ended(limits, by, rises, &Cancel::new())
+}
+
+/// The same of whatever ends it.
+fn ended(limits: Timeouts, by: impl FnOnce(Group), rises: bool, cancel: &Cancel) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let counter = folder.path().join("memory.events");
     std::fs::write(&counter, "oom_kill 4\n").unwrap();
@@ -101,7 +106,7 @@ fn killed(limits: Timeouts, by: impl FnOnce(Group), rises: bool) -> Outcome {
         }
     });
     let page = BreadcrumbPage::create().unwrap();
-    let finished = supervision.run(&page, &Cancel::new(), None, None, &mut |_| {}).unwrap();
+    let finished = supervision.run(&page, cancel, None, None, &mut |_| {}).unwrap();
     child.wait().unwrap();
     finished.into_record(&fixture::case(), 0, String::new()).outcome
 }
@@ -129,4 +134,41 @@ fn a_kill_by_the_kernel_by_somebody_and_by_ourselves_are_told_apart() {
     let hasty = Timeouts { load_s: 0.0, ..patient };
     let by_ourselves = killed(hasty, |_| {}, true);
     assert!(matches!(by_ourselves, Outcome::Stalled { .. }), "{by_ourselves:?}");
+}
+
+/// A scheduler tells all processes of a job to end, in any order.
+#[test]
+fn a_worker_that_follows_a_wish_for_the_whole_run_has_not_failed() {
+    let patient = fixture::case().timeout;
+    let terminate = |group: Group| group.signal(GroupSignal::Terminate);
+    let is_interrupted =
+        |outcome: &Outcome| matches!(outcome, Outcome::Skipped { reason, .. } if reason == INTERRUPTED);
+    let cancel = Cancel::new();
+    let late = cancel.clone();
+    // The loop hears of the worker's end before the wish is there.
+    let by_both = ended(
+        patient,
+        |group| {
+            terminate(group);
+            std::thread::spawn(move || {
+                group.wait_without_reaping().unwrap();
+                late.cancel();
+            });
+        },
+        false,
+        &cancel,
+    );
+    assert!(is_interrupted(&by_both), "{by_both:?}");
+    let by_somebody = killed(patient, terminate, false);
+    assert!(
+        matches!(by_somebody, Outcome::Crashed { signal: Some(15), .. }),
+        "{by_somebody:?}"
+    );
+}
+
+#[test]
+fn ends_that_were_asked_for_are_told_from_others() {
+    let by = |signal, code| Ended { signal, code }.was_asked_to();
+    assert!(by(Some(15), None) && by(Some(2), None) && by(None, Some(143)) && by(None, Some(130)));
+    assert!(!by(Some(9), None) && !by(Some(11), None) && !by(None, Some(1)) && !by(None, None));
 }

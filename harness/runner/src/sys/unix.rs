@@ -40,6 +40,20 @@ impl Ended {
         signal: None,
         code: None,
     };
+
+    /// Whether it ended as a process does that was asked to: of SIGTERM, SIGINT or SIGHUP, or with the exit code that a shell
+    /// has for them.
+    pub(crate) fn was_asked_to(&self) -> bool {
+        let asked = [
+            rustix::process::Signal::TERM,
+            rustix::process::Signal::INT,
+            rustix::process::Signal::HUP,
+        ];
+        asked.into_iter().any(|signal| {
+            let number = signal.as_raw();
+            self.signal == Some(number) || self.code == Some(128 + number)
+        })
+    }
 }
 
 /// Pause before a process that was stopped is waited for again.
