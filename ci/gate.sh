@@ -394,6 +394,7 @@ while [ $# -gt 0 ]; do
     *) wrong "unknown option $1" ;;
     esac
     [ -n "$2" ] || wrong "$1 is empty"
+    case $2 in *[[:cntrl:]]*) wrong "$1 holds a control character" ;; esac
     case $1 in
     --paths) paths+=("$2") ;;
     --profile) profile=$2 ;;

@@ -14,6 +14,7 @@ mod faults;
 mod folders;
 mod foreign;
 mod full_disk;
+mod gate_script;
 mod generate;
 mod gpu_telemetry;
 mod hostile;
