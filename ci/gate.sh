@@ -17,8 +17,9 @@ What is judged
   --baseline-lenient NAME The same; what the baseline lacks is no fault
 
 What the answer means
-  --unclear warn|fail     Whether a timing that cannot be decided (112) fails [default: warn with profile ci, else fail].
-                          An interrupted run, a lost device and a lost exit code fail always
+  --unclear warn|fail|N   Whether a timing that cannot be decided (112) fails [default: warn with profile ci, else fail];
+                          a number: end with that, for a CI system that shows chosen codes as warnings. An interrupted
+                          run, a lost device and a lost exit code fail always, with 112
   --judge-later           End with 0 once the results are complete and on record: for shards, which the merge judges
 
 How
@@ -301,7 +302,7 @@ compare_merged() {
 report_to_ci() {
     local status=0
     [ -n "$run" ] || return 0
-    if on_github; then
+    if on_github && [ -z "$judge_later" ]; then
         to_end "$program" report "$run" --format github 9>&- || status=$?
         [ "$status" -eq 0 ] || announce warning "the summary could not be made: report ended with $(words_of "$status")"
     fi
@@ -356,8 +357,9 @@ decide() {
         announce warning "slower than before; let through by GATE_ALLOW_SLOWER=1"
         ;;
     112)
-        if [ "$unclear" = warn ] && only_unclear; then
+        if [ "$unclear" != fail ] && only_unclear; then
             announce warning "nothing is wrong, but some timings cannot be decided: see the reasons above; more pairs or a quieter machine help"
+            [ "$unclear" = warn ] || exit "$unclear"
             return
         fi
         give_up 112 "no verdict: see the reasons above; where the run was interrupted or lost a device, put that right and run again"
@@ -415,7 +417,12 @@ while [ $# -gt 0 ]; do
 done
 [ "${#paths[@]}" -gt 0 ] || paths=(scenarios)
 [ -n "$unclear" ] || { [ "$profile" = ci ] && unclear=warn || unclear=fail; }
-case $unclear in warn | fail) ;; *) wrong "--unclear is \`$unclear\`: expected warn or fail" ;; esac
+case $unclear in
+warn | fail) ;;
+[1-9] | [1-9][0-9]) ;; # below all codes that mean something else, but for these
+*) wrong "--unclear is \`$unclear\`: expected warn, fail or a number from 1 to 99" ;;
+esac
+case $unclear in 2 | 4 | 94 | 96) wrong "--unclear $unclear means something else" ;; esac
 deadline_s=$(seconds "$deadline") || wrong "--deadline is \`$deadline\`: expected a time such as 90s, 45m or 2h"
 grace_s=$(seconds "$grace") || wrong "--grace is \`$grace\`: expected a time such as 60s"
 if [ "${#merge[@]}" -gt 0 ]; then

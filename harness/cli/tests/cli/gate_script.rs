@@ -137,7 +137,9 @@ fn a_command_line_that_makes_no_sense_is_code_2() {
     for (args, words) in [
         (["--deadline", "soon"].as_slice(), "--deadline is `soon`"),
         (&["--deadline", "5m7"], "--deadline is `5m7`"),
-        (&["--unclear", "perhaps"], "expected warn or fail"),
+        (&["--unclear", "perhaps"], "expected warn, fail or a number"),
+        (&["--unclear", "96"], "--unclear 96 means something else"),
+        (&["--unclear", "111"], "expected warn, fail or a number"),
         (&["--baseline", "a", "--against", "b"], "exclude each other"),
         (&["--merge", "x", "--judge-later"], "--merge judges all shards"),
         (&["--profile="], "--profile is empty"),
@@ -152,7 +154,7 @@ fn a_command_line_that_makes_no_sense_is_code_2() {
     ends(&end(command), 2, "--deadline needs a value");
     let help = end(gate(&env, &["--help"]));
     assert!(
-        help.code == Some(0) && help.stdout.contains("--unclear warn|fail"),
+        help.code == Some(0) && help.stdout.contains("--unclear warn|fail|N"),
         "{help:?}"
     );
 }
@@ -187,9 +189,11 @@ fn unclear_warns_in_ci_and_fails_at_night() {
         0,
         "warning",
     );
+    ends(&with(UNCLEAR, &["--unclear", "75"]), 75, "warning");
     // What was left out is no unclear timing.
     let interrupted = format!("{UNCLEAR}; sed -i 's/\"complete\": true/\"complete\": false/' \"$run/verdict.json\"");
     ends(&with(&interrupted, &[]), 112, "no verdict");
+    ends(&with(&interrupted, &["--unclear", "75"]), 112, "no verdict");
     let lost = format!("{UNCLEAR}; sed -i 's/^{{/{{\"processes_left\":1,/' \"$run/attempts.jsonl\"");
     ends(&with(&lost, &[]), 112, "no verdict");
     // Without an answer of a comparison there is nothing that could be unclear.

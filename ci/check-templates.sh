@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Executes the workflow templates on this machine: every `run:` step of the GitHub template with its matrix, conditions,
+# artifacts and outputs (ci/execute_workflow.py), every job of the GitLab template by gitlab-ci-local. Not GitHub and not GitLab:
+# runners, permissions and concurrency are theirs. The build step is replaced by a program that is there (PLACEBENCH_BIN, else a
+# build of this repository). Takes about half a minute, then a minute the first time; needs Python 3.11, Node 18, PyPI and npm once.
+#   ci/check-templates.sh [github|gitlab]...
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- github gitlab
+source ci/lint/tools.sh
+program=${PLACEBENCH_BIN:-}
+if [ -z "$program" ]; then
+    cargo build --locked --quiet
+    program=${CARGO_TARGET_DIR:-target}/debug/placebench
+fi
+program=$(realpath "$program")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# A suite of the mock engine in which one case is wrong: four comparison groups, for the shards.
+wrong=$work/overlay/wrong
+mkdir -p "$wrong/models/m"
+printf 'schema_version = 1\nengine = "mock"\n' > "$wrong/defaults.toml"
+printf '{"num_hidden_layers": 8}' > "$wrong/models/m/config.json"
+for name in one two three four; do
+    cat > "$wrong/$name.toml" << SCENARIO
+schema_version = 1
+[model]
+path = "models/m"
+[[prompt]]
+name = "p"
+text = "Hello"
+[placement.single]
+device_map = "cpu"
+SCENARIO
+done
+printf '[expect]\nforbid_devices = ["cpu"]\n' >> "$wrong/three.toml"
+
+check() { # NAME SENTENCE COMMAND...: the command succeeds and says the sentence
+    local name=$1 sentence=$2 start=$SECONDS
+    shift 2
+    if "$@" > "$work/log" 2>&1 && grep -q -- "$sentence" "$work/log"; then
+        echo "ok      $name ($((SECONDS - start)) s)"
+    else
+        cat "$work/log"
+        echo "FAILED  $name: see above; expected \`$sentence\`"
+        exit 1
+    fi
+}
+
+github() { # OPTIONS...
+    "$tools/python" ci/execute_workflow.py ci/templates/github-actions.yml \
+        --replace "Build=install -D '$program' target/cuda/release/placebench" "$@"
+}
+
+check_github() {
+    check "github: the smoke suite passes over four shards" 'gate: Merge and judge: ran, exit code 0' \
+        github --env GATE_PATHS=scenarios/smoke --expect shard=success --expect gate=success
+    check "github: a wrong case fails the gate, not its shard" 'gate: Merge and judge: ran, exit code 100' \
+        github --overlay "$work/overlay" --env GATE_PATHS=wrong --event schedule --expect shard=success --expect gate=failure
+    check "github: a fork reaches no shard and fails the gate" 'gate: Every shard has run: ran, exit code 1' \
+        github --fork --env GATE_PATHS=wrong --expect build=success --expect shard=skipped --expect gate=failure
+    check "github: a push is not taken for a fork" 'shard 4: Run the shard: ran, exit code 96' \
+        github --event push --env GATE_PATHS=nowhere --expect shard=failure --expect gate=failure
+}
+
+# A repository of its own: the jobs run in copies of it, with the template as .gitlab-ci.yml.
+gitlab() { # pass|fail OPTIONS...
+    local answer=$1 copy=$work/gitlab status=0
+    shift
+    rm -rf "$copy"
+    mkdir "$copy"
+    git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --create | tar --extract --directory "$copy"
+    cp -R "$work/overlay/." "$copy"
+    # The build is replaced; an image means a container engine.
+    "$tools/python" - ci/templates/gitlab-ci.yml "$copy/.gitlab-ci.yml" "$program" << 'PYTHON'
+import sys
+from ruamel.yaml import YAML
+
+source, target, program = sys.argv[1:]
+yaml = YAML()
+template = yaml.load(open(source))
+build = template["build"]
+assert build["script"][0] == "bash ci/build-cuda.sh", build["script"]
+build["script"][0] = f"install -D '{program}' target/cuda/release/placebench"
+for name in ("before_script", "cache"):
+    del build[name]
+for job in template.values():
+    if isinstance(job, dict):
+        job.pop("image", None)
+yaml.dump(template, open(target, "w"))
+PYTHON
+    (
+        cd "$copy"
+        git init --quiet --initial-branch=main
+        git remote add origin https://gitlab.example.com/group/project.git
+        git add --all
+        git -c user.name=check -c user.email=check@example.com commit --quiet --message check
+        node "$PWD/../gitlab-ci-local" --force-shell-executor --no-color --shell-isolation "$@"
+    ) || status=$?
+    if [ "$status" -eq 0 ]; then [ "$answer" = pass ]; else [ "$answer" = fail ]; fi
+}
+
+check_gitlab() {
+    local tool=$PWD/target/ci-lint/gitlab
+    if ! cmp --silent ci/lint/gitlab/package-lock.json "$tool/package-lock.json"; then
+        rm -rf "$tool"
+        mkdir -p "$tool"
+        cp ci/lint/gitlab/package.json "$tool"
+        cp ci/lint/gitlab/package-lock.json "$tool/package-lock.json.new"
+        mv "$tool/package-lock.json.new" "$tool/package-lock.json"
+        (cd "$tool" && npm ci --silent --no-audit --no-fund --ignore-scripts) || { rm -rf "$tool" && return 1; }
+    fi
+    ln -sfn "$tool/node_modules/gitlab-ci-local/src/index.js" "$work/gitlab-ci-local"
+    check "gitlab: the smoke suite passes over four shards" 'gate: passed' \
+        gitlab pass --variable GATE_PATHS=scenarios/smoke
+    check "gitlab: a wrong case fails the gate, not its shard" 'gate: error: a case failed' \
+        gitlab fail --variable GATE_PATHS=wrong
+}
+
+for provider in "$@"; do
+    case $provider in
+    github | gitlab) "check_$provider" ;;
+    *) echo "check-templates.sh: unknown provider $provider" >&2 && exit 2 ;;
+    esac
+done
