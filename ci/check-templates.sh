@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Executes the workflow templates on this machine: every `run:` step of the GitHub template with its matrix, conditions,
+# Executes what ci/ tells people to do, on this machine: the `sh` blocks of ci/README.md one after the other, every `run:` step of the GitHub template with its matrix, conditions,
 # artifacts and outputs (ci/execute_workflow.py), every job of the GitLab template by gitlab-ci-local. Not GitHub and not GitLab:
 # runners, permissions and concurrency are theirs. The build step is replaced by a program that is there (PLACEBENCH_BIN, else a
 # build of this repository). Takes about half a minute, then a minute the first time; needs Python 3.11, Node 18, PyPI and npm once.
-#   ci/check-templates.sh [github|gitlab]...
+#   ci/check-templates.sh [page|github|gitlab]...
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- github gitlab
+[ $# -gt 0 ] || set -- page github gitlab
 source ci/lint/tools.sh
 program=${PLACEBENCH_BIN:-}
 if [ -z "$program" ]; then
@@ -39,13 +39,55 @@ printf '[expect]\nforbid_devices = ["cpu"]\n' >> "$wrong/three.toml"
 check() { # NAME SENTENCE COMMAND...: the command succeeds and says the sentence
     local name=$1 sentence=$2 start=$SECONDS
     shift 2
-    if "$@" > "$work/log" 2>&1 && grep -q -- "$sentence" "$work/log"; then
+    local status=0
+    # In a condition the shell would go on after a failed command.
+    set +e
+    (
+        set -e
+        "$@"
+    ) > "$work/log" 2>&1
+    status=$?
+    set -e
+    if [ "$status" -eq 0 ] && grep -q -- "$sentence" "$work/log"; then
         echo "ok      $name ($((SECONDS - start)) s)"
     else
         cat "$work/log"
         echo "FAILED  $name: see above; expected \`$sentence\`"
         exit 1
     fi
+}
+
+# A copy of this repository that is a repository.
+copy_to() { # FOLDER
+    rm -rf "$1"
+    mkdir "$1"
+    git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --create | tar --extract --directory "$1"
+    git -C "$1" init --quiet --initial-branch=main
+}
+commit() {
+    git add --all
+    git -c user.name=check -c user.email=check@example.com commit --quiet --message check
+}
+
+# The commands of the page, on the shipped model with one scenario whose texts nobody has approved yet.
+page() {
+    local copy=$work/page
+    awk '/^```/ { inside = ($0 == "```sh"); next } inside' ci/README.md > "$work/page.sh"
+    copy_to "$copy"
+    cd "$copy"
+    rm -r scenarios/*/
+    git -C "$OLDPWD" ls-files -z scenarios/models/tiny scenarios/smoke/placements.toml \
+        | tar --directory "$OLDPWD" --null --files-from=- --create | tar --extract
+    commit
+    mkdir "$work/bin"
+    ln -s "$program" "$work/bin/placebench"
+    env -u CI PATH="$work/bin:$PATH" PLACEBENCH_BIN="$program" bash -euxo pipefail "$work/page.sh"
+    echo "the whole page was executed"
+}
+
+check_page() {
+    grep -q '^placebench run' ci/README.md
+    check "page: every command of ci/README.md" 'the whole page was executed' page
 }
 
 github() { # OPTIONS...
@@ -68,9 +110,7 @@ check_github() {
 gitlab() { # pass|fail OPTIONS...
     local answer=$1 copy=$work/gitlab status=0
     shift
-    rm -rf "$copy"
-    mkdir "$copy"
-    git ls-files -z --cached --others --exclude-standard | tar --null --files-from=- --create | tar --extract --directory "$copy"
+    copy_to "$copy"
     cp -R "$work/overlay/." "$copy"
     # The build is replaced; an image means a container engine.
     "$tools/python" - ci/templates/gitlab-ci.yml "$copy/.gitlab-ci.yml" "$program" << 'PYTHON'
@@ -92,10 +132,8 @@ yaml.dump(template, open(target, "w"))
 PYTHON
     (
         cd "$copy"
-        git init --quiet --initial-branch=main
         git remote add origin https://gitlab.example.com/group/project.git
-        git add --all
-        git -c user.name=check -c user.email=check@example.com commit --quiet --message check
+        commit
         node "$PWD/../gitlab-ci-local" --force-shell-executor --no-color --shell-isolation "$@"
     ) || status=$?
     if [ "$status" -eq 0 ]; then [ "$answer" = pass ]; else [ "$answer" = fail ]; fi
@@ -120,7 +158,7 @@ check_gitlab() {
 
 for provider in "$@"; do
     case $provider in
-    github | gitlab) "check_$provider" ;;
+    page | github | gitlab) "check_$provider" ;;
     *) echo "check-templates.sh: unknown provider $provider" >&2 && exit 2 ;;
     esac
 done

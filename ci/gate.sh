@@ -343,11 +343,18 @@ only_unclear() {
         && ! grep -q -E '"recovered":false|"processes_left":[1-9]' "$run/attempts.jsonl"
 }
 
+review_first() {
+    give_up 113 "snapshots wait for review. On your machine: placebench run ${paths[*]}; placebench review ${paths[*]} (or cargo insta review), then commit the .snap files"
+}
+
 decide() {
     if [ -n "$judge_later" ]; then
         [ "$(top_level complete)" = true ] || give_up "$code" "the shard is not complete (exit code $code): it cannot be merged"
-        say "exit code $code is on record; the merge judges"
-        exit 0
+        # A merge judges cases anew, but not what a shard was held against.
+        if [ "$(of_gate)" != "$code" ]; then
+            say "exit code $code is on record; the merge judges"
+            exit 0
+        fi
     fi
     case $code in
     0) say "passed" ;;
@@ -359,12 +366,14 @@ decide() {
     112)
         if [ "$unclear" != fail ] && only_unclear; then
             announce warning "nothing is wrong, but some timings cannot be decided: see the reasons above; more pairs or a quieter machine help"
+            # 112 outweighs 113, and is let through here: snapshots still are to be reviewed.
+            ! grep -q '"status": "pending"' "$run/verdict.json" || review_first
             [ "$unclear" = warn ] || exit "$unclear"
             return
         fi
         give_up 112 "no verdict: see the reasons above; where the run was interrupted or lost a device, put that right and run again"
         ;;
-    113) give_up 113 "snapshots wait for review. On your machine: placebench run ${paths[*]} && placebench review ${paths[*]} (or cargo insta review), then commit the .snap files" ;;
+    113) review_first ;;
     *) give_up "$code" "the run ended with $(words_of "$code")" ;;
     esac
 }
@@ -429,6 +438,11 @@ if [ "${#merge[@]}" -gt 0 ]; then
     [ -z "$partition$judge_later" ] || wrong "--merge judges all shards: leave --partition and --judge-later out"
     [ "${held_against[0]:-}" != --against ] || wrong "--against runs two programs in turns: give it to the shards"
 fi
+[ -z "$judge_later" ] || [ "${#held_against[@]}" -eq 0 ] \
+    || wrong "${held_against[0]} cannot be judged later: give a baseline to the merge, or leave --judge-later out"
+case ${held_against[0]:-} in
+--baseline-lenient) [ "${#merge[@]}" -eq 0 ] || wrong "--merge knows --baseline only" ;;
+esac
 lock=${lock:-$output_dir/.gate.lock}
 timeout --version 2> /dev/null | grep -q GNU || give_up 96 "the deadline needs timeout of GNU coreutils"
 

@@ -142,6 +142,15 @@ fn a_command_line_that_makes_no_sense_is_code_2() {
         (&["--unclear", "111"], "expected warn, fail or a number"),
         (&["--baseline", "a", "--against", "b"], "exclude each other"),
         (&["--merge", "x", "--judge-later"], "--merge judges all shards"),
+        (&["--judge-later", "--against", "b"], "--against cannot be judged later"),
+        (
+            &["--merge", "x", "--against", "b"],
+            "--against runs two programs in turns",
+        ),
+        (
+            &["--merge", "x", "--baseline-lenient", "b"],
+            "--merge knows --baseline only",
+        ),
         (&["--profile="], "--profile is empty"),
         (&["--output-dir", "a\nrun=b"], "control character"),
         (&["--nonsense", "a"], "unknown option --nonsense"),
@@ -196,6 +205,12 @@ fn unclear_warns_in_ci_and_fails_at_night() {
     ends(&with(&interrupted, &["--unclear", "75"]), 112, "no verdict");
     let lost = format!("{UNCLEAR}; sed -i 's/^{{/{{\"processes_left\":1,/' \"$run/attempts.jsonl\"");
     ends(&with(&lost, &[]), 112, "no verdict");
+    // A merge does not hold runs against a baseline again.
+    ends(
+        &with(UNCLEAR, &["--judge-later", "--unclear", "fail"]),
+        112,
+        "no verdict",
+    );
     // Without an answer of a comparison there is nothing that could be unclear.
     let no_gate = "sed -i 's/^  \"exit_code\": 0/  \"exit_code\": 112/' \"$run/verdict.json\"; status=112";
     ends(&with(no_gate, &[]), 112, "no verdict");
@@ -353,11 +368,59 @@ fn shards_are_judged_together() {
     ends(&merged(&["shard-1", "shard-2"]), 100, "a case failed");
     assert_eq!(env.verdict().cases.len(), 2);
     ends(&merged(&["shard-1"]), 96, "");
+    let stopped = end(gate(
+        &env,
+        &[
+            "--partition",
+            "slice:1/1",
+            "--judge-later",
+            "--output-dir",
+            "all",
+            "--",
+            "--fail-fast",
+        ],
+    ));
+    ends(&stopped, 100, "the shard is not complete");
     ends(
         &merged(&["shard-1", "shard-2", "shard-2/latest", "shard-1"]),
         100,
         "a case failed",
     );
+}
+
+#[test]
+fn a_merged_run_is_held_against_the_baseline() {
+    let binary = env!("CARGO_BIN_EXE_placebench");
+    for (rest, answer, code, words) in [
+        (PASSING, 0, 0, "passed"),
+        (PASSING, 100, 100, "a case failed"),
+        (PASSING, 111, 111, "slower than before"),
+        (
+            PASSING,
+            112,
+            0,
+            "warning: nothing is wrong, but some timings cannot be decided",
+        ),
+        (FAILING, 112, 100, "a case failed"),
+        (FAILING, 111, 100, "a case failed"),
+        (PENDING, 0, 113, "snapshots wait for review"),
+        (PENDING, 111, 111, "slower than before"),
+        (PENDING, 112, 113, "snapshots wait for review"),
+        (PASSING, 96, 96, "the run ended with 96"),
+        (PASSING, 2, 112, "compare ended with 2"),
+    ] {
+        let env = suite(rest);
+        let shard = ["--partition", "slice:1/1", "--judge-later", "--output-dir", "shard"];
+        ends(&end(gate(&env, &shard)), 0, "the merge judges");
+        let asked = "[ \"$2\" = baseline:main ] && [ \"$3\" = \"reports/$(readlink reports/latest)\" ] || exit 3";
+        let program = program(
+            &env,
+            &format!("[ \"$1\" = compare ] || exec {binary} \"$@\"\n{asked}\nexit {answer}\n"),
+        );
+        let mut command = gate(&env, &["--merge", "shard", "--baseline", "main"]);
+        command.env("PLACEBENCH_BIN", program);
+        ends(&end(command), code, words);
+    }
 }
 
 #[test]
