@@ -107,9 +107,9 @@ check_github() {
 }
 
 # A repository of its own: the jobs run in copies of it, with the template as .gitlab-ci.yml.
-gitlab() { # pass|fail OPTIONS...
-    local answer=$1 copy=$work/gitlab status=0
-    shift
+# gitlab-ci-local ends with 0 too where a job failed that may fail with other codes: its table of jobs tells.
+gitlab() { # OPTIONS...
+    local copy=$work/gitlab
     copy_to "$copy"
     cp -R "$work/overlay/." "$copy"
     # The build is replaced; an image means a container engine.
@@ -134,9 +134,8 @@ PYTHON
         cd "$copy"
         git remote add origin https://gitlab.example.com/group/project.git
         commit
-        node "$PWD/../gitlab-ci-local" --force-shell-executor --no-color --shell-isolation "$@"
-    ) || status=$?
-    if [ "$status" -eq 0 ]; then [ "$answer" = pass ]; else [ "$answer" = fail ]; fi
+        node "$PWD/../gitlab-ci-local" --force-shell-executor --no-color --shell-isolation "$@" || echo "ended with $?"
+    )
 }
 
 check_gitlab() {
@@ -150,10 +149,10 @@ check_gitlab() {
         (cd "$tool" && npm ci --silent --no-audit --no-fund --ignore-scripts) || { rm -rf "$tool" && return 1; }
     fi
     ln -sfn "$tool/node_modules/gitlab-ci-local/src/index.js" "$work/gitlab-ci-local"
-    check "gitlab: the smoke suite passes over four shards" 'gate: passed' \
-        gitlab pass --variable GATE_PATHS=scenarios/smoke
-    check "gitlab: a wrong case fails the gate, not its shard" 'gate: error: a case failed' \
-        gitlab fail --variable GATE_PATHS=wrong
+    check "gitlab: the smoke suite passes over four shards" '^ PASS  placement gate' \
+        gitlab --variable GATE_PATHS=scenarios/smoke
+    check "gitlab: a wrong case fails the gate, not its shard" '^ FAIL  placement gate' \
+        gitlab --variable GATE_PATHS=wrong
 }
 
 for provider in "$@"; do
