@@ -148,7 +148,7 @@ has_gpu() { command -v nvidia-smi > /dev/null && to_end timeout --kill-after=5 2
 
 # Sets `program`.
 find_program() {
-    program=${PLACEBENCH_BIN:-}
+    program=$given_program
     if [ -n "$program" ]; then
         [ -f "$program" ] && [ -x "$program" ] || give_up 96 "PLACEBENCH_BIN: $program is not a program that can be run"
         program=$(realpath -- "$program")
@@ -322,7 +322,7 @@ hand_over() {
 
 # Whole or not at all, and never over something that is not an earlier copy.
 keep_artifacts() {
-    local to=${PLACEBENCH_ARTIFACTS:-} new
+    local to=$artifacts new
     [ -n "$to" ] || return 0
     to=${to%/} new=${to%/}.new.$$
     if [ -e "$to" ] && [ ! -f "$to/run.json" ] && [ -n "$(ls -A -- "$to" 2> /dev/null || echo unreadable)" ]; then
@@ -444,6 +444,9 @@ case ${held_against[0]:-} in
 --baseline-lenient) [ "${#merge[@]}" -eq 0 ] || wrong "--merge knows --baseline only" ;;
 esac
 lock=${lock:-$output_dir/.gate.lock}
+# These two are this script's; the program takes them for misspelt settings.
+given_program=${PLACEBENCH_BIN:-} artifacts=${PLACEBENCH_ARTIFACTS:-}
+unset PLACEBENCH_BIN PLACEBENCH_ARTIFACTS
 timeout --version 2> /dev/null | grep -q GNU || give_up 96 "the deadline needs timeout of GNU coreutils"
 
 code='' run='' program='' before='' made=''
