@@ -17,9 +17,10 @@ What is judged
   --baseline-lenient NAME The same; what the baseline lacks is no fault
 
 What the answer means
-  --unclear warn|fail|N   Whether a timing that cannot be decided (112) fails [default: warn with profile ci, else fail];
-                          a number: end with that, for a CI system that shows chosen codes as warnings. An interrupted
-                          run, a lost device and a lost exit code fail always, with 112
+  --unclear warn|fail|N   Whether it fails if --against cannot tell timings apart (112) [default: warn with profile ci, else
+                          fail]; a number: end with that, for a CI system that shows chosen codes as warnings. Missing or
+                          implausible figures, another machine, an interrupted run, a lost device and a lost exit code
+                          fail always, with 112
   --judge-later           End with 0 once the results are complete and on record: for shards, which the merge judges
 
 How
@@ -294,7 +295,6 @@ compare_merged() {
     *" $status "*) ;;
     *) give_up 112 "compare ended with $(words_of "$status")" ;;
     esac
-    compared=$status
     [[ ${order%% "$own" *} != *" $status"* ]] && code=$status
     return 0
 }
@@ -337,9 +337,14 @@ keep_artifacts() {
     fi
 }
 
-# True where 112 is the answer of the comparison alone, and nothing was left out.
+# True where 112 says that timings of two programs in turns cannot be told apart, and nothing else: no figure is missing or
+# implausible, no machine differs, nothing was left out. A stored baseline's times do not gate, so that its 112 is never this.
 only_unclear() {
-    [ "$(top_level complete)" = true ] && { [ "$(of_gate)" = 112 ] || [ "$compared" = 112 ]; } \
+    local gate
+    gate=$(sed -n '/^  "gate": {$/,$p' "$run/verdict.json")
+    [ "$(top_level complete)" = true ] && [ "$(of_gate)" = 112 ] \
+        && grep -q '^      "kind": "program"' <<< "$gate" \
+        && grep -q '"change": "unclear"' <<< "$gate" && ! grep -q '"change": "no_verdict"' <<< "$gate" \
         && ! grep -q -E '"recovered":false|"processes_left":[1-9]' "$run/attempts.jsonl"
 }
 
@@ -381,7 +386,7 @@ decide() {
 # ---- the command line ----------------------------------------------------------------------------------------------------
 
 paths=() merge=() more=() held_against=()
-profile=${PLACEBENCH_PROFILE:-ci} partition='' unclear='' judge_later='' skip_doctor='' compared=''
+profile=${PLACEBENCH_PROFILE:-ci} partition='' unclear='' judge_later='' skip_doctor=''
 output_dir=${PLACEBENCH_OUTPUT_DIR:-reports} deadline=60m grace=60s lock=''
 wrong() { give_up 2 "$1; see ci/gate.sh --help"; }
 while [ $# -gt 0 ]; do

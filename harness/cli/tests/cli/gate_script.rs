@@ -180,37 +180,52 @@ fn slower_fails_unless_it_is_allowed() {
     ends(&end(command), 0, "warning: slower than before; let through");
 }
 
-/// The gate's own answer is 112, and so is that of the run.
-const UNCLEAR: &str = "sed -i -E -e 's/^  \"exit_code\": 0/  \"exit_code\": 112/' -e '$d' \"$run/verdict.json\"; \
-     sed -i '$s/$/,/' \"$run/verdict.json\"; printf '  \"gate\": {\\n    \"exit_code\": 112\\n  }\\n}\\n' >> \"$run/verdict.json\"; status=112";
+/// The answer of the gate is 112, and so is that of the run: `kind` of base, and what became of a timing.
+fn no_verdict(kind: &str, change: &str) -> String {
+    format!(
+        "sed -i -E -e 's/^  \"exit_code\": [0-9]+/  \"exit_code\": 112/' -e '$d' \"$run/verdict.json\"; sed -i '$s/$/,/' \"$run/verdict.json\"; \
+         cat >> \"$run/verdict.json\" <<'GATE'\n  \"gate\": {{\n    \"base\": {{\n      \"kind\": \"{kind}\"\n    }},\n    \"comparison\": \
+         {{\n      \"change\": \"{change}\"\n    }},\n    \"exit_code\": 112\n  }}\n}}\nGATE\nstatus=112"
+    )
+}
 
 #[test]
 fn unclear_warns_in_ci_and_fails_at_night() {
+    let unclear = no_verdict("program", "unclear");
     ends(
-        &with(UNCLEAR, &[]),
+        &with(&unclear, &[]),
         0,
         "warning: nothing is wrong, but some timings cannot be decided",
     );
-    ends(&with(UNCLEAR, &["--unclear", "fail"]), 112, "no verdict");
-    ends(&with(UNCLEAR, &["--profile", "nightly"]), 112, "no verdict");
+    ends(&with(&unclear, &["--unclear", "fail"]), 112, "no verdict");
+    ends(&with(&unclear, &["--profile", "nightly"]), 112, "no verdict");
     ends(
-        &with(UNCLEAR, &["--profile", "nightly", "--unclear=warn"]),
+        &with(&unclear, &["--profile", "nightly", "--unclear=warn"]),
         0,
         "warning",
     );
-    ends(&with(UNCLEAR, &["--unclear", "75"]), 75, "warning");
+    ends(&with(&unclear, &["--unclear", "75"]), 75, "warning");
+    // A text that waits for review is not let through with it.
+    let env = suite(PENDING);
+    let program = stand_in(&env, &unclear);
+    let mut command = gate(&env, &[]);
+    command.env("PLACEBENCH_BIN", program);
+    ends(&end(command), 113, "snapshots wait for review");
     // What was left out is no unclear timing.
-    let interrupted = format!("{UNCLEAR}; sed -i 's/\"complete\": true/\"complete\": false/' \"$run/verdict.json\"");
+    let interrupted = format!("{unclear}\nsed -i 's/\"complete\": true/\"complete\": false/' \"$run/verdict.json\"");
     ends(&with(&interrupted, &[]), 112, "no verdict");
     ends(&with(&interrupted, &["--unclear", "75"]), 112, "no verdict");
-    let lost = format!("{UNCLEAR}; sed -i 's/^{{/{{\"processes_left\":1,/' \"$run/attempts.jsonl\"");
+    let lost = format!("{unclear}\nsed -i 's/^{{/{{\"processes_left\":1,/' \"$run/attempts.jsonl\"");
     ends(&with(&lost, &[]), 112, "no verdict");
     // A merge does not hold runs against a baseline again.
     ends(
-        &with(UNCLEAR, &["--judge-later", "--unclear", "fail"]),
+        &with(&unclear, &["--judge-later", "--unclear", "fail"]),
         112,
         "no verdict",
     );
+    // Figures that are missing, and what a baseline lacks, are no unclear timings either.
+    ends(&with(&no_verdict("program", "no_verdict"), &[]), 112, "no verdict");
+    ends(&with(&no_verdict("baseline", "unclear"), &[]), 112, "no verdict");
     // Without an answer of a comparison there is nothing that could be unclear.
     let no_gate = "sed -i 's/^  \"exit_code\": 0/  \"exit_code\": 112/' \"$run/verdict.json\"; status=112";
     ends(&with(no_gate, &[]), 112, "no verdict");
@@ -395,17 +410,12 @@ fn a_merged_run_is_held_against_the_baseline() {
         (PASSING, 0, 0, "passed"),
         (PASSING, 100, 100, "a case failed"),
         (PASSING, 111, 111, "slower than before"),
-        (
-            PASSING,
-            112,
-            0,
-            "warning: nothing is wrong, but some timings cannot be decided",
-        ),
+        (PASSING, 112, 112, "no verdict"),
         (FAILING, 112, 100, "a case failed"),
         (FAILING, 111, 100, "a case failed"),
         (PENDING, 0, 113, "snapshots wait for review"),
         (PENDING, 111, 111, "slower than before"),
-        (PENDING, 112, 113, "snapshots wait for review"),
+        (PENDING, 112, 112, "no verdict"),
         (PASSING, 96, 96, "the run ended with 96"),
         (PASSING, 2, 112, "compare ended with 2"),
     ] {
