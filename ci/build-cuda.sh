@@ -41,28 +41,12 @@ fi
 mkdir -p "$work/link"
 ln -sfn "$home/lib/libcudart_static.a" "$work/link/libcudart.a"
 
-# candle links NVIDIA's driver libraries by a feature of cudarc that no dependent can turn off, and a binary linked so does
-# not even start without a driver. The compiler is told the other feature instead, for cudarc alone.
-cat > "$work/rustc-lazy-cuda" <<'WRAPPER'
-#!/usr/bin/env bash
-if [ "${CARGO_PKG_NAME:-}" != cudarc ]; then
-    exec "$@"
-fi
-arguments=()
-for argument in "$@"; do
-    [ "$argument" = 'feature="dynamic-linking"' ] && argument='feature="dynamic-loading"'
-    arguments+=("$argument")
-done
-exec "${arguments[@]}"
-WRAPPER
-chmod +x "$work/rustc-lazy-cuda"
-
 export CUDA_HOME=$home PATH=$home/bin:$PATH
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-90}
 export NVCC_APPEND_FLAGS=${NVCC_APPEND_FLAGS:---compress-mode=size} # device code a quarter as large
 export CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-$(nproc)}
 export LIBRARY_PATH=$work/link${LIBRARY_PATH:+:$LIBRARY_PATH}
-export RUSTC_WRAPPER=$work/rustc-lazy-cuda
+export RUSTC_WRAPPER=$PWD/ci/rustc-lazy-cuda.sh
 # A folder of its own: cargo does not notice that the compiler was told something else.
 export CARGO_TARGET_DIR=${CUDA_TARGET_DIR:-$PWD/target/cuda}
 if [ $# -eq 0 ]; then

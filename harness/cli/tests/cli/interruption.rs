@@ -51,7 +51,7 @@ fn children_of(parent: u32) -> Vec<u32> {
     .collect()
 }
 
-fn is_alive(id: u32) -> bool {
+pub(crate) fn is_alive(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let state = stat
         .rsplit(')')
@@ -60,7 +60,7 @@ fn is_alive(id: u32) -> bool {
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
-fn wait_until_gone(ids: &[u32]) {
+pub(crate) fn wait_until_gone(ids: &[u32]) {
     let start = Instant::now();
     while ids.iter().any(|id| is_alive(*id)) {
         assert!(

@@ -16,6 +16,7 @@ mod folders;
 mod foreign;
 mod formats_page;
 mod full_disk;
+mod gate_script;
 mod generate;
 mod gpu_telemetry;
 mod hostile;
