@@ -3,7 +3,7 @@
 use insta::internals::SnapshotContents;
 use proptest::prelude::*;
 
-use super::format::is_unseen;
+use super::header::is_unseen;
 use super::*;
 
 const KEY: SnapshotKey<'_> = SnapshotKey {
@@ -16,6 +16,7 @@ const ORIGIN: SnapshotOrigin<'_> = SnapshotOrigin {
     source: "scenarios/smoke/tiny.toml",
     case: "smoke/tiny/story/auto",
     model: "tiny \"quoted\": \u{1b}[31m",
+    run: "20260101-000000-abcd",
 };
 
 fn content(text: &str) -> SnapshotContent {
@@ -28,7 +29,19 @@ fn content(text: &str) -> SnapshotContent {
             id: 77,
             gap: 0.0125,
         }]),
+        text_offsets: Vec::new(),
     }
+}
+
+/// What a person does who has looked at the file.
+fn accept_file(path: &Path) -> Result<PathBuf, SnapshotError> {
+    let pending = read_pending(path)?;
+    accept(&pending)?;
+    Ok(pending.approved_path)
+}
+
+fn reject_file(path: &Path) -> Result<(), SnapshotError> {
+    reject(&read_pending(path)?)
 }
 
 fn pend(dir: &Path, key: &SnapshotKey<'_>, text: &str) -> PathBuf {
@@ -48,6 +61,7 @@ fn the_file_is_what_a_person_reviews() {
     description: "model tiny \"quoted\": \u001b[31m"
     expression: "smoke/tiny/story/auto"
     info: "near_ties: [[1, 77, 0.0125]]"
+    run: "20260101-000000-abcd"
     ---
     Once upon a time
     there was a GPU.
@@ -83,18 +97,18 @@ fn what_insta_writes_when_it_accepts_is_read_back() {
     let text = "\n\ta line\\u{1b}\n\r\nlast  \n\n";
     let path = pend(dir.path(), &KEY, text);
     let snapshot = insta::Snapshot::from_file(&path).unwrap();
-    snapshot.save(&approved_of(&path).unwrap()).unwrap();
+    snapshot.save(&pending::approved_of(&path).unwrap()).unwrap();
     assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content(text));
 }
 
 #[test]
 fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
     let file = |info: &str| format!("---\nsource: x\n{info}---\ntext\n\ntoken_ids: [1]\nfinish_reason: eos\n");
-    assert_eq!(parse(&file("")).unwrap().near_ties, None);
-    assert_eq!(parse(&file("info: somebody's own\n")).unwrap().near_ties, None);
+    assert_eq!(parse(&file("")).unwrap().1.near_ties, None);
+    assert_eq!(parse(&file("info: somebody's own\n")).unwrap().1.near_ties, None);
     for quotes in ["", "'", "\""] {
         let info = format!("info: {quotes}near_ties: [[0, 5, 0.25]]{quotes}\n");
-        let ties = parse(&file(&info)).unwrap().near_ties.unwrap();
+        let ties = parse(&file(&info)).unwrap().1.near_ties.unwrap();
         assert_eq!((ties[0].index, ties[0].id), (0, 5));
     }
     assert!(
@@ -102,6 +116,127 @@ fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
             .unwrap_err()
             .contains("near_ties")
     );
+}
+
+#[test]
+fn offsets_are_kept_and_those_that_do_not_fit_are_left_out() {
+    let mut kept = content("abé");
+    kept.text_offsets = vec![1, 2, 4];
+    let file = render(&kept, &ORIGIN);
+    assert!(file.contains("; text_offsets: [1, 2, 4]\""), "{file}");
+    assert_eq!(parse(&file).unwrap().1, kept);
+    for other in ["[1, 2]", "[2, 1, 4]", "[1, 2, 5]", "[1, 2, -4]", "nothing", "[]"] {
+        let file = file.replace("[1, 2, 4]", other);
+        assert_eq!(parse(&file).unwrap().1, content("abé"), "{other}");
+    }
+    kept.near_ties = None;
+    assert_eq!(parse(&render(&kept, &ORIGIN)).unwrap().1, kept);
+}
+
+#[test]
+fn what_has_changed_since_it_was_looked_at_is_not_decided_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_changed = |result: Result<(), SnapshotError>| {
+        let error = result.unwrap_err();
+        assert!(matches!(error, SnapshotError::Changed { .. }), "{error:?}");
+    };
+    let path = pend(dir.path(), &KEY, "first");
+    let looked_at = read_pending(&path).unwrap();
+    pend(dir.path(), &KEY, "second");
+    is_changed(accept(&looked_at));
+    is_changed(reject(&looked_at));
+    assert_eq!(read_pending(&path).unwrap().new, content("second"));
+    assert_eq!(load(dir.path(), &KEY).unwrap(), None, "nothing was approved");
+    // Somebody else is quicker, and then a run proposes the same text once more.
+    let looked_at = read_pending(&path).unwrap();
+    accept_file(&path).unwrap();
+    is_changed(accept(&looked_at));
+    pend(dir.path(), &KEY, "second");
+    is_changed(accept(&looked_at));
+    accept_file(&path).unwrap();
+    assert_eq!(list_pending(dir.path()).pending, []);
+}
+
+#[test]
+fn what_cannot_be_reviewed_is_named_and_does_not_hide_the_rest() {
+    let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    pend(dir.path(), &KEY, "fine");
+    fs::write(dir.path().join("a.snap.new"), "no snapshot").unwrap();
+    fs::write(dir.path().join("b.snap.new"), b"\xff\xfe").unwrap();
+    fs::create_dir_all(dir.path().join("folder.snap.new")).unwrap();
+    let secret = pend(outside.path(), &KEY, "secret");
+    crate::sys::symlink(&secret, &dir.path().join("c.snap.new")).unwrap();
+    crate::sys::symlink(outside.path(), &dir.path().join("elsewhere")).unwrap();
+    // A pending file that would replace a link, and one that would replace what is no snapshot.
+    let approved = accept_file(&pend(outside.path(), &KEY, "x")).unwrap();
+    fs::copy(pend(outside.path(), &KEY, "y"), dir.path().join("d.snap.new")).unwrap();
+    crate::sys::symlink(&approved, &dir.path().join("d.snap")).unwrap();
+    fs::copy(pend(outside.path(), &KEY, "z"), dir.path().join("e.snap.new")).unwrap();
+    fs::write(dir.path().join("e.snap"), "<<<<<<< HEAD").unwrap();
+    let list = list_pending(dir.path());
+    let names: Vec<_> = list
+        .pending
+        .iter()
+        .map(|found| found.path.file_name().unwrap())
+        .collect();
+    assert_eq!(names, ["e.snap.new", "story@cpu.snap.new"]);
+    assert!(list.pending[0].old.is_none() && list.pending[0].old_is_malformed.is_some());
+    let mut refused: Vec<String> = list.refused.iter().map(ToString::to_string).collect();
+    refused.sort();
+    let kinds = ["is no text snapshot", "cannot read", "cannot use", "cannot use"];
+    assert_eq!(refused.len(), kinds.len(), "{refused:?}");
+    for kind in kinds {
+        assert!(refused.iter().any(|why| why.contains(kind)), "{kind}: {refused:?}");
+    }
+    accept(&list.pending[0]).unwrap();
+    assert!(parse(&fs::read_to_string(dir.path().join("e.snap")).unwrap()).is_ok());
+    assert_eq!(list_pending(&dir.path().join("nowhere")).refused.len(), 0);
+}
+
+#[test]
+fn a_very_long_text_waits_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut long = content(&"wörd ".repeat(30_000));
+    long.token_ids = (0..100_000).collect();
+    write_pending(dir.path(), &KEY, &long, &ORIGIN, SnapshotPolicy::WritePending).unwrap();
+    let list = list_pending(dir.path());
+    assert_eq!(list.pending[0].new, long);
+    accept(&list.pending[0]).unwrap();
+    assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, long);
+}
+
+#[test]
+fn a_snapshot_nobody_refers_to_is_found_whatever_its_class() {
+    let dir = tempfile::tempdir().unwrap();
+    let approve = |scenario: &str, prompt: &str, device_class: &str| {
+        let key = SnapshotKey {
+            scenario,
+            prompt,
+            device_class,
+        };
+        accept_file(&pend(dir.path(), &key, "x")).unwrap()
+    };
+    let used = approve("smoke/tiny", "story", "cpu");
+    approve("smoke/tiny", "story", "cuda-sm90");
+    fs::rename(&used, dir.path().join("smoke__tiny/story.snap")).unwrap();
+    let hashed = approve("Odd Name", "Story?", "cpu");
+    let renamed = approve("smoke/tiny", "gone", "cpu");
+    let scenario_gone = approve("gone", "story", "cuda");
+    fs::write(dir.path().join("smoke__tiny/other.snap"), "another tool's").unwrap();
+    crate::sys::symlink(&renamed, &dir.path().join("link.snap")).unwrap();
+    let waiting = pend(dir.path(), &SnapshotKey { prompt: "gone", ..KEY }, "y");
+    let mut references = References::default();
+    references.insert(dir.path(), "smoke/tiny", "story");
+    references.insert(dir.path(), "Odd Name", "Story?");
+    assert!(references.contains(&hashed) && !references.contains(&waiting));
+    let missing = references.missing_below(dir.path());
+    let paths: Vec<&Path> = missing.iter().map(|found| found.path.as_path()).collect();
+    assert_eq!(paths, [scenario_gone.as_path(), &renamed]);
+    for unreferenced in &missing {
+        remove_unreferenced(unreferenced).unwrap();
+    }
+    assert!(references.missing_below(dir.path()).is_empty());
+    assert!(hashed.exists() && waiting.exists(), "nothing else is removed");
 }
 
 #[test]
@@ -116,23 +251,29 @@ fn nothing_that_acts_on_a_terminal_is_in_the_file() {
 fn review_moves_or_removes_the_pending_file() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(load(dir.path(), &KEY).unwrap(), None);
-    let approved = accept(&pend(dir.path(), &KEY, "first")).unwrap();
+    let approved = accept_file(&pend(dir.path(), &KEY, "first")).unwrap();
     let loaded = load(dir.path(), &KEY).unwrap().unwrap();
     assert_eq!((loaded.path, loaded.content), (approved.clone(), content("first")));
 
     let second = pend(dir.path(), &KEY, "second");
-    let pending = list_pending(dir.path()).unwrap();
+    let list = list_pending(dir.path());
+    assert!(list.refused.is_empty());
+    let [found] = list.pending.as_slice() else {
+        panic!("{list:?}")
+    };
+    assert_eq!((&found.path, &found.approved_path), (&second, &approved));
     assert_eq!(
-        pending,
-        [Pending {
-            path: second.clone(),
-            approved_path: approved,
-            new: content("second"),
-            old: Some(content("first")),
-        }]
+        (&found.new, found.old.as_ref()),
+        (&content("second"), Some(&content("first")))
     );
-    reject(&second).unwrap();
-    assert_eq!(list_pending(dir.path()).unwrap(), []);
+    assert_eq!(found.header.run.as_deref(), Some(ORIGIN.run));
+    assert_eq!(found.header.case.as_deref(), Some(ORIGIN.case));
+    assert!(
+        !fs::read_to_string(&approved).unwrap().contains(ORIGIN.run),
+        "only of the pending one"
+    );
+    reject_file(&second).unwrap();
+    assert_eq!(list_pending(dir.path()).pending, []);
     assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content("first"));
 }
 
@@ -140,13 +281,16 @@ fn review_moves_or_removes_the_pending_file() {
 fn only_pending_snapshots_are_reviewed() {
     let dir = tempfile::tempdir().unwrap();
     let path = pend(dir.path(), &KEY, "x");
-    let approved = accept(&path).unwrap();
+    let approved = accept_file(&path).unwrap();
     for other in [approved.as_path(), Path::new("Cargo.toml"), Path::new(".snap.new")] {
-        assert!(matches!(accept(other), Err(SnapshotError::NotPending { .. })));
-        assert!(matches!(reject(other), Err(SnapshotError::NotPending { .. })));
+        assert!(matches!(accept_file(other), Err(SnapshotError::NotPending { .. })));
+        assert!(matches!(reject_file(other), Err(SnapshotError::NotPending { .. })));
     }
     assert!(approved.exists());
-    assert!(matches!(accept(&path), Err(SnapshotError::Io { .. })), "it is gone");
+    assert!(
+        matches!(accept_file(&path), Err(SnapshotError::Changed { .. })),
+        "it is gone"
+    );
 }
 
 #[test]
@@ -164,7 +308,7 @@ fn a_malformed_pending_file_is_not_approved() {
         "---\nsource: x\n---\n\\u{zz}\n\ntoken_ids: [1]\nfinish_reason: eos\n",
     ] {
         fs::write(&path, bad).unwrap();
-        let error = accept(&path).unwrap_err();
+        let error = accept_file(&path).unwrap_err();
         assert!(matches!(error, SnapshotError::Malformed { .. }), "{bad:?}: {error}");
     }
 }
@@ -185,7 +329,7 @@ fn the_nearest_device_class_is_found_and_named() {
             },
             class,
         );
-        accept(&path).unwrap()
+        accept_file(&path).unwrap()
     };
     let found = |key: &SnapshotKey<'_>| {
         let approved = load(dir.path(), key).unwrap().unwrap();
@@ -218,7 +362,7 @@ fn a_card_never_serves_the_host() {
         device_class: "cuda",
         ..KEY
     };
-    accept(&pend(dir.path(), &gpu, "x")).unwrap();
+    accept_file(&pend(dir.path(), &gpu, "x")).unwrap();
     assert_eq!(load(dir.path(), &KEY).unwrap(), None);
 }
 
@@ -288,11 +432,11 @@ fn nothing_is_written_or_read_through_a_link() {
     let moved = outside.path().join("moved.snap.new");
     fs::rename(&pending, &moved).unwrap();
     crate::sys::symlink(&moved, &pending).unwrap();
-    is_refused(accept(&pending).map(drop));
+    is_refused(accept_file(&pending).map(drop));
     is_refused(write(&snapshots));
     fs::remove_file(&pending).unwrap();
     write(&snapshots).unwrap();
-    accept(&pending).unwrap();
+    accept_file(&pending).unwrap();
     assert!(load(&snapshots, &KEY).unwrap().is_some());
     assert_eq!(
         fs::read_dir(outside.path()).unwrap().count(),
@@ -305,8 +449,8 @@ proptest! {
     #[test]
     fn any_text_survives(text in "(\\PC|[\n\r\t\u{1b}\\\\{}u]|---|token_ids: \\[\\]|\\\\u\\{1b\\}){0,40}") {
         let file = render(&content(&text), &ORIGIN);
-        prop_assert_eq!(parse(&file), Ok(content(&text)));
+        prop_assert_eq!(parse(&file).unwrap().1, content(&text));
         // Also through a checkout that changes line ends.
-        prop_assert_eq!(parse(&file.replace('\n', "\r\n")), Ok(content(&text)));
+        prop_assert_eq!(parse(&file.replace('\n', "\r\n")).unwrap().1, content(&text));
     }
 }
