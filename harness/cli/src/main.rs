@@ -17,6 +17,7 @@ mod model_source;
 mod plan;
 mod progress;
 mod rates;
+mod review;
 mod selection;
 mod settings;
 mod snapshots;
@@ -24,6 +25,7 @@ mod standing;
 mod suite;
 mod summary;
 mod terminal;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::format::parse;
 use super::header::SnapshotHeader;
 use super::pending::collect;
-use super::{APPROVED, PENDING, SnapshotError, read_file};
+use super::{APPROVED, PENDING, SnapshotError, cannot, read_file};
+use crate::files::refuse_link;
 use crate::slug::slug;
 
 /// The snapshots that some cases refer to, in any device class: which classes there are is known to no single machine.
@@ -47,6 +48,9 @@ impl References {
     #[must_use]
     pub fn missing_below(&self, dir: &Path) -> Vec<Unreferenced> {
         let (mut paths, mut refused) = (Vec::new(), Vec::new());
+        if refuse_link(dir).is_err() {
+            return Vec::new();
+        }
         collect(dir, APPROVED, &mut paths, &mut refused);
         paths.sort();
         paths
@@ -66,8 +70,8 @@ impl References {
 /// When it cannot be removed.
 pub fn remove_unreferenced(unreferenced: &Unreferenced) -> Result<(), SnapshotError> {
     let path = &unreferenced.path;
-    crate::files::refuse_link(path).map_err(super::cannot("cannot use", path))?;
-    std::fs::remove_file(path).map_err(super::cannot("cannot remove", path))
+    refuse_link(path).map_err(cannot("cannot use", path))?;
+    std::fs::remove_file(path).map_err(cannot("cannot remove", path))
 }
 
 /// A path without links, where it leads somewhere.
