@@ -71,6 +71,10 @@ impl Answers {
                 if lines.read_until(b'\n', &mut line)? == 0 {
                     return Ok(None);
                 }
+                // A terminal shows the line break that was typed.
+                if !io::stdin().is_terminal() {
+                    drop(writeln!(io::stdout()));
+                }
                 Ok(Some(of_word(String::from_utf8_lossy(&line).trim())))
             }
         }

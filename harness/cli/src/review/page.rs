@@ -168,6 +168,9 @@ fn texts(old: &str, new: &str, view: View, rows: &mut Vec<Row>) {
             ),
         };
         if run.is_same {
+            if of(&old_words, run.old.clone()).trim_matches(' ').is_empty() {
+                continue;
+            }
             push_folded(rows, Mark::Plain, &of(&old_words, run.old.clone()), kept);
             continue;
         }

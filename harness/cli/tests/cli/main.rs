@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod bisect;
 mod boundaries;
+mod cargo_insta;
 mod compare;
 mod doctor;
 mod documentation;
@@ -27,12 +28,14 @@ mod paths;
 mod plan;
 mod resume;
 mod retries;
+mod review;
 mod selection;
 #[cfg(feature = "candle")]
 mod sequences;
 #[cfg(feature = "candle")]
 mod shipped;
 mod snapshots;
+mod terminal;
 mod texts;
 #[cfg(feature = "candle")]
 mod unfit_models;

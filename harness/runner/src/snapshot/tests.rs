@@ -102,6 +102,43 @@ fn what_insta_writes_when_it_accepts_is_read_back() {
 }
 
 #[test]
+fn insta_keeps_what_we_need_of_any_header() {
+    // It writes what has several lines as a block, and characters that we escape as they are.
+    for hostile in [
+        "a\n---\nb",
+        "\u{202e}x: \u{9b}31m",
+        "'it''s' \\ \"",
+        "- [1, 2]",
+        "~",
+        "é #: |",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = SnapshotOrigin {
+            source: hostile,
+            case: hostile,
+            model: hostile,
+            run: hostile,
+        };
+        let kept = SnapshotContent {
+            text_offsets: vec![1, 2, 3],
+            ..content("abc")
+        };
+        let policy = SnapshotPolicy::WritePending;
+        let path = write_pending(dir.path(), &KEY, &kept, &origin, policy)
+            .unwrap()
+            .unwrap();
+        let found = read_pending(&path).unwrap();
+        let snapshot = insta::Snapshot::from_file(&path).unwrap();
+        snapshot.save(&found.approved_path).unwrap();
+        assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, kept, "{hostile:?}");
+        let file = fs::read_to_string(&found.approved_path).unwrap();
+        let (header, _) = parse(&file).unwrap();
+        assert_eq!(header.case.as_deref(), Some(hostile), "{file}");
+        assert_eq!((header.source, header.run), (found.header.source, None), "{file}");
+    }
+}
+
+#[test]
 fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
     let file = |info: &str| format!("---\nsource: x\n{info}---\ntext\n\ntoken_ids: [1]\nfinish_reason: eos\n");
     assert_eq!(parse(&file("")).unwrap().1.near_ties, None);
