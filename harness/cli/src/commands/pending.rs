@@ -81,8 +81,11 @@ fn print(pending: &Pending, suites: &Suites) {
     out(&format!("  {}", comparison.sentence));
     let (old, new) = texts(pending);
     for (name, text) in [("approved", old), ("new", Some(new))] {
-        if let Some(Excerpt { text, .. }) = text {
-            out(&format!("  {name}: {}", one_line(&printable(&format!("{text:?}")))));
+        if let Some(Excerpt { from, text, is_end }) = text {
+            let before = if from > 0 { "…" } else { "" };
+            let after = if is_end { "" } else { "…" };
+            let text = one_line(&printable(&format!("{text:?}")));
+            out(&format!("  {name}: {before}{text}{after}"));
         }
     }
 }
@@ -132,6 +135,8 @@ struct Excerpt {
     /// Characters before it.
     from: usize,
     text: String,
+    /// Whether the text ends with it.
+    is_end: bool,
 }
 
 fn texts(pending: &Pending) -> (Option<Excerpt>, Excerpt) {
@@ -140,9 +145,13 @@ fn texts(pending: &Pending) -> (Option<Excerpt>, Excerpt) {
         old.text.chars().zip(new.chars()).take_while(|(a, b)| a == b).count()
     });
     let from = same.saturating_sub(BEFORE);
-    let excerpt = |text: &str| Excerpt {
-        from,
-        text: text.chars().skip(from).take(SHOWN).collect(),
+    let excerpt = |text: &str| {
+        let mut rest = text.chars().skip(from);
+        Excerpt {
+            from,
+            text: rest.by_ref().take(SHOWN).collect(),
+            is_end: rest.next().is_none(),
+        }
     };
     (pending.old.as_ref().map(|old| excerpt(&old.text)), excerpt(new))
 }

@@ -11,7 +11,7 @@ use crate::waiting::{self, Waiting, shown};
 pub(crate) fn accept(args: &AcceptArgs) -> Result<ExitCode, CliError> {
     let waiting = waiting::find(&args.which)?;
     if args.unreferenced == UnreferencedArg::Ignore {
-        return for_each(&waiting, "accepted", snapshot::accept);
+        return for_each(waiting, "accepted", snapshot::accept);
     }
     let Some(unreferenced) = waiting::suites(&args.which.paths).unreferenced else {
         return Err(
@@ -39,30 +39,32 @@ pub(crate) fn accept(args: &AcceptArgs) -> Result<ExitCode, CliError> {
             "nothing was accepted, because there are snapshots that no case refers to",
         ));
     }
-    for_each(&waiting, "accepted", snapshot::accept)
+    for_each(waiting, "accepted", snapshot::accept)
 }
 
 pub(crate) fn reject(args: &SnapshotArgs) -> Result<ExitCode, CliError> {
-    for_each(&waiting::find(args)?, "rejected", snapshot::reject)
+    for_each(waiting::find(args)?, "rejected", snapshot::reject)
 }
 
 /// What cannot be decided on is named, and does not keep the rest from it.
 fn for_each(
-    waiting: &Waiting,
+    mut waiting: Waiting,
     done: &str,
     act: impl Fn(&Pending) -> Result<(), SnapshotError>,
 ) -> Result<ExitCode, CliError> {
-    for pending in &waiting.pending {
-        act(pending).map_err(|error| CliError::setup(terminal::chain(&error)))?;
-        out(&format!("{done} {}", printable(&pending.path.display().to_string())));
-    }
     if waiting.pending.is_empty() && waiting.refused.is_empty() {
         out("no pending snapshots");
+    }
+    for pending in &waiting.pending {
+        match act(pending) {
+            Ok(()) => out(&format!("{done} {}", printable(&pending.path.display().to_string()))),
+            Err(error) => waiting.refused.push(error),
+        }
     }
     refused(&waiting.refused)
 }
 
-/// Names what could not be looked at; the exit code says that there was some.
+/// Names what could not be decided on; the exit code says that there was some.
 pub(super) fn refused(refused: &[SnapshotError]) -> Result<ExitCode, CliError> {
     let Some((last, others)) = refused.split_last() else {
         return Ok(ExitCode::Passed);
@@ -70,6 +72,12 @@ pub(super) fn refused(refused: &[SnapshotError]) -> Result<ExitCode, CliError> {
     for error in others {
         terminal::error(&terminal::chain(error));
     }
-    Err(CliError::setup(terminal::chain(last))
-        .hint("what is called like a pending snapshot and is none has to be put right, or removed, by hand"))
+    let hint = match refused
+        .iter()
+        .all(|error| matches!(error, SnapshotError::Changed { .. }))
+    {
+        true => "look at it again: it was left as it is",
+        false => "what is called like a pending snapshot and is none has to be put right, or removed, by hand",
+    };
+    Err(CliError::setup(terminal::chain(last)).hint(hint))
 }
