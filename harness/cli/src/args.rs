@@ -5,6 +5,7 @@ mod compare;
 mod report;
 mod run_name;
 mod selection;
+mod snapshots;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use self::report::{ReportArgs, ReportFormat};
 pub(crate) use self::run_name::RunNameArgs;
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
+pub(crate) use self::snapshots::{AcceptArgs, PendingArgs, SnapshotArgs, UnreferencedArg};
 
 /// Does this placement generate the right text, at what cost, and is it still so today?
 #[derive(Debug, Parser)]
@@ -51,8 +53,12 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Put the runs of several machines together, and judge them as one
     Merge(MergeArgs),
+    /// Look at pending snapshots one after the other, and approve or reject each
+    Review(SnapshotArgs),
+    /// List pending snapshots, and approved ones that no case refers to
+    Pending(PendingArgs),
     /// Approve pending snapshots
-    Accept(SnapshotArgs),
+    Accept(AcceptArgs),
     /// Throw pending snapshots away
     Reject(SnapshotArgs),
     /// Execute one attempt: the other end of the worker protocol
@@ -400,12 +406,4 @@ pub(crate) struct MergeArgs {
     /// Folder of the approved snapshots, where the runs name one that is not on this machine
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshot_dir: Option<PathBuf>,
-}
-
-/// `accept` and `reject`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct SnapshotArgs {
-    /// Pending snapshots (.snap.new), or folders of them
-    #[arg(default_value = "scenarios", value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
 }

@@ -19,6 +19,7 @@ mod model_source;
 mod plan;
 mod progress;
 mod rates;
+mod review;
 mod selection;
 mod settings;
 mod snapshots;
@@ -26,6 +27,7 @@ mod standing;
 mod suite;
 mod summary;
 mod terminal;
+mod waiting;
 
 use std::process::ExitCode;
 

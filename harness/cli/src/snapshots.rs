@@ -76,11 +76,13 @@ pub(crate) fn propose(
                 token_ids: generation.output_ids.clone(),
                 finish_reason: generation.finish_reason,
                 near_ties: near_ties(generation),
+                text_offsets: generation.text_offsets.clone(),
             };
             let origin = SnapshotOrigin {
                 source: &case.file,
                 case: &case.case,
                 model: &case.model.label(),
+                run: &info.run_id,
             };
             snapshot::write_pending(dir, &key, &content, &origin, policy)
         };

@@ -62,7 +62,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
         out(&format!("review: {}", printable(&path.display().to_string())));
     }
     if !closing.pending.is_empty() {
-        out("approve them with `placebench accept PATH`, or look at each with `cargo insta review`");
+        out("look at each with `placebench review PATH`, or approve them with `placebench accept PATH`");
     }
     if record.info.tool.profile == "debug" {
         out(

@@ -1,4 +1,5 @@
-//! Approved texts, kept in insta's file format, so that `cargo insta review` works on them too.
+//! Approved texts, kept in insta's file format, so that `cargo insta review` works on them too, where they lie in a package:
+//! it looks nowhere else.
 //!
 //! ```text
 //! snapshots/<scenario>/<prompt>@<device class>.snap       approved
@@ -7,7 +8,8 @@
 //! ```
 //! The content is what a person reviews: the text, an empty line, the tokens and why it ended. Characters that could
 //! change what a terminal shows are written `\u{1b}`; nothing else is escaped. The header's `info` holds the tokens that
-//! might nearly have been chosen, so that a later text that parts from this one can be judged from both sides.
+//! might nearly have been chosen, so that a later text that parts from this one can be judged from both sides, and where the
+//! text of each token ends. A pending file also names the run it comes from; that line is gone once it is approved.
 //!
 //! # Device classes
 //!
@@ -22,11 +24,18 @@ use std::path::{Path, PathBuf};
 use placebench_core::judge::compare::NearTie;
 use placebench_core::protocol::FinishReason;
 
+pub use self::header::SnapshotHeader;
+pub use self::pending::{Pending, PendingList, accept, list_pending, read_pending, reject};
+pub use self::references::{References, Unreferenced, remove_unreferenced};
+
 use self::format::{parse, render};
 use crate::files::{refuse_link, write_whole};
 use crate::slug::slug;
 
 mod format;
+mod header;
+mod pending;
+mod references;
 
 const APPROVED: &str = ".snap";
 const PENDING: &str = ".snap.new";
@@ -51,6 +60,14 @@ pub enum SnapshotError {
         path: PathBuf,
         /// What is missing.
         why: &'static str,
+    },
+    /// What was to be decided on is no longer what was looked at.
+    #[error("{path} has changed since it was looked at: {how}")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// In what way.
+        how: &'static str,
     },
     /// The path is not one of a pending snapshot.
     #[error("{path} is not a pending snapshot: its name must end in {PENDING}")]
@@ -150,6 +167,8 @@ pub struct SnapshotContent {
     pub finish_reason: FinishReason,
     /// The tokens that might nearly have been chosen; absent where that is not known.
     pub near_ties: Option<Vec<NearTie>>,
+    /// For each token the bytes of the text that are there once it is added; empty where that is not known.
+    pub text_offsets: Vec<u32>,
 }
 
 /// Where a snapshot comes from: for the person who reviews it.
@@ -161,6 +180,8 @@ pub struct SnapshotOrigin<'a> {
     pub case: &'a str,
     /// The model.
     pub model: &'a str,
+    /// The run.
+    pub run: &'a str,
 }
 
 /// An approved snapshot.
@@ -172,19 +193,6 @@ pub struct Approved {
     pub content: SnapshotContent,
     /// The class it was approved for; absent for the file for all.
     pub class: Option<String>,
-}
-
-/// A snapshot that waits for review.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pending {
-    /// Its file.
-    pub path: PathBuf,
-    /// The file it would replace.
-    pub approved_path: PathBuf,
-    /// What is new.
-    pub new: SnapshotContent,
-    /// What is approved now.
-    pub old: Option<SnapshotContent>,
 }
 
 /// The approved snapshot for a device class, or else the nearest one of [`classes`].
@@ -241,54 +249,6 @@ pub fn discard_pending(dir: &Path, key: &SnapshotKey<'_>) -> Result<bool, Snapsh
     }
 }
 
-/// All pending snapshots below a folder, in order of their paths. A folder that is not there has none.
-///
-/// # Errors
-/// When something cannot be read, or a pending file is no snapshot.
-pub fn list_pending(dir: &Path) -> Result<Vec<Pending>, SnapshotError> {
-    let mut paths = Vec::new();
-    collect_pending(dir, &mut paths)?;
-    paths.sort();
-    let mut pending = Vec::new();
-    for path in paths {
-        let approved_path = approved_of(&path)?;
-        // Somebody may have reviewed it in between.
-        if let Some(new) = read(&path)? {
-            let old = read(&approved_path)?;
-            pending.push(Pending {
-                path,
-                approved_path,
-                new,
-                old,
-            });
-        }
-    }
-    Ok(pending)
-}
-
-/// Approves a pending snapshot, and says which file holds it now.
-///
-/// # Errors
-/// When the path is not one of a pending snapshot, or it cannot be read or moved.
-pub fn accept(pending: &Path) -> Result<PathBuf, SnapshotError> {
-    let approved = approved_of(pending)?;
-    refuse_link(pending).map_err(cannot("cannot use", pending))?;
-    if read(pending)?.is_none() {
-        return Err(cannot("cannot read", pending)(io::ErrorKind::NotFound.into()));
-    }
-    fs::rename(pending, &approved).map_err(cannot("cannot replace", &approved))?;
-    Ok(approved)
-}
-
-/// Removes a pending snapshot.
-///
-/// # Errors
-/// When the path is not one of a pending snapshot, or it cannot be removed.
-pub fn reject(pending: &Path) -> Result<(), SnapshotError> {
-    approved_of(pending)?;
-    fs::remove_file(pending).map_err(cannot("cannot remove", pending))
-}
-
 fn cannot<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> SnapshotError + 'a {
     move |source| SnapshotError::Io {
         doing,
@@ -297,48 +257,29 @@ fn cannot<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Snap
     }
 }
 
-fn approved_of(pending: &Path) -> Result<PathBuf, SnapshotError> {
-    pending
-        .file_name()
-        .and_then(|name| name.to_str()?.strip_suffix(PENDING))
-        .filter(|stem| !stem.is_empty())
-        .map(|stem| pending.with_file_name(format!("{stem}{APPROVED}")))
-        .ok_or_else(|| SnapshotError::NotPending {
-            path: pending.to_owned(),
-        })
-}
-
-fn collect_pending(dir: &Path, found: &mut Vec<PathBuf>) -> Result<(), SnapshotError> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(cannot("cannot read", dir)(error)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(cannot("cannot read", dir))?;
-        let path = entry.path();
-        // Links are not followed: they could lead round in a circle, or out of the suite.
-        let kind = entry.file_type().map_err(cannot("cannot read", &path))?;
-        if kind.is_dir() {
-            collect_pending(&path, found)?;
-        } else if kind.is_file() && approved_of(&path).is_ok() {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
 fn read(path: &Path) -> Result<Option<SnapshotContent>, SnapshotError> {
-    let file = match fs::read_to_string(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot("cannot read", path)(error)),
+    let Some(file) = read_file(path)? else {
+        return Ok(None);
     };
-    parse(&file).map(Some).map_err(|why| SnapshotError::Malformed {
-        path: path.to_owned(),
-        why,
-    })
+    match parse(&file) {
+        Ok((_, content)) => Ok(Some(content)),
+        Err(why) => Err(SnapshotError::Malformed {
+            path: path.to_owned(),
+            why,
+        }),
+    }
 }
 
+/// The text of a file; `None` where there is none.
+fn read_file(path: &Path) -> Result<Option<String>, SnapshotError> {
+    match fs::read_to_string(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot("cannot read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod pending_tests;
 #[cfg(test)]
 mod tests;

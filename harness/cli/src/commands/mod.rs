@@ -6,9 +6,11 @@ mod doctor;
 mod generate;
 mod list;
 mod merge;
+mod pending;
 mod plan;
 mod probe;
 mod report;
+mod review;
 mod run;
 mod snapshots;
 mod validate;
@@ -54,6 +56,8 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Review(args) => review::run(&args),
+        Command::Pending(args) => pending::run(&args),
         Command::Accept(args) => snapshots::accept(&args),
         Command::Reject(args) => snapshots::reject(&args),
         Command::Probe => Ok(probe::run()),

@@ -27,7 +27,7 @@ use crate::error::CliError;
 use crate::progress::{self, Progress};
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
+use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal, waiting};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -75,7 +75,12 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     };
     progress.finish();
     let run = result.map_err(|error| CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path())))?;
-    conclude(format, &folder, !run.interrupted, started)
+    let exit = conclude(format, &folder, !run.interrupted, started)?;
+    let is_whole = args.resume.is_none() && !args.audit && !run.interrupted;
+    if is_whole && effective.settings.filterset.value.is_none() && effective.partition.is_none() {
+        waiting::warn_of_unreferenced(&args.paths, &info.cases);
+    }
+    Ok(exit)
 }
 
 /// What a person does after an error of the disk or of the system: nothing that is on record has to be run again.

@@ -47,7 +47,7 @@ fn help_of_all_commands_is_reviewed() {
     let mut text = env.run(&["--help"]).stdout;
     for command in [
         "run", "list", "validate", "schema", "plan", "generate", "doctor", "bisect", "report", "compare", "merge",
-        "accept", "reject",
+        "review", "pending", "accept", "reject",
     ] {
         text.push_str(&format!("\n=== {command}\n{}", env.run(&[command, "--help"]).stdout));
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use self::payloads::{MARK, PAYLOADS};
 use crate::env::{Ran, TestEnv};
+use crate::review::answered;
 
 fn assert_terminal(ran: &Ran) {
     readers::assert_plain_lines("standard output", &ran.stdout);
@@ -372,6 +373,17 @@ fn a_suite_and_an_engine_of_a_stranger_are_shown_as_text() {
             assert_eq!(ran.code, Some(0), "{payload:?}: {ran:?}");
             assert_terminal(&ran);
         }
+        for args in [&["pending", "suite"][..], &["pending", "suite", "--format", "json"]] {
+            let ran = env.run(args);
+            assert!(
+                ran.code == Some(0) && ran.stdout.contains("done"),
+                "{payload:?}: {ran:?}"
+            );
+            assert_terminal(&ran);
+        }
+        let ran = answered(&env, "d\nd\ns\n");
+        assert!(ran.code == Some(0) && ran.stdout.contains(MARK), "{payload:?}: {ran:?}");
+        assert_terminal(&ran);
         let ran = env.run(&["reject", "suite"]);
         assert!(
             ran.code == Some(0) && ran.stdout.contains("rejected"),

@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod bisect;
 mod boundaries;
+mod cargo_insta;
 mod ci_formats;
 mod compare;
 mod doctor;
@@ -31,6 +32,7 @@ mod paths;
 mod plan;
 mod resume;
 mod retries;
+mod review;
 mod selection;
 #[cfg(feature = "candle")]
 mod sequences;
@@ -39,6 +41,7 @@ mod shards;
 mod shipped;
 mod snapshots;
 mod stream;
+mod terminal;
 mod texts;
 #[cfg(feature = "candle")]
 mod unfit_models;

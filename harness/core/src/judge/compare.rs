@@ -188,7 +188,8 @@ impl TextComparison {
     }
 
     /// The comparison in words that follow the name of the first text.
-    pub(crate) fn words(&self, with: &str) -> String {
+    #[must_use]
+    pub fn words(&self, with: &str) -> String {
         let (index, why) = match self {
             Self::Exact => return format!("is the same as {with}"),
             Self::NearTie { index, gap } => {

@@ -2,20 +2,20 @@
 
 use placebench_core::judge::compare::NearTie;
 
+use super::header::{self, SnapshotHeader, is_unseen};
 use super::{SnapshotContent, SnapshotOrigin};
 
 const TOKENS: &str = "token_ids: ";
 const FINISH: &str = "finish_reason: ";
-const INFO: &str = "info: ";
+/// Entries of the header's `info`.
 const NEAR_TIES: &str = "near_ties: ";
+const TEXT_OFFSETS: &str = "text_offsets: ";
+const BETWEEN_INFOS: &str = "; ";
 
 pub(super) fn render(content: &SnapshotContent, origin: &SnapshotOrigin<'_>) -> String {
     format!(
-        "---\nsource: {}\ndescription: {}\nexpression: {}\n{}---\n{}\n\n{TOKENS}{:?}\n{FINISH}{}\n",
-        yaml_string(origin.source),
-        yaml_string(&format!("model {}", origin.model)),
-        yaml_string(origin.case),
-        content.near_ties.as_deref().map(info).unwrap_or_default(),
+        "---\n{}---\n{}\n\n{TOKENS}{:?}\n{FINISH}{}\n",
+        header::render(origin, info(content).as_deref()),
         escape(&content.text),
         content.token_ids,
         content.finish_reason.as_str(),
@@ -23,7 +23,7 @@ pub(super) fn render(content: &SnapshotContent, origin: &SnapshotOrigin<'_>) -> 
 }
 
 /// Reads a file back, from its end: a text may itself hold lines that look like ours.
-pub(super) fn parse(file: &str) -> Result<SnapshotContent, &'static str> {
+pub(super) fn parse(file: &str) -> Result<(SnapshotHeader, SnapshotContent), &'static str> {
     // A checkout on another system may have changed the line ends; a text's own are escaped.
     let file = file.replace("\r\n", "\n");
     let (header, body) = file
@@ -45,45 +45,62 @@ pub(super) fn parse(file: &str) -> Result<SnapshotContent, &'static str> {
     let tokens = tokens
         .strip_prefix(TOKENS)
         .ok_or("it has no token_ids before its last line")?;
-    let token_ids = serde_json::from_str(tokens).map_err(|_| "its token_ids are no list of numbers")?;
+    let token_ids: Vec<u32> = serde_json::from_str(tokens).map_err(|_| "its token_ids are no list of numbers")?;
     let text = text.strip_suffix('\n').ok_or("it has no empty line after its text")?;
-    Ok(SnapshotContent {
-        text: unescape(text).ok_or("its text holds a malformed \\u{…}")?,
+    let text = unescape(text).ok_or("its text holds a malformed \\u{…}")?;
+    let header = header::parse(header);
+    let info = header.info.as_deref().unwrap_or_default();
+    let content = SnapshotContent {
+        near_ties: near_ties(info)?,
+        text_offsets: text_offsets(info, &text, token_ids.len()),
+        text,
         token_ids,
         finish_reason,
-        near_ties: near_ties(header)?,
-    })
+    };
+    Ok((header, content))
 }
 
-/// The line of the header that holds the near-ties: insta keeps its `info` whatever it is, on one line where it is a string.
-fn info(ties: &[NearTie]) -> String {
-    let entries: Vec<String> = ties
-        .iter()
-        .map(|tie| format!("[{}, {}, {:.4}]", tie.index, tie.id, tie.gap))
-        .collect();
-    format!(
-        "{INFO}{}\n",
-        yaml_string(&format!("{NEAR_TIES}[{}]", entries.join(", ")))
-    )
+/// What the header's `info` holds: insta keeps that whatever it is, on one line where it is a string.
+fn info(content: &SnapshotContent) -> Option<String> {
+    let mut entries = Vec::new();
+    if let Some(ties) = &content.near_ties {
+        let ties: Vec<String> = ties
+            .iter()
+            .map(|tie| format!("[{}, {}, {:.4}]", tie.index, tie.id, tie.gap))
+            .collect();
+        entries.push(format!("{NEAR_TIES}[{}]", ties.join(", ")));
+    }
+    if !content.text_offsets.is_empty() {
+        entries.push(format!("{TEXT_OFFSETS}{:?}", content.text_offsets));
+    }
+    (!entries.is_empty()).then(|| entries.join(BETWEEN_INFOS))
 }
 
-/// The near-ties of a header. A snapshot made by hand, or by an older version, has none.
-fn near_ties(header: &str) -> Result<Option<Vec<NearTie>>, &'static str> {
-    let info = header.lines().find_map(|line| line.strip_prefix(INFO));
-    let list = info.and_then(|info| info.trim().trim_matches(['"', '\'']).strip_prefix(NEAR_TIES));
-    let Some(list) = list else { return Ok(None) };
+fn entry<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.split(BETWEEN_INFOS).find_map(|entry| entry.strip_prefix(name))
+}
+
+/// The near-ties of an `info`. A snapshot made by hand, or by an older version, has none.
+fn near_ties(info: &str) -> Result<Option<Vec<NearTie>>, &'static str> {
+    let Some(list) = entry(info, NEAR_TIES) else {
+        return Ok(None);
+    };
     let entries: Vec<(u32, u32, f32)> =
         serde_json::from_str(list).map_err(|_| "its near_ties are no list of [step, token, gap]")?;
     let tie = |(index, id, gap)| NearTie { index, id, gap };
     Ok(Some(entries.into_iter().map(tie).collect()))
 }
 
-/// Characters that act on a terminal or on the reading direction instead of being seen.
-pub(super) fn is_unseen(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
+/// Where the tokens' texts end. They only help to show a token; those that no longer fit a text that was edited are left out.
+fn text_offsets(info: &str, text: &str, tokens: usize) -> Vec<u32> {
+    let list = entry(info, TEXT_OFFSETS).unwrap_or("[]");
+    let offsets: Vec<u32> = serde_json::from_str(list).unwrap_or_default();
+    let fits = offsets.len() == tokens
+        && offsets.is_sorted()
+        && offsets
+            .iter()
+            .all(|&offset| usize::try_from(offset).is_ok_and(|offset| offset <= text.len()));
+    if fits { offsets } else { Vec::new() }
 }
 
 fn escape(text: &str) -> String {
@@ -109,21 +126,4 @@ fn unescape(escaped: &str) -> Option<String> {
         text.push_str(rest);
     }
     Some(text)
-}
-
-/// A double-quoted YAML string on one line.
-fn yaml_string(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() || is_unseen(c) => quoted.push_str(&match u32::from(c) {
-                code @ ..=0xffff => format!("\\u{code:04x}"),
-                code => format!("\\U{code:08x}"),
-            }),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

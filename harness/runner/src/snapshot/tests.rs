@@ -3,22 +3,23 @@
 use insta::internals::SnapshotContents;
 use proptest::prelude::*;
 
-use super::format::is_unseen;
+use super::header::is_unseen;
 use super::*;
 
-const KEY: SnapshotKey<'_> = SnapshotKey {
+pub(super) const KEY: SnapshotKey<'_> = SnapshotKey {
     scenario: "smoke/tiny",
     prompt: "story",
     device_class: "cpu",
 };
 
-const ORIGIN: SnapshotOrigin<'_> = SnapshotOrigin {
+pub(super) const ORIGIN: SnapshotOrigin<'_> = SnapshotOrigin {
     source: "scenarios/smoke/tiny.toml",
     case: "smoke/tiny/story/auto",
     model: "tiny \"quoted\": \u{1b}[31m",
+    run: "20260101-000000-abcd",
 };
 
-fn content(text: &str) -> SnapshotContent {
+pub(super) fn content(text: &str) -> SnapshotContent {
     SnapshotContent {
         text: text.into(),
         token_ids: vec![1, 2, 300],
@@ -28,10 +29,22 @@ fn content(text: &str) -> SnapshotContent {
             id: 77,
             gap: 0.0125,
         }]),
+        text_offsets: Vec::new(),
     }
 }
 
-fn pend(dir: &Path, key: &SnapshotKey<'_>, text: &str) -> PathBuf {
+/// What a person does who has looked at the file.
+pub(super) fn accept_file(path: &Path) -> Result<PathBuf, SnapshotError> {
+    let pending = read_pending(path)?;
+    accept(&pending)?;
+    Ok(pending.approved_path)
+}
+
+pub(super) fn reject_file(path: &Path) -> Result<(), SnapshotError> {
+    reject(&read_pending(path)?)
+}
+
+pub(super) fn pend(dir: &Path, key: &SnapshotKey<'_>, text: &str) -> PathBuf {
     write_pending(dir, key, &content(text), &ORIGIN, SnapshotPolicy::WritePending)
         .unwrap()
         .unwrap()
@@ -48,6 +61,7 @@ fn the_file_is_what_a_person_reviews() {
     description: "model tiny \"quoted\": \u001b[31m"
     expression: "smoke/tiny/story/auto"
     info: "near_ties: [[1, 77, 0.0125]]"
+    run: "20260101-000000-abcd"
     ---
     Once upon a time
     there was a GPU.
@@ -83,18 +97,55 @@ fn what_insta_writes_when_it_accepts_is_read_back() {
     let text = "\n\ta line\\u{1b}\n\r\nlast  \n\n";
     let path = pend(dir.path(), &KEY, text);
     let snapshot = insta::Snapshot::from_file(&path).unwrap();
-    snapshot.save(&approved_of(&path).unwrap()).unwrap();
+    snapshot.save(&pending::approved_of(&path).unwrap()).unwrap();
     assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content(text));
+}
+
+#[test]
+fn insta_keeps_what_we_need_of_any_header() {
+    // It writes what has several lines as a block, and characters that we escape as they are.
+    for hostile in [
+        "a\n---\nb",
+        "\u{202e}x: \u{9b}31m",
+        "'it''s' \\ \"",
+        "- [1, 2]",
+        "~",
+        "é #: |",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = SnapshotOrigin {
+            source: hostile,
+            case: hostile,
+            model: hostile,
+            run: hostile,
+        };
+        let kept = SnapshotContent {
+            text_offsets: vec![1, 2, 3],
+            ..content("abc")
+        };
+        let policy = SnapshotPolicy::WritePending;
+        let path = write_pending(dir.path(), &KEY, &kept, &origin, policy)
+            .unwrap()
+            .unwrap();
+        let found = read_pending(&path).unwrap();
+        let snapshot = insta::Snapshot::from_file(&path).unwrap();
+        snapshot.save(&found.approved_path).unwrap();
+        assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, kept, "{hostile:?}");
+        let file = fs::read_to_string(&found.approved_path).unwrap();
+        let (header, _) = parse(&file).unwrap();
+        assert_eq!(header.case.as_deref(), Some(hostile), "{file}");
+        assert_eq!((header.source, header.run), (found.header.source, None), "{file}");
+    }
 }
 
 #[test]
 fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
     let file = |info: &str| format!("---\nsource: x\n{info}---\ntext\n\ntoken_ids: [1]\nfinish_reason: eos\n");
-    assert_eq!(parse(&file("")).unwrap().near_ties, None);
-    assert_eq!(parse(&file("info: somebody's own\n")).unwrap().near_ties, None);
+    assert_eq!(parse(&file("")).unwrap().1.near_ties, None);
+    assert_eq!(parse(&file("info: somebody's own\n")).unwrap().1.near_ties, None);
     for quotes in ["", "'", "\""] {
         let info = format!("info: {quotes}near_ties: [[0, 5, 0.25]]{quotes}\n");
-        let ties = parse(&file(&info)).unwrap().near_ties.unwrap();
+        let ties = parse(&file(&info)).unwrap().1.near_ties.unwrap();
         assert_eq!((ties[0].index, ties[0].id), (0, 5));
     }
     assert!(
@@ -105,68 +156,26 @@ fn snapshots_without_near_ties_are_read_and_malformed_ones_are_named() {
 }
 
 #[test]
+fn offsets_are_kept_and_those_that_do_not_fit_are_left_out() {
+    let mut kept = content("abé");
+    kept.text_offsets = vec![1, 2, 4];
+    let file = render(&kept, &ORIGIN);
+    assert!(file.contains("; text_offsets: [1, 2, 4]\""), "{file}");
+    assert_eq!(parse(&file).unwrap().1, kept);
+    for other in ["[1, 2]", "[2, 1, 4]", "[1, 2, 5]", "[1, 2, -4]", "nothing", "[]"] {
+        let file = file.replace("[1, 2, 4]", other);
+        assert_eq!(parse(&file).unwrap().1, content("abé"), "{other}");
+    }
+    kept.near_ties = None;
+    assert_eq!(parse(&render(&kept, &ORIGIN)).unwrap().1, kept);
+}
+
+#[test]
 fn nothing_that_acts_on_a_terminal_is_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = pend(dir.path(), &KEY, "\u{1b}]0;x\u{7}\u{202e}\u{200b}\u{9b}\r\0\u{feff}");
     let file = fs::read_to_string(path).unwrap();
     assert!(!file.contains(is_unseen), "{file:?}");
-}
-
-#[test]
-fn review_moves_or_removes_the_pending_file() {
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(load(dir.path(), &KEY).unwrap(), None);
-    let approved = accept(&pend(dir.path(), &KEY, "first")).unwrap();
-    let loaded = load(dir.path(), &KEY).unwrap().unwrap();
-    assert_eq!((loaded.path, loaded.content), (approved.clone(), content("first")));
-
-    let second = pend(dir.path(), &KEY, "second");
-    let pending = list_pending(dir.path()).unwrap();
-    assert_eq!(
-        pending,
-        [Pending {
-            path: second.clone(),
-            approved_path: approved,
-            new: content("second"),
-            old: Some(content("first")),
-        }]
-    );
-    reject(&second).unwrap();
-    assert_eq!(list_pending(dir.path()).unwrap(), []);
-    assert_eq!(load(dir.path(), &KEY).unwrap().unwrap().content, content("first"));
-}
-
-#[test]
-fn only_pending_snapshots_are_reviewed() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = pend(dir.path(), &KEY, "x");
-    let approved = accept(&path).unwrap();
-    for other in [approved.as_path(), Path::new("Cargo.toml"), Path::new(".snap.new")] {
-        assert!(matches!(accept(other), Err(SnapshotError::NotPending { .. })));
-        assert!(matches!(reject(other), Err(SnapshotError::NotPending { .. })));
-    }
-    assert!(approved.exists());
-    assert!(matches!(accept(&path), Err(SnapshotError::Io { .. })), "it is gone");
-}
-
-#[test]
-fn a_malformed_pending_file_is_not_approved() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("x.snap.new");
-    for bad in [
-        "",
-        "no header\n\ntoken_ids: []\nfinish_reason: eos\n",
-        "---\nsource: x\n---\ntext\n\ntoken_ids: [1]\n",
-        "---\nsource: x\n---\ntext\n\nfinish_reason: eos\n",
-        "---\nsource: x\n---\ntext\ntoken_ids: [1]\nfinish_reason: eos\n",
-        "---\nsource: x\n---\ntext\n\ntoken_ids: [-1]\nfinish_reason: eos\n",
-        "---\nsource: x\n---\ntext\n\ntoken_ids: [1]\nfinish_reason: never\n",
-        "---\nsource: x\n---\n\\u{zz}\n\ntoken_ids: [1]\nfinish_reason: eos\n",
-    ] {
-        fs::write(&path, bad).unwrap();
-        let error = accept(&path).unwrap_err();
-        assert!(matches!(error, SnapshotError::Malformed { .. }), "{bad:?}: {error}");
-    }
 }
 
 #[test]
@@ -185,7 +194,7 @@ fn the_nearest_device_class_is_found_and_named() {
             },
             class,
         );
-        accept(&path).unwrap()
+        accept_file(&path).unwrap()
     };
     let found = |key: &SnapshotKey<'_>| {
         let approved = load(dir.path(), key).unwrap().unwrap();
@@ -218,7 +227,7 @@ fn a_card_never_serves_the_host() {
         device_class: "cuda",
         ..KEY
     };
-    accept(&pend(dir.path(), &gpu, "x")).unwrap();
+    accept_file(&pend(dir.path(), &gpu, "x")).unwrap();
     assert_eq!(load(dir.path(), &KEY).unwrap(), None);
 }
 
@@ -288,11 +297,11 @@ fn nothing_is_written_or_read_through_a_link() {
     let moved = outside.path().join("moved.snap.new");
     fs::rename(&pending, &moved).unwrap();
     crate::sys::symlink(&moved, &pending).unwrap();
-    is_refused(accept(&pending).map(drop));
+    is_refused(accept_file(&pending).map(drop));
     is_refused(write(&snapshots));
     fs::remove_file(&pending).unwrap();
     write(&snapshots).unwrap();
-    accept(&pending).unwrap();
+    accept_file(&pending).unwrap();
     assert!(load(&snapshots, &KEY).unwrap().is_some());
     assert_eq!(
         fs::read_dir(outside.path()).unwrap().count(),
@@ -305,8 +314,8 @@ proptest! {
     #[test]
     fn any_text_survives(text in "(\\PC|[\n\r\t\u{1b}\\\\{}u]|---|token_ids: \\[\\]|\\\\u\\{1b\\}){0,40}") {
         let file = render(&content(&text), &ORIGIN);
-        prop_assert_eq!(parse(&file), Ok(content(&text)));
+        prop_assert_eq!(parse(&file).unwrap().1, content(&text));
         // Also through a checkout that changes line ends.
-        prop_assert_eq!(parse(&file.replace('\n', "\r\n")), Ok(content(&text)));
+        prop_assert_eq!(parse(&file.replace('\n', "\r\n")).unwrap().1, content(&text));
     }
 }
