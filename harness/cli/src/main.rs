@@ -14,6 +14,7 @@ mod foreign;
 mod json_args;
 mod judged;
 mod model_source;
+mod neighbours;
 mod plan;
 mod progress;
 mod rates;
