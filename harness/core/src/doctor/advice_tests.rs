@@ -1,6 +1,6 @@
 use super::*;
 use crate::doctor::machine::{EnvironmentVariable, IommuFacts};
-use crate::doctor::probe::{Arrived, CopyFigures, DriverFacts, DriverGpu};
+use crate::doctor::probe::{Arrived, CopyFigures, DriverFacts};
 use crate::units::Bytes;
 
 fn id(name: &str) -> DeviceId {
