@@ -1,5 +1,6 @@
 //! What a person or a program sees while a run goes on.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use console::Style;
@@ -23,10 +24,14 @@ const STREAM_VERSION: u32 = 1;
 /// Follows a run.
 pub(crate) struct Progress<'a> {
     info: &'a RunInfo,
+    /// Those of scenarios that are not over: a case is judged beside the others of its scenario and no further, and a long run
+    /// needs no more memory than a short one.
     attempts: Vec<Attempt>,
     /// Cases that are over and wait for the case their text is compared with.
     waiting: Vec<&'a CaseSpec>,
-    over: Vec<String>,
+    over: HashSet<String>,
+    /// Cases of each scenario that are still to be shown.
+    open: HashMap<&'a str, usize>,
     counts: [u32; 6],
     bar: ProgressBar,
     format: MessageFormat,
@@ -49,7 +54,8 @@ impl<'a> Progress<'a> {
             info,
             attempts: previous.to_vec(),
             waiting: Vec::new(),
-            over: Vec::new(),
+            over: HashSet::new(),
+            open: cases_by_scenario(info),
             counts: [0; 6],
             bar,
             format,
@@ -123,7 +129,7 @@ impl<'a> Progress<'a> {
         // Events borrow their case only for the call; the one of the run's own list lives long enough.
         if let Some(case) = self.info.cases.iter().find(|case| case.case == name) {
             self.waiting.push(case);
-            self.over.push(case.case.clone());
+            self.over.insert(case.case.clone());
             self.show_ready(false);
         }
     }
@@ -138,6 +144,22 @@ impl<'a> Progress<'a> {
         self.waiting = waiting;
         for case in ready {
             self.show(case);
+            self.forget_if_over(&case.scenario);
+        }
+    }
+
+    /// A case of this scenario was shown: with the last of them its attempts are not needed any more.
+    fn forget_if_over(&mut self, scenario: &str) {
+        let Some(open) = self.open.get_mut(scenario) else {
+            return;
+        };
+        *open = open.saturating_sub(1);
+        if *open == 0 {
+            let own: HashSet<&str> = (self.info.cases.iter())
+                .filter(|case| case.scenario == scenario)
+                .map(|case| case.case.as_str())
+                .collect();
+            self.attempts.retain(|attempt| !own.contains(attempt.case.as_str()));
         }
     }
 
@@ -172,6 +194,14 @@ impl<'a> Progress<'a> {
             terminal::out(&terminal::json(line));
         }
     }
+}
+
+fn cases_by_scenario(info: &RunInfo) -> HashMap<&str, usize> {
+    let mut open = HashMap::new();
+    for case in &info.cases {
+        *open.entry(case.scenario.as_str()).or_insert(0) += 1;
+    }
+    open
 }
 
 /// What a worker is doing now, where the event says it.

@@ -11,6 +11,7 @@ mod doctor;
 mod documentation;
 mod env;
 mod faults;
+mod flat_memory;
 mod folders;
 mod foreign;
 mod full_disk;
