@@ -8,10 +8,19 @@ use placebench_runner::run::unfinished;
 use placebench_runner::store;
 
 use crate::error::CliError;
-use crate::{snapshots, terminal};
+use crate::{against, snapshots, terminal};
 
-/// Reads a run, and judges it again.
+/// Reads a run, and judges it again, also by what it was held against.
 pub(crate) fn read(run: &Path) -> Result<RunRecord, CliError> {
+    let mut record = read_alone(run)?;
+    if let Some(document) = against::gate::compared(&record, run)? {
+        against::gate::put_into(&mut record, &document);
+    }
+    Ok(record)
+}
+
+/// Reads a run, and judges it again by its own expectations alone.
+pub(crate) fn read_alone(run: &Path) -> Result<RunRecord, CliError> {
     let stored = store::read(run).map_err(|error| {
         CliError::setup(terminal::chain(&error)).hint("name the folder of a run: reports/<run-id>, or reports/latest")
     })?;

@@ -1,5 +1,6 @@
 //! `placebench`: does this placement generate the right text, at what cost, and is it still so today?
 
+mod against;
 mod args;
 mod audit;
 mod bisect;

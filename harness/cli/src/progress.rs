@@ -86,6 +86,15 @@ impl<'a> Progress<'a> {
                 }));
                 self.attempts.push(attempt.clone());
             }
+            RunEvent::BaseAttemptStarted { case, attempt } => {
+                self.bar.set_message(self.running(case, attempt, "starting the other program"));
+                self.stream(&json!({ "type": "base-attempt-started", "case": case.case, "attempt": attempt }));
+            }
+            RunEvent::BaseWorker { .. } => {}
+            RunEvent::BaseAttemptFinished { case, attempt } => self.stream(&json!({
+                "type": "base-attempt-finished", "case": case.case, "attempt": attempt.attempt,
+                "outcome": attempt.outcome, "wall_s": attempt.wall_s,
+            })),
             RunEvent::CaseRetried { case, retry } => self.on_retry(case, retry),
             RunEvent::CaseFinished { case } => self.on_case(&case.case),
         }

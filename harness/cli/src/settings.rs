@@ -44,6 +44,7 @@ pub(crate) fn flags_of_run(args: &RunArgs) -> Result<Given, CliError> {
         output_dir: said(args.output_dir.as_ref().map(path)),
         rates: said(args.rates.as_ref().map(path)),
         timeout_multiplier: said(args.timeout_multiplier),
+        gate: args.against.gate(),
         ..flags_of_selection(&args.selection.filterset)?
     })
 }
@@ -111,11 +112,24 @@ pub(crate) fn effective(selection: &SelectionArgs, flags: Given) -> Result<Effec
     if let Some(folder) = config_file.as_deref().and_then(Path::parent) {
         anchor(&mut settings, folder);
     }
+    check_gate(&settings)?;
     Ok(Effective {
         settings,
         profile,
         config_file,
         partition,
+    })
+}
+
+/// Each table of a file has been checked by itself; here it is what several who may say so say together.
+fn check_gate(settings: &Settings) -> Result<(), CliError> {
+    let gate = &settings.gate;
+    gate.spec().check().map_err(|error| {
+        CliError::setup(format!("the gate cannot judge by that: {error}")).hint(format!(
+            "pairs: {}; max_pairs: {}",
+            words(&gate.pairs.source),
+            words(&gate.max_pairs.source)
+        ))
     })
 }
 
@@ -130,6 +144,10 @@ fn anchor(settings: &mut Settings, folder: &Path) {
     }
     if is_profile(&settings.rates) {
         settings.rates.value = settings.rates.value.as_deref().map(beside);
+    }
+    let noise = &mut settings.gate.noise;
+    if is_profile(noise) {
+        noise.value = noise.value.as_deref().map(beside);
     }
 }
 

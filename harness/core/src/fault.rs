@@ -42,11 +42,13 @@ pub enum FaultKind {
     Unkillable,
     /// The text is one token repeated.
     Garbage,
+    /// Every step takes longer than it should.
+    SlowStep,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Stall,
         Self::ZeroCopy,
         Self::StaleCopy,
@@ -62,6 +64,7 @@ impl FaultKind {
         Self::Leak,
         Self::Unkillable,
         Self::Garbage,
+        Self::SlowStep,
     ];
 
     /// What can be said about where and when it strikes. Anything else is refused where a scenario is read: a condition
@@ -100,7 +103,7 @@ impl FaultKind {
                 phases: &[Phase::Load, Phase::Prepare, Phase::Prefill, Phase::Decode],
                 ..anywhere
             },
-            Self::InputDevice | Self::Garbage => Conditions {
+            Self::InputDevice | Self::Garbage | Self::SlowStep => Conditions {
                 token: true,
                 phases: &GENERATING,
                 ..nowhere
@@ -132,7 +135,8 @@ impl FaultKind {
             | Self::Spill
             | Self::Leak
             | Self::Unkillable
-            | Self::Garbage => false,
+            | Self::Garbage
+            | Self::SlowStep => false,
         }
     }
 
@@ -155,6 +159,7 @@ impl FaultKind {
             Self::Leak => "leak",
             Self::Unkillable => "unkillable",
             Self::Garbage => "garbage",
+            Self::SlowStep => "slow_step",
         }
     }
 }
@@ -257,6 +262,9 @@ pub struct Fault {
     /// `crash`: the signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<CrashSignal>,
+    /// `slow_step`: what the time of a step is multiplied by, above 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
 }
 
 impl Fault {
@@ -268,6 +276,7 @@ impl Fault {
             at,
             delay_s: None,
             signal: None,
+            factor: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! two are raw data and are never rewritten (a bisection, which decides on its cases as it goes, adds them to `run.json`);
 //! the verdict can be made again from them at any time.
 
+mod against;
 mod attempt;
 mod case;
 mod control;
@@ -15,6 +16,7 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::against::{AgainstSpec, LeftOut};
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};

@@ -31,7 +31,8 @@ pub fn is_supported(kind: FaultKind) -> bool {
         | FaultKind::Spill
         | FaultKind::Leak
         | FaultKind::Unkillable
-        | FaultKind::Garbage => true,
+        | FaultKind::Garbage
+        | FaultKind::SlowStep => true,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Context {
     phase: Phase,
     pub(crate) generation: u32,
     pub(crate) token: Option<u32>,
+    /// When the step that is under way began.
+    step_began: Option<Instant>,
     pub(crate) modules: Vec<(String, DeviceId)>,
     pub(crate) hops: Vec<NamedHop>,
     transfer: Transfer,
@@ -74,6 +76,7 @@ impl Context {
             phase: Phase::Spawn,
             generation: 0,
             token: None,
+            step_began: None,
             modules: Vec::new(),
             hops: Vec::new(),
             transfer: Transfer::default(),
@@ -97,6 +100,7 @@ impl Context {
             phase,
             generation,
             token: None,
+            step_began: None,
             modules: self.modules.clone(),
             hops: self.hops.clone(),
             transfer: self.transfer,
@@ -222,6 +226,7 @@ impl Context {
     /// Work on the token at that position begins.
     pub fn begin_token(&mut self, position: u32) {
         self.token = Some(position);
+        self.step_began = Some(Instant::now());
         self.trail.token(position);
     }
 
@@ -292,6 +297,7 @@ impl Context {
     /// The same for one of several sequences: 0, or the number of a companion, from 1.
     pub fn token_of(&mut self, sequence: u32, index: u32, id: u32, top2_gap: f32) -> f64 {
         self.tell_audit();
+        self.fault_at_end_of_step();
         let stamp = self.now_s();
         let generation = self.generation;
         self.emit_at(

@@ -35,7 +35,7 @@ impl FailurePolicy<'static> {
 pub(crate) struct LastTry {
     /// 0 for the first.
     retry: u32,
-    /// All its attempts are made, or one of them did not complete.
+    /// All its attempts are made (or as many as it takes to look at its times), or one of them did not complete.
     pub(crate) is_over: bool,
     /// What was skipped once will be skipped again.
     was_skipped: bool,
@@ -50,7 +50,7 @@ impl LastTry {
         let own = || own.iter().copied();
         let retry = own().map(|attempt| case.retry_of(attempt.attempt)).max()?;
         let of_try = || own().filter(|attempt| case.retry_of(attempt.attempt) == retry);
-        let is_whole = of_try().count() >= case.attempts_per_try() as usize;
+        let is_whole = case.is_whole(u32::try_from(of_try().count()).unwrap_or(u32::MAX));
         Some(Self {
             retry,
             is_over: is_whole || of_try().any(|attempt| attempt.outcome != Outcome::Completed),

@@ -50,6 +50,7 @@ pub(crate) fn case() -> CaseSpec {
             repetitions: 1,
             isolation: Isolation::Process,
             probe: false,
+            first_look: None,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,

@@ -7,6 +7,7 @@
 //!
 //! Read [`supervisor`] first.
 
+mod arms;
 mod breach;
 pub mod breadcrumb;
 pub mod cancel;

@@ -12,12 +12,14 @@ use placebench_core::outcome::Outcome;
 use placebench_core::protocol::{PROTOCOL_VERSION, WorkerRequest};
 use placebench_core::record::{Attempt, CaseSpec};
 
+use crate::arms::Base;
+pub use crate::arms::{BasePlan, MorePairs};
 use crate::cancel::Cancel;
 use crate::environment;
 pub use crate::failures::FailurePolicy;
 use crate::failures::{Failures, LastTry};
 use crate::quarantine::Quarantine;
-use crate::schedule::{Group, Slot, retry_slots, schedule_groups};
+use crate::schedule::{Arm, Group, Slot, Turn, schedule_groups, slots_of};
 use crate::store::{RunFolder, StoreError, is_interrupted};
 use crate::supervisor::{Observation, SupervisorError, WorkerCommand, attempt_without_process, run_attempt};
 
@@ -73,6 +75,27 @@ pub enum RunEvent<'a> {
         /// Its record.
         attempt: &'a Attempt,
     },
+    /// A process of the program that the run is held against is about to be started.
+    BaseAttemptStarted {
+        /// The case.
+        case: &'a CaseSpec,
+        /// Number of the attempt.
+        attempt: u32,
+    },
+    /// Something happened in it.
+    BaseWorker {
+        /// The case.
+        case: &'a CaseSpec,
+        /// What.
+        observation: Observation<'a>,
+    },
+    /// It is over and on record.
+    BaseAttemptFinished {
+        /// The case.
+        case: &'a CaseSpec,
+        /// Its record.
+        attempt: &'a Attempt,
+    },
     /// The case failed and is about to be tried again.
     CaseRetried {
         /// The case.
@@ -90,7 +113,7 @@ pub enum RunEvent<'a> {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunSummary {
-    /// Attempts recorded now, those that were skipped included.
+    /// Attempts of the run's own program recorded now, those that were skipped included.
     pub attempts: u32,
     /// True where it was stopped before all attempts were made, from outside or because of too many failures.
     pub interrupted: bool,
@@ -106,20 +129,51 @@ pub fn run(
     cancel: &Cancel,
     observer: &mut dyn FnMut(RunEvent<'_>),
 ) -> Result<RunSummary, RunError> {
+    run_arms(plan, None, folder, cancel, observer)
+}
+
+/// The same in turns with another program, whose attempts go into a folder of their own. Each case has as many pairs as its
+/// answer needs.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_against(
+    plan: &RunPlan<'_>,
+    base: &BasePlan<'_>,
+    (folder, base_folder): (&mut RunFolder, &mut RunFolder),
+    cancel: &Cancel,
+    observer: &mut dyn FnMut(RunEvent<'_>),
+) -> Result<RunSummary, RunError> {
+    run_arms(plan, Some(Base::new(*base, base_folder)), folder, cancel, observer)
+}
+
+fn run_arms<'a>(
+    plan: &'a RunPlan<'a>,
+    base: Option<Base<'a, '_>>,
+    folder: &mut RunFolder,
+    cancel: &Cancel,
+    observer: &mut dyn FnMut(RunEvent<'_>),
+) -> Result<RunSummary, RunError> {
+    let mut quarantine = Quarantine::after(plan.previous, plan.cases);
+    for attempt in base.iter().flat_map(|base| base.plan.previous) {
+        quarantine.take(attempt, plan.cases);
+    }
+    let groups = schedule_groups(plan.cases, plan.seed, &|case| {
+        base.as_ref().is_some_and(|base| base.case(&case.case).is_some())
+    });
     let mut running = Running {
         plan,
         folder,
         cancel,
         observer,
         progress: Progress::of(plan.cases, plan.previous),
-        quarantine: Quarantine::after(plan.previous, plan.cases),
+        quarantine,
         failures: Failures::new(plan.policy, plan.cases, plan.previous),
+        base,
         attempts: 0,
     };
-    for group in schedule_groups(plan.cases, plan.seed) {
-        running.failures.enter(&plan.cases[group.cases[0]]);
-        let goes_on = running.round(&group.slots)?.is_continue() && running.conclude(&group)?.is_continue();
-        if !goes_on {
+    for group in groups {
+        if running.group(&group)?.is_break() {
             return Ok(running.summary(true));
         }
     }
@@ -135,6 +189,7 @@ struct Running<'a, 'b> {
     progress: Progress<'a>,
     quarantine: Quarantine,
     failures: Failures<'a>,
+    base: Option<Base<'a, 'b>>,
     attempts: u32,
 }
 
@@ -146,25 +201,71 @@ impl<'a> Running<'a, '_> {
         }
     }
 
+    /// All attempts of the placements of a prompt: the first tries, retries of what failed, and, with a base, more pairs where
+    /// the answer needs them.
+    fn group(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
+        let cases = self.plan.cases;
+        self.failures.enter(&cases[group.cases[0]]);
+        if let Some(base) = &mut self.base {
+            let own: Vec<&CaseSpec> = group.cases.iter().map(|&index| &cases[index]).collect();
+            base.enter(&own, self.plan.previous);
+        }
+        let mut turns: Vec<Turn> = group.order.iter().map(|&(case, arm)| self.turn(case, arm, 0)).collect();
+        loop {
+            if self.round(&slots_of(cases, &turns))?.is_break() || self.retry(group)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            turns = self.base.as_ref().map_or_else(Vec::new, |base| base.next_look(group, cases));
+            if turns.is_empty() {
+                return Ok(self.conclude(group));
+            }
+        }
+    }
+
+    /// The attempts of one try of a case by one program, as far as the next look.
+    fn turn(&self, index: usize, arm: Arm, retry: u32) -> Turn {
+        let case = &self.plan.cases[index];
+        let made_by = |progress: &Progress<'_>| progress.made_of(case, retry);
+        let made = made_by(&self.progress).max(self.base.as_ref().map_or(0, |base| made_by(&base.progress)));
+        Turn {
+            case: index,
+            arm,
+            retry,
+            attempts: case.attempts_to_next_look(made),
+        }
+    }
+
     /// Makes those of the attempts that are not made yet.
     fn round(&mut self, slots: &[Slot]) -> Result<ControlFlow<()>, RunError> {
         let plan = self.plan;
         for (index, slot) in slots.iter().enumerate() {
             let case = &plan.cases[slot.case];
-            if self.progress.is_made(case, slot.attempt) {
+            let progress = match slot.arm {
+                Arm::New => Some(&self.progress),
+                Arm::Base => self.base.as_ref().map(|base| &base.progress),
+            };
+            if progress.is_none_or(|progress| progress.is_made(case, slot.attempt)) {
                 continue;
             }
             if self.cancel.is_cancelled() {
                 return Ok(ControlFlow::Break(()));
             }
-            let attempt = self.make(*slot, case)?;
+            let attempt = match (slot.arm, &mut self.base) {
+                (Arm::Base, Some(base)) => base.make(*slot, case, &mut self.quarantine, self.cancel, self.observer)?,
+                _ => self.make(*slot, case)?,
+            };
             if is_interrupted(&attempt) {
                 return Ok(ControlFlow::Break(()));
             }
+            let completed = attempt.outcome == Outcome::Completed;
+            if slot.arm == Arm::Base {
+                continue;
+            }
             let later = &slots[index + 1..];
-            let is_last = !later.iter().any(|later| later.case == slot.case);
-            if is_last || attempt.outcome != Outcome::Completed {
-                self.progress.over.insert((&case.case, case.retry_of(slot.attempt)));
+            let is_last = !later.iter().any(|later| (later.case, later.arm) == (slot.case, slot.arm));
+            // Where there is a base, only a look says whether it was the last.
+            if (is_last && case.measure.first_look.is_none()) || !completed {
+                self.progress.end(case, slot.attempt);
                 if self.failures.decides_at_once(case, &attempt) {
                     (self.observer)(RunEvent::CaseFinished { case });
                 }
@@ -192,6 +293,10 @@ impl<'a> Running<'a, '_> {
         self.folder.append(&attempt)?;
         self.quarantine.take(&attempt, self.plan.cases);
         self.failures.take(case, &attempt);
+        if let Some(base) = &mut self.base {
+            base.take_own(&attempt);
+            self.progress.made.insert((&case.case, slot.attempt));
+        }
         self.attempts += 1;
         (self.observer)(RunEvent::AttemptFinished {
             case,
@@ -201,43 +306,54 @@ impl<'a> Running<'a, '_> {
     }
 
     /// All placements of a prompt have had their turn: those that failed are tried again, as long as they may.
-    fn conclude(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
+    fn retry(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
         let cases = self.plan.cases;
         loop {
             let again = self.failures.to_be_retried(group);
             if again.is_empty() {
-                break;
+                return Ok(ControlFlow::Continue(()));
             }
             for &(index, retry) in &again {
                 let case = &cases[index];
                 (self.observer)(RunEvent::CaseRetried { case, retry });
             }
-            if self.round(&retry_slots(cases, &again))?.is_break() {
+            let retry_of = |wanted: usize| again.iter().find(|(index, _)| *index == wanted);
+            let turns = group
+                .order
+                .iter()
+                .filter_map(|&(case, arm)| retry_of(case).map(|&(_, retry)| self.turn(case, arm, retry)));
+            let turns: Vec<Turn> = turns.collect();
+            if self.round(&slots_of(cases, &turns))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
+    }
+
+    /// Nothing more will come of the cases of a group.
+    fn conclude(&mut self, group: &Group) -> ControlFlow<()> {
+        let cases = self.plan.cases;
         for &index in &group.cases {
             if self.failures.close(index) {
                 (self.observer)(RunEvent::CaseFinished { case: &cases[index] });
             }
         }
-        Ok(if self.failures.are_too_many() {
+        if self.failures.are_too_many() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
-        })
+        }
     }
 }
 
 /// What needs not be done any more.
-struct Progress<'a> {
-    made: BTreeSet<(&'a str, u32)>,
+pub(crate) struct Progress<'a> {
+    pub(crate) made: BTreeSet<(&'a str, u32)>,
     /// Cases and retries of which no further attempt is made.
     over: BTreeSet<(&'a str, u32)>,
 }
 
 impl<'a> Progress<'a> {
-    fn of(cases: &'a [CaseSpec], attempts: &'a [Attempt]) -> Self {
+    pub(crate) fn of(cases: &'a [CaseSpec], attempts: &'a [Attempt]) -> Self {
         let made = attempts.iter().filter(|attempt| !is_interrupted(attempt));
         let cases: HashMap<&str, &CaseSpec> = cases.iter().map(|case| (case.case.as_str(), case)).collect();
         let retry = |attempt: &Attempt| {
@@ -255,6 +371,18 @@ impl<'a> Progress<'a> {
                 .map(|attempt| (attempt.case.as_str(), retry(attempt)))
                 .collect(),
         }
+    }
+
+    /// How many attempts of a try were made by an earlier process.
+    fn made_of(&self, case: &CaseSpec, retry: u32) -> u32 {
+        let (name, each) = (case.case.as_str(), case.attempts_per_try());
+        let (from, to) = (retry.saturating_mul(each), retry.saturating_add(1).saturating_mul(each));
+        u32::try_from(self.made.range((name, from)..(name, to)).count()).unwrap_or(u32::MAX)
+    }
+
+    /// No further attempt of this try is made.
+    pub(crate) fn end(&mut self, case: &'a CaseSpec, attempt: u32) {
+        self.over.insert((&case.case, case.retry_of(attempt)));
     }
 
     fn is_made(&self, case: &CaseSpec, attempt: u32) -> bool {

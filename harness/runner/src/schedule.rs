@@ -2,9 +2,20 @@
 //!
 //! A machine warms up, throttles and gets busy while a run goes on. So the placements of a prompt take turns, and each
 //! round goes through them the other way round (A B B A): a steady drift then falls on all of them alike. Which of them
-//! comes first is drawn from the run's seed.
+//! comes first is drawn from the run's seed. With two programs the two attempts of a pair are neighbours, and which of them is
+//! first is drawn case by case.
 
 use placebench_core::record::{CaseSpec, Isolation};
+
+/// Whose attempt it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Arm {
+    /// That of the run's own program.
+    #[default]
+    New,
+    /// That of the program the run is held against.
+    Base,
+}
 
 /// One child process to be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,6 +26,21 @@ pub struct Slot {
     pub attempt: u32,
     /// Measured generations in this process.
     pub repetitions: u32,
+    /// Whose it is.
+    pub arm: Arm,
+}
+
+/// Some attempts of one try of a case, by one program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Index of the case.
+    pub case: usize,
+    /// Whose attempts.
+    pub arm: Arm,
+    /// The try: 0 is the first.
+    pub retry: u32,
+    /// How many.
+    pub attempts: u32,
 }
 
 /// The attempts of the placements of one prompt.
@@ -22,49 +48,58 @@ pub struct Slot {
 pub struct Group {
     /// Indices of its cases; at least one.
     pub cases: Vec<usize>,
-    /// Their attempts, in order.
-    pub slots: Vec<Slot>,
+    /// The order in which they take turns, each with the program that is to make its attempt.
+    pub order: Vec<(usize, Arm)>,
 }
 
 /// The attempts of all cases. The same cases and seed give the same order.
 #[must_use]
 pub fn schedule(cases: &[CaseSpec], seed: u64) -> Vec<Slot> {
-    let groups = schedule_groups(cases, seed).into_iter();
-    groups.flat_map(|group| group.slots).collect()
+    let turn = |(case, arm): (usize, Arm)| Turn {
+        case,
+        arm,
+        retry: 0,
+        attempts: cases[case].attempts_per_try(),
+    };
+    let groups = schedule_groups(cases, seed, &|_| false).into_iter();
+    groups
+        .flat_map(|group| slots_of(cases, &group.order.into_iter().map(turn).collect::<Vec<Turn>>()))
+        .collect()
 }
 
-/// The same, group by group.
+/// The groups, each with the order of its first round. `has_base` says which cases are run by another program too.
 #[must_use]
-pub fn schedule_groups(cases: &[CaseSpec], seed: u64) -> Vec<Group> {
+pub fn schedule_groups(cases: &[CaseSpec], seed: u64, has_base: &dyn Fn(&CaseSpec) -> bool) -> Vec<Group> {
     let mut random = SplitMix64(seed);
     let mut scheduled = Vec::new();
     for mut group in groups(cases) {
         shuffle(&mut group, &mut random);
-        let tried: Vec<(usize, u32)> = group.iter().map(|&case| (case, 0)).collect();
-        scheduled.push(Group {
-            slots: retry_slots(cases, &tried),
-            cases: group,
-        });
+        let mut order = Vec::new();
+        for &case in &group {
+            let arms = match has_base(&cases[case]) {
+                false => vec![Arm::New],
+                true if random.below(2) == 0 => vec![Arm::Base, Arm::New],
+                true => vec![Arm::New, Arm::Base],
+            };
+            order.extend(arms.into_iter().map(|arm| (case, arm)));
+        }
+        scheduled.push(Group { cases: group, order });
     }
     scheduled
 }
 
-/// The attempts of some cases, each with the number of its try (0 is the first): turn and turn about, each round the other
-/// way round.
+/// The attempts of some turns, in the order of a round: turn and turn about, each round the other way round.
 #[must_use]
-pub fn retry_slots(cases: &[CaseSpec], tried: &[(usize, u32)]) -> Vec<Slot> {
-    let most = tried.iter().map(|&(case, _)| cases[case].attempts_per_try()).max();
+pub fn slots_of(cases: &[CaseSpec], turns: &[Turn]) -> Vec<Slot> {
+    let most = turns.iter().map(|turn| turn.attempts).max();
     let mut slots = Vec::new();
     for round in 0..most.unwrap_or(0) {
-        let slots_of_round = tried
-            .iter()
-            .map(|&(case, retry)| (case, retry, cases[case].attempts_per_try()))
-            .filter(|&(_, _, attempts)| round < attempts)
-            .map(|(case, retry, attempts)| Slot {
-                case,
-                attempt: retry * attempts + round,
-                repetitions: repetitions_in_one(&cases[case]),
-            });
+        let slots_of_round = turns.iter().filter(|turn| round < turn.attempts).map(|turn| Slot {
+            case: turn.case,
+            attempt: turn.retry * cases[turn.case].attempts_per_try() + round,
+            repetitions: repetitions_in_one(&cases[turn.case]),
+            arm: turn.arm,
+        });
         if round.is_multiple_of(2) {
             slots.extend(slots_of_round);
         } else {
@@ -145,6 +180,7 @@ mod tests {
                 repetitions,
                 isolation,
                 probe: false,
+                first_look: None,
             },
             ..fixture::case()
         }
@@ -171,6 +207,7 @@ mod tests {
             case,
             attempt,
             repetitions,
+            arm: Arm::New,
         };
         assert_eq!(slots, [slot(0, 0, 6), slot(1, 0, 1), slot(1, 1, 1)]);
     }
@@ -188,6 +225,38 @@ mod tests {
             let order: Vec<usize> = schedule(&cases, seed).iter().map(|slot| slot.case % 2).collect();
             assert_eq!(order, [0, 0, 1, 1]);
         }
+    }
+
+    #[test]
+    fn two_programs_take_turns_within_each_pair_and_the_seed_decides_who_is_first() {
+        let cases = ["a", "b"].map(|name| case("s", name, 4, Isolation::Process));
+        let mut first = HashSet::new();
+        for seed in 0..64 {
+            let groups = schedule_groups(&cases, seed, &|case| case.placement == "a");
+            let [group] = groups.as_slice() else { panic!("{groups:?}") };
+            assert_eq!(group.order.len(), 3);
+            let turn = |&(case, arm): &(usize, Arm)| Turn {
+                case,
+                arm,
+                retry: 0,
+                attempts: 4,
+            };
+            let slots = slots_of(&cases, &group.order.iter().map(turn).collect::<Vec<Turn>>());
+            let of_a: Vec<(Arm, u32)> = slots
+                .iter()
+                .filter(|slot| slot.case == 0)
+                .map(|slot| (slot.arm, slot.attempt))
+                .collect();
+            let (one, other) = (of_a[0].0, of_a[1].0);
+            first.insert(one);
+            let expected = [(one, 0), (other, 0), (other, 1), (one, 1), (one, 2), (other, 2), (other, 3), (one, 3)];
+            assert_eq!(of_a, expected, "{seed}");
+            // Nothing comes between the two of a pair.
+            for pair in slots.windows(2) {
+                assert!(pair[0].case != pair[1].case || pair[0].attempt.abs_diff(pair[1].attempt) <= 1);
+            }
+        }
+        assert_eq!(first.len(), 2);
     }
 
     proptest! {

@@ -29,6 +29,9 @@ use read::{read_info, whole_lines};
 /// Name of the link to the newest run.
 pub const LATEST: &str = "latest";
 
+/// The folder in that of a run that holds the other side of it, a run of its own.
+pub const BASE: &str = "base";
+
 /// Names tried for a new run.
 pub const MOST_NAMES: usize = 16;
 
@@ -133,7 +136,23 @@ impl RunFolder {
             });
         }
         fs::create_dir_all(dir).map_err(cannot("cannot make", dir))?;
-        let path = dir.join(&info.run_id);
+        let run = Self::make(dir.join(&info.run_id), info)?;
+        sync_folder(dir).map_err(cannot("cannot write", dir))?;
+        point_latest(dir, &info.run_id)?;
+        Ok(run)
+    }
+
+    /// Makes the folder of the other side of this run, inside of it.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_base(&self, info: &RunInfo) -> Result<Self, StoreError> {
+        let run = Self::make(self.path.join(BASE), info)?;
+        sync_folder(&self.path).map_err(cannot("cannot write", &self.path))?;
+        Ok(run)
+    }
+
+    fn make(path: PathBuf, info: &RunInfo) -> Result<Self, StoreError> {
         fs::create_dir(&path).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => StoreError::Exists { path: path.clone() },
             _ => cannot("cannot make", &path)(source),
@@ -144,8 +163,6 @@ impl RunFolder {
         // Last of all: a folder without it is no run.
         let run_file = path.join(RUN_FILE);
         write_json(&run_file, info)?;
-        sync_folder(dir).map_err(cannot("cannot write", dir))?;
-        point_latest(dir, &info.run_id)?;
         Ok(Self { path, attempts })
     }
 

@@ -5,6 +5,7 @@ use placebench_core::exit_code::ExitCode;
 
 use crate::args::{CompareArgs, CompareFormat};
 use crate::compare::words::words;
+use crate::compare::stored::StoredRun;
 use crate::compare::{document, human, markdown, noise, stored};
 use crate::error::CliError;
 use crate::terminal;
@@ -13,7 +14,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
     let noise = args.noise.as_deref().map(noise::read).transpose()?;
     let base = stored::read(&args.output_dir, &args.base)?;
     let new = stored::read(&args.output_dir, &args.new)?;
-    let document = document::document(&base, &new, noise, &spec(args))?;
+    let document = document::document(&base, &new, noise, &spec(args, is_other_side(&base, &new)))?;
     match args.format {
         CompareFormat::Human => {
             for line in human::lines(&words(&document, args.all)) {
@@ -33,11 +34,19 @@ pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
     Ok(document.exit)
 }
 
+/// Whether the base is the other side of the new run, so that their attempts took turns.
+fn is_other_side(base: &StoredRun, new: &StoredRun) -> bool {
+    base.info.control.base_of.as_ref() == Some(&new.info.run_id)
+}
+
 /// Two stored runs are two sessions, so that the wider floor holds for their times. Whoever asks about them wants to know
 /// whether they are slower all the same, unless told otherwise.
-fn spec(args: &CompareArgs) -> GateSpec {
+fn spec(args: &CompareArgs, took_turns: bool) -> GateSpec {
     let spec = GateSpec {
-        arrangement: Arrangement::Separate,
+        arrangement: match took_turns {
+            true => Arrangement::Interleaved,
+            false => Arrangement::Separate,
+        },
         expected_differences: args.expected_differences.clone(),
         separate_timings_gate: !args.counters_only,
         ..GateSpec::versions()

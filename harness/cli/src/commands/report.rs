@@ -8,7 +8,7 @@ use placebench_runner::store;
 
 use crate::args::ReportArgs;
 use crate::error::CliError;
-use crate::{judged, terminal};
+use crate::{against, judged, terminal};
 
 pub(crate) fn run(args: &ReportArgs) -> Result<ExitCode, CliError> {
     let record = judged::read(&args.run)?;
@@ -20,6 +20,9 @@ pub(crate) fn run(args: &ReportArgs) -> Result<ExitCode, CliError> {
     }
     let folder = args.output_dir.as_deref().unwrap_or(&args.run);
     write(&record, folder)?;
+    if let Some(document) = against::gate::compared(&record, &args.run)? {
+        against::gate::write(&document, folder)?;
+    }
     terminal::out(&terminal::printable(&folder.join("report.html").display().to_string()));
     Ok(ExitCode::Passed)
 }

@@ -11,7 +11,7 @@ use placebench_core::record::{Attempt, CaseSpec, CaseStatus, RECORD_VERSION, Run
 use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
-use placebench_runner::run::{FailurePolicy, RunPlan};
+use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 
@@ -21,6 +21,8 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
+use crate::against::{self, side::BaseSide};
+use crate::compare::{human, words::words};
 use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
@@ -36,7 +38,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         )?),
         None => begin(&args, &effective)?,
     };
-    let Some((info, mut folder, previous)) = begun else {
+    let Some((info, mut folder, previous, mut base)) = begun else {
         return Ok(ExitCode::Passed);
     };
     let cancel = cancel_on_signals()?;
@@ -57,7 +59,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         },
     };
     let mut progress = Progress::new(&info, &previous, format, args.quiet);
-    let result = placebench_runner::run::run(&plan, &mut folder, &cancel, &mut |event| progress.on(event));
+    let observer = &mut |event: RunEvent<'_>| progress.on(event);
+    let result = match &mut base {
+        Some(base) => base.run(&plan, &info, &mut folder, &cancel, observer),
+        None => placebench_runner::run::run(&plan, &mut folder, &cancel, observer),
+    };
     progress.finish();
     let run = result.map_err(|error| CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path())))?;
     conclude(format, &folder, !run.interrupted, started)
@@ -116,15 +122,22 @@ pub(super) fn conclude(
     let policy = SnapshotPolicy::from_ci(std::env::var("CI").ok().as_deref());
     let pending = snapshots::propose(&stored.info, &stored.attempts, &verdict, policy);
     let not_kept = |error: CliError| error.hint(what_is_kept(folder.path()));
-    folder
-        .write_verdict(&verdict)
-        .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
-    let record = RunRecord {
+    let mut record = RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
     };
+    let compared = against::gate::compared(&record, folder.path())?;
+    if let Some(document) = &compared {
+        against::gate::put_into(&mut record, document);
+    }
+    folder
+        .write_verdict(&record.verdict)
+        .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
     report::write(&record, folder.path()).map_err(not_kept)?;
+    if let Some(document) = &compared {
+        against::gate::write(document, folder.path()).map_err(not_kept)?;
+    }
     match format {
         MessageFormat::Human => summary::print(
             &record,
@@ -139,10 +152,14 @@ pub(super) fn conclude(
             "exit_code": record.verdict.exit_code, "folder": folder.path(),
         }))),
     }
+    if let Some(document) = compared.filter(|_| format == MessageFormat::Human) {
+        terminal::out("");
+        human::lines(&words(&document, false)).iter().for_each(|line| terminal::out(line));
+    }
     Ok(record.verdict.exit)
 }
 
-type Begun = (RunInfo, RunFolder, Vec<Attempt>);
+type Begun = (RunInfo, RunFolder, Vec<Attempt>, Option<BaseSide>);
 
 /// Nothing where nothing is to be run, and that is as it should be.
 fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliError> {
@@ -168,10 +185,15 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     };
     foreign::permit(&selected.cases, args.allow_exec)?;
     selection::tell_references(&selected.references);
-    let cases = match args.audit {
+    let mut cases = match args.audit {
         true => audit::audited(selected.cases, args.audit_tokens)?,
         false => selected.cases,
     };
+    let against = against::prepare(&args.against, effective, &mut cases)?;
+    let of_base = cases.clone();
+    if let Some(percent) = args.against.inject_slowdown {
+        against::cases::inject_slowdown(&mut cases, percent);
+    }
     let control = RunControl {
         profile: effective.config_file.is_some().then(|| effective.profile.clone()),
         filterset: selected.filterset.map(|filterset| filterset.to_string()),
@@ -182,6 +204,8 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         flaky_result: settings.flaky_result.value,
         max_fail: settings.max_fail.value.limit(),
         settings: explained,
+        against,
+        base_of: None,
     };
     let mut info = run_info(cases, settings.seed.value, control);
     let folder = RunFolder::create_fresh(
@@ -190,7 +214,8 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         environment::fresh_run_id,
     )
     .map_err(|error| CliError::setup(terminal::chain(&error)))?;
-    Ok(Some((info, folder, Vec::new())))
+    let base = BaseSide::begin(&info, of_base, &folder)?;
+    Ok(Some((info, folder, Vec::new(), base)))
 }
 
 fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliError> {
@@ -208,10 +233,18 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
                 .hint("go on with those runs on their machines, and merge again"),
         );
     }
+    if let Some(run) = &stored.info.control.base_of {
+        return Err(CliError::setup(format!(
+            "{} is the other side of a run, and is not run alone",
+            path.display()
+        ))
+        .hint(format!("go on with both: placebench run --resume {run}")));
+    }
     for warning in &stored.warnings {
         terminal::warning(&warning.to_string());
     }
-    Ok((stored.info, folder, stored.attempts))
+    let base = BaseSide::resume(&stored.info, &path)?;
+    Ok((stored.info, folder, stored.attempts, base))
 }
 
 /// Snapshots are proposed where the record says; that is a folder of snapshots, whoever wrote the record.

@@ -1,6 +1,6 @@
 //! What is said of a comparison as a whole: what was not compared and why, by what it was judged, and the answer.
 
-use placebench_core::compare::NoVerdictReason;
+use placebench_core::compare::{Arrangement, NoVerdictReason};
 use placebench_core::exit_code::ExitCode;
 
 use super::document::{Document, Standing};
@@ -12,7 +12,7 @@ use crate::terminal::counted;
 const NAMED: usize = 3;
 
 /// What holds for more than one row.
-pub(super) fn sentences(document: &Document) -> Vec<String> {
+pub(crate) fn sentences(document: &Document) -> Vec<String> {
     let mut sentences = Vec::new();
     if document.same_run {
         sentences.push("both sides are the same run".to_owned());
@@ -31,11 +31,16 @@ pub(super) fn sentences(document: &Document) -> Vec<String> {
     sentences.extend(without_verdict(document));
     let spec = &document.comparison.spec;
     if !spec.metrics.is_empty() && !document.comparison.cases.is_empty() {
-        let floor = percent(spec.min_effect.max(spec.separate_floor).exp());
+        let (floor, why) = match spec.arrangement {
+            Arrangement::Interleaved => (spec.min_effect, "the two sides took turns, and less matters to nobody"),
+            Arrangement::Separate => (
+                spec.min_effect.max(spec.separate_floor),
+                "runs made one after the other may differ by that much without a cause",
+            ),
+        };
         sentences.push(format!(
-            "a time counts as changed where it certainly did by more than {}: runs made one after the other may differ by \
-             that much without a cause",
-            floor.trim_start_matches('+')
+            "a time counts as changed where it certainly did by more than {}: {why}",
+            percent(floor.exp()).trim_start_matches('+')
         ));
         if document.noise.is_none() {
             sentences.push(

@@ -29,18 +29,8 @@ pub(crate) fn read(dir: &Path, run: &str) -> Result<StoredRun, CliError> {
         CliError::setup(terminal::chain(&error))
             .hint("name the folder of a run (reports/<run-id>), or its id with --output-dir for where it lies")
     })?;
-    let record = judged::read(&folder)?;
-    let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
-    for case in &record.info.cases {
-        attempts.insert(case.case.clone(), deciding(&record, case));
-    }
-    Ok(StoredRun {
-        folder,
-        unfinished: unfinished(&record.info.cases, &record.attempts),
-        info: record.info,
-        verdict: record.verdict,
-        attempts,
-    })
+    let record = judged::read_alone(&folder)?;
+    Ok(StoredRun::of(folder, &record))
 }
 
 /// The attempts of the try that decided, counted from 0: those of a retry are as good as those of a first try.
@@ -55,6 +45,18 @@ fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
 }
 
 impl StoredRun {
+    /// From what was read of its folder.
+    pub(crate) fn of(folder: PathBuf, record: &RunRecord) -> Self {
+        let cases = record.info.cases.iter();
+        Self {
+            folder,
+            unfinished: unfinished(&record.info.cases, &record.attempts),
+            attempts: cases.map(|case| (case.case.clone(), deciding(record, case))).collect(),
+            info: record.info.clone(),
+            verdict: record.verdict.clone(),
+        }
+    }
+
     /// A case by its name.
     pub(crate) fn case(&self, name: &str) -> Option<&CaseSpec> {
         self.info.cases.iter().find(|case| case.case == name)

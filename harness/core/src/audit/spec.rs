@@ -23,6 +23,7 @@ impl CaseSpec {
                 repetitions: 1,
                 isolation: Isolation::Process,
                 probe: false,
+                first_look: None,
             },
             audit: Some(audit),
             ..self

@@ -18,7 +18,7 @@ pub enum Direction {
 }
 
 /// A timing, by its name in records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimingMetric {
     /// Start of the process to the end of loading.

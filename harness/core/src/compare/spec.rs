@@ -35,6 +35,28 @@ pub enum Arrangement {
     Separate,
 }
 
+/// What it means for a gate that timings are unclear, or cannot be judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UnclearResult {
+    /// It is no pass: `no_verdict`.
+    #[default]
+    Fail,
+    /// It is told, and no more. Counters that cannot be judged fail the gate all the same, and so does what is slower.
+    Warn,
+}
+
+impl UnclearResult {
+    /// The name in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Warn => "warn",
+        }
+    }
+}
+
 /// How far token ids may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TokenTolerance {
@@ -82,6 +104,9 @@ pub struct GateSpec {
     /// what changed between the sessions is part of the answer.
     #[serde(default)]
     pub separate_timings_gate: bool,
+    /// What unclear timings mean.
+    #[serde(default)]
+    pub unclear: UnclearResult,
 }
 
 impl GateSpec {
@@ -110,6 +135,7 @@ impl GateSpec {
             },
             expected_differences: Vec::new(),
             separate_timings_gate: false,
+            unclear: UnclearResult::Fail,
         }
     }
 

@@ -48,6 +48,10 @@ pub struct MeasureSpec {
     /// reference placement.
     #[serde(default)]
     pub probe: bool,
+    /// With `--against`: after how many of the repetitions times are looked at first. Where that look decides, the others are
+    /// not made. Absent: all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_look: Option<u32>,
 }
 
 /// How strictly two texts must agree.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaseSpec, Environment, Tool};
+use super::{AgainstSpec, CaseSpec, Environment, Tool};
 use crate::scenario::MOST_REPETITIONS;
 use crate::selection::Partition;
 
@@ -64,7 +64,7 @@ pub struct EffectiveSetting {
 }
 
 /// Part of `run.json`: how the run was selected and controlled. Absent parts were not asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunControl {
     /// The profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +91,12 @@ pub struct RunControl {
     /// Every setting with its origin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<EffectiveSetting>,
+    /// The program it is held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<AgainstSpec>,
+    /// Name of the run whose other side this is: its attempts were made by the program that run is held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_of: Option<String>,
 }
 
 /// A run that is part of a merged one.
@@ -125,10 +131,57 @@ impl CaseSpec {
         }
     }
 
+    /// How many attempts of a try are to be made where so many are on record: as many as the case asks for, or, of one whose
+    /// times are looked at after some of them, as many as it takes to the next look. Each look doubles what there is, as
+    /// [`GateSpec::next_pairs`](crate::compare::GateSpec::next_pairs) does.
+    #[must_use]
+    pub fn attempts_to_next_look(&self, made: u32) -> u32 {
+        let cap = self.attempts_per_try();
+        let Some(first) = self.measure.first_look else {
+            return cap;
+        };
+        let mut look = first.clamp(1, cap);
+        while look < made {
+            look = look.saturating_mul(2).min(cap).max(look + 1);
+        }
+        look.min(cap)
+    }
+
+    /// Whether a try with so many attempts may be left at that.
+    #[must_use]
+    pub fn is_whole(&self, made: u32) -> bool {
+        made >= self.attempts_per_try() || (self.measure.first_look.is_some() && self.attempts_to_next_look(made) == made)
+    }
+
     /// The try an attempt of this case belongs to: 0 for the first, 1 for the first retry. Attempts are counted through all
     /// tries.
     #[must_use]
     pub fn retry_of(&self, attempt: u32) -> u32 {
         attempt / self.attempts_per_try()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge::testing;
+    use crate::record::MeasureSpec;
+
+    #[test]
+    fn looks_double_up_to_what_the_case_asks_for() {
+        let looked_at = |first_look, repetitions| {
+            let mut case = testing::case();
+            case.measure = MeasureSpec {
+                repetitions,
+                first_look,
+                ..case.measure
+            };
+            (0..=repetitions + 1).filter(|made| case.is_whole(*made)).collect::<Vec<u32>>()
+        };
+        assert_eq!(looked_at(Some(10), 50), [10, 20, 40, 50, 51]);
+        assert_eq!(looked_at(Some(7), 7), [7, 8]);
+        assert_eq!(looked_at(None, 3), [3, 4]);
+        // A damaged record asks for a look that cannot be.
+        assert_eq!(looked_at(Some(0), 3), [1, 2, 3, 4]);
+        assert_eq!(looked_at(Some(u32::MAX), 3), [3, 4]);
     }
 }

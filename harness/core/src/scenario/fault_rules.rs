@@ -11,6 +11,9 @@ use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::{Conditions, FaultKind};
 use crate::outcome::Phase;
 
+/// What a step's time may be multiplied by, at most: beyond that `stall` is meant.
+const MOST_SLOWDOWN: f64 = 100.0;
+
 pub(super) fn fault(
     table: &Spanned<FaultTable>,
     placements: &[&str],
@@ -24,6 +27,7 @@ pub(super) fn fault(
     for (key, span, kind) in [
         ("delay", fault.delay.as_ref().map(Spanned::span), FaultKind::SlowLink),
         ("signal", fault.signal.as_ref().map(Spanned::span), FaultKind::Crash),
+        ("factor", fault.factor.as_ref().map(Spanned::span), FaultKind::SlowStep),
     ] {
         if let Some(span) = span
             && fault.kind != kind
@@ -37,6 +41,14 @@ pub(super) fn fault(
                 ),
             ));
         }
+    }
+    if let Some(factor) = &fault.factor
+        && !(*factor.get_ref() > 1.0 && *factor.get_ref() <= MOST_SLOWDOWN)
+    {
+        problems.push(Problem::at(
+            factor.span(),
+            format!("factor must be above 1 and at most {MOST_SLOWDOWN}: 1.1 makes each step a tenth longer"),
+        ));
     }
     let Some(at) = &fault.at else { return };
     for (key, span, has_meaning) in conditions(at, fault.kind.conditions()) {

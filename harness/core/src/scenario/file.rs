@@ -364,6 +364,10 @@ pub struct FaultTable {
     #[serde(default)]
     #[schemars(with = "Option<CrashSignal>")]
     pub signal: Option<Spanned<CrashSignal>>,
+    /// slow_step: what the time of each step is multiplied by, above 1 and up to 100; 2 if absent.
+    #[serde(default)]
+    #[schemars(with = "Option<f64>")]
+    pub factor: Option<Spanned<f64>>,
 }
 
 /// Conditions of a fault.

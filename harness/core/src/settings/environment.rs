@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Given, MaxFail, MessageFormat};
+use super::{GateGiven, Given, MaxFail, MessageFormat};
 use crate::record::{FlakyResult, SettingSource};
 use crate::scenario::problem::nearest;
 
@@ -16,7 +16,7 @@ pub const CONFIG_FILE_VARIABLE: &str = "PLACEBENCH_CONFIG_FILE";
 pub const PARTITION_VARIABLE: &str = "PLACEBENCH_PARTITION";
 
 /// Names of all variables without what they have in common.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 17] = [
     "PROFILE",
     "CONFIG_FILE",
     "PARTITION",
@@ -31,6 +31,9 @@ const NAMES: [&str; 14] = [
     "OUTPUT_DIR",
     "RATES",
     "TIMEOUT_MULTIPLIER",
+    "PAIRS",
+    "MAX_PAIRS",
+    "NOISE",
 ];
 
 const PREFIX: &str = "PLACEBENCH_";
@@ -84,6 +87,12 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
         output_dir: reader.text("PLACEBENCH_OUTPUT_DIR"),
         rates: reader.text("PLACEBENCH_RATES"),
         timeout_multiplier,
+        gate: GateGiven {
+            pairs: reader.parsed("PLACEBENCH_PAIRS", "a number")?,
+            max_pairs: reader.parsed("PLACEBENCH_MAX_PAIRS", "a number")?,
+            noise: reader.text("PLACEBENCH_NOISE"),
+            ..GateGiven::default()
+        },
     })
 }
 

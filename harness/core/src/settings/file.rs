@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::gate::{self, GateTable};
 use super::{Given, MaxFail, MessageFormat};
 use crate::record::{FlakyResult, SettingSource};
 use crate::scenario::Problem;
@@ -36,7 +37,8 @@ pub struct ConfigFile {
     pub profile: Option<Named<ProfileTable>>,
 }
 
-/// A profile. Every key has a flag of `run` of the same name and an environment variable; both win over it.
+/// A profile. Every key but those of `gate` has a flag of `run` of the same name and an environment variable; both win over
+/// it.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProfileTable {
@@ -73,6 +75,8 @@ pub struct ProfileTable {
     /// All deadlines are multiplied by this, for a machine that is slow as a whole; 1 if absent.
     #[schemars(with = "Option<f64>")]
     pub timeout_multiplier: Option<Spanned<f64>>,
+    /// By what a run is judged that is held against something: --against, --baseline.
+    pub gate: Option<GateTable>,
 }
 
 /// Reads and checks a configuration file: all profiles, whichever is used.
@@ -123,6 +127,9 @@ fn check(table: &ProfileTable, text: &str, problems: &mut Vec<Problem>) {
         && let Err(why) = super::check_multiplier(*multiplier.get_ref())
     {
         problems.push(Problem::at(multiplier.span(), why));
+    }
+    if let Some(table) = &table.gate {
+        gate::check(table, problems);
     }
 }
 
@@ -202,5 +209,6 @@ fn given(table: &ProfileTable, profile: &str, file: &str, text: &str) -> Given {
         output_dir: said(table.output_dir.as_ref(), &source),
         rates: said(table.rates.as_ref(), &source),
         timeout_multiplier: said(table.timeout_multiplier.as_ref(), &source),
+        gate: table.gate.as_ref().map(|table| gate::given(table, &source)).unwrap_or_default(),
     }
 }

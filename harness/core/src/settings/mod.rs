@@ -1,11 +1,12 @@
 //! Settings of a run: who may say what, and whose word counts.
 //!
 //! In order: a flag, an environment variable (`PLACEBENCH_…`), the scenario, the chosen profile of `placebench.toml`, its
-//! profile `default`, the built-in value. Only `repetitions` and `rates` are also keys of scenarios: a flag or a variable
+//! profile `default`, the built-in value. What the gate is judged by has a table of its own in a profile (`gate`). Only `repetitions` and `rates` are also keys of scenarios: a flag or a variable
 //! wins over those, a profile gives way to them.
 
 mod environment;
 mod file;
+mod gate;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::{CONFIG_FILE_VARIABLE, PARTITION_VARIABLE, PROFILE_VARIABLE, from_environment, misspelt};
 pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, json_schema, parse_config};
+pub use gate::{GateGiven, GateSettings, GateTable, TokensTable};
 
 use crate::record::{EffectiveSetting, FlakyResult, SettingSource};
 use crate::scenario::Scenario;
@@ -109,6 +111,8 @@ pub struct Given {
     pub rates: Option<(String, SettingSource)>,
     /// What all deadlines are multiplied by.
     pub timeout_multiplier: Option<(f64, SettingSource)>,
+    /// By what a run is judged that is held against something.
+    pub gate: GateGiven,
 }
 
 /// A value with who said so.
@@ -151,24 +155,26 @@ pub struct Settings {
     pub rates: Chosen<Option<String>>,
     /// What all deadlines are multiplied by.
     pub timeout_multiplier: Chosen<f64>,
+    /// By what a run is judged that is held against something.
+    pub gate: GateSettings,
+}
+
+fn first<L, T: Clone>(layers: &[L], of: impl Fn(&L) -> Option<&(T, SettingSource)>) -> Option<(T, SettingSource)> {
+    layers.iter().find_map(of).cloned()
+}
+
+fn or<T>(said: Option<(T, SettingSource)>, absent: T) -> Chosen<T> {
+    let (value, source) = said.unwrap_or((absent, SettingSource::Default));
+    Chosen { value, source }
 }
 
 /// The first word on each setting; `layers` come in the order in which they count.
 #[must_use]
 pub fn choose(layers: &[Given]) -> Settings {
-    fn first<T: Clone>(
-        layers: &[Given],
-        of: impl Fn(&Given) -> Option<&(T, SettingSource)>,
-    ) -> Option<(T, SettingSource)> {
-        layers.iter().find_map(of).cloned()
-    }
-    fn or<T>(said: Option<(T, SettingSource)>, absent: T) -> Chosen<T> {
-        let (value, source) = said.unwrap_or((absent, SettingSource::Default));
-        Chosen { value, source }
-    }
     fn optional<T>(said: Option<(T, SettingSource)>) -> Chosen<Option<T>> {
         or(said.map(|(value, source)| (Some(value), source)), None)
     }
+    let gates: Vec<GateGiven> = layers.iter().map(|given| given.gate.clone()).collect();
     Settings {
         filterset: optional(first(layers, |given| given.filterset.as_ref())),
         retries: or(first(layers, |given| given.retries.as_ref()), 0),
@@ -186,6 +192,7 @@ pub fn choose(layers: &[Given]) -> Settings {
         ),
         rates: optional(first(layers, |given| given.rates.as_ref())),
         timeout_multiplier: or(first(layers, |given| given.timeout_multiplier.as_ref()), 1.0),
+        gate: GateSettings::choose(&gates),
     }
 }
 
@@ -223,7 +230,7 @@ impl Settings {
         if !self.rates.wins_over_scenarios() {
             rates.overridden_by = named(&|scenario| scenario.rates.is_some());
         }
-        vec![
+        let mut rows = vec![
             row(
                 "filterset",
                 &self.filterset,
@@ -250,7 +257,9 @@ impl Settings {
                 &self.timeout_multiplier,
                 self.timeout_multiplier.value.to_string(),
             ),
-        ]
+        ];
+        rows.extend(self.gate.explained());
+        rows
     }
 
     /// Puts what concerns scenarios into one, as far as the scenario does not say otherwise. `rates` are those of the file

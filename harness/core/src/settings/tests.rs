@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::compare::{GateSpec, TimingMetric, UnclearResult};
+use crate::record::AgreementRule;
 use crate::scenario::Problem;
 
 fn config(text: &str) -> ConfigFile {
@@ -190,4 +192,92 @@ fn multipliers_leave_deadlines() {
     for bad in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
         assert!(check_multiplier(bad).is_err(), "{bad}");
     }
+}
+
+const GATE: &str = r#"[profile.default.gate]
+min_effect = 0.03
+pairs = 12
+
+[profile.ci.gate]
+metrics = ["tpot_s"]
+max_pairs = 30
+tokens = { rule = "exact" }
+unclear = "warn"
+noise = "noise.json"
+
+[profile.short.gate]
+max_pairs = 8
+
+[profile.long.gate]
+pairs = 50
+"#;
+
+#[test]
+fn a_gate_is_put_together_key_by_key() {
+    let spec_of = |name: &str| choose(&config(GATE).layers(name, "p.toml", GATE).unwrap()).gate;
+    let ci = spec_of("ci");
+    assert_eq!((ci.min_effect.value, &ci.min_effect.source), (0.03, &profile("default", 2)));
+    assert_eq!((ci.max_pairs.value, &ci.max_pairs.source), (30, &profile("ci", 7)));
+    assert_eq!(ci.noise.value.as_deref(), Some("noise.json"));
+    let spec = ci.spec();
+    assert_eq!((spec.pairs, spec.max_pairs, spec.looks()), (12, 30, 3));
+    assert_eq!(spec.metrics, [TimingMetric::TpotS]);
+    assert_eq!((spec.tokens.rule, spec.unclear), (AgreementRule::Exact, UnclearResult::Warn));
+    assert_eq!(spec.alpha, GateSpec::versions().alpha);
+    assert_eq!(spec.check(), Ok(()));
+    assert_eq!(choose(&[]).gate.spec(), GateSpec::versions());
+}
+
+#[test]
+fn pairs_and_their_cap_move_each_other_along_unless_both_are_given() {
+    let alone = |text: &str| {
+        let layers = config(text).layers("x", "p.toml", text).unwrap();
+        let spec = choose(&layers).gate.spec();
+        (spec.pairs, spec.max_pairs)
+    };
+    assert_eq!(alone("[profile.x.gate]\nmax_pairs = 8\n"), (8, 8));
+    assert_eq!(alone("[profile.x.gate]\npairs = 50\n"), (50, 50));
+    assert_eq!(alone("[profile.x.gate]\npairs = 12\n"), (12, 20));
+    // Said by two, which a file cannot see.
+    let flag = Given {
+        gate: GateGiven {
+            pairs: Some((40, SettingSource::Flag)),
+            ..GateGiven::default()
+        },
+        ..Given::default()
+    };
+    let text = "[profile.x.gate]\nmax_pairs = 30\n";
+    let mut layers = config(text).layers("x", "p.toml", text).unwrap();
+    layers.insert(0, flag);
+    assert!(choose(&layers).gate.spec().check().is_err());
+}
+
+#[test]
+fn every_mistake_of_a_gate_has_its_place() {
+    let text = r#"[profile.a.gate]
+alpha = 0.9
+agreement = 0.2
+pairs = 4
+min_effekt = 0.1
+[profile.b.gate]
+pairs = 30
+max_pairs = 20
+metrics = ["tpot_s", "tpot_s"]
+[profile.c.gate]
+metrics = ["tpot"]
+unclear = "ignore"
+max_pairs = 3
+tokens = { rule = "near_tie", max_gap = -1.0 }
+[profile.d.gate]
+max_pairs = 100000
+confidence = nan
+"#;
+    let shown = |problem: &Problem| {
+        let (line, column) = problem.position(text).unwrap();
+        let place = &text[problem.span.clone().unwrap()];
+        let hint = problem.hint.as_deref().unwrap_or("-");
+        format!("{line}:{column} {place:?} {} [{hint}]", problem.message)
+    };
+    let problems = parse_config(text).unwrap_err();
+    insta::assert_snapshot!(problems.iter().map(shown).collect::<Vec<_>>().join("\n"));
 }

@@ -1,5 +1,7 @@
 //! What engines ask of the injected faults besides the places they enter.
 
+use std::time::{Duration, Instant};
+
 use placebench_core::breadcrumb::PlaceRef;
 use placebench_core::fault::FaultKind;
 use placebench_core::outcome::{FailureClass, WorkerFailure};
@@ -9,11 +11,29 @@ use placebench_core::units::Bytes;
 use super::Context;
 use crate::faults::{Leak, Moment, TokenEffect};
 
+/// How much later than asked for a sleep may end.
+const SLEEP_GRAIN: Duration = Duration::from_millis(2);
+
 impl Context {
     /// Before the token at the current position is chosen.
     #[must_use]
     pub fn fault_at_token(&self) -> TokenEffect {
         self.faults.at_token(self.moment())
+    }
+
+    /// The step's token is chosen and its device has been waited for: an injected fault may make it last longer.
+    pub(super) fn fault_at_end_of_step(&mut self) {
+        // Of several sequences that are stepped together the first ends the step.
+        let Some(began) = self.step_began.take() else { return };
+        let more = self.faults.at_end_of_step(self.moment(), began.elapsed());
+        // A step may take less than the system's own grain of sleep, so that its last part is spun.
+        let until = Instant::now() + more;
+        if let Some(asleep) = more.checked_sub(SLEEP_GRAIN) {
+            std::thread::sleep(asleep);
+        }
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
     }
 
     /// Whether an allocation that would bring its device to `used` bytes must be refused as if memory had run out: the

@@ -23,6 +23,9 @@ use self::conditions::{Anchor, holds};
 /// Delay of a slow link that names none.
 const SLOW: f64 = 0.1;
 
+/// What a slow step's time is multiplied by where nothing is said.
+const SLOWER: f64 = 2.0;
+
 /// What a hop must do to the activation it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HopEffect {
@@ -283,6 +286,19 @@ impl FaultPlan {
             }
             None => TokenEffect::None,
         }
+    }
+
+    /// When the work of a step is done that took `took`: how much longer it shall take.
+    #[must_use]
+    pub fn at_end_of_step(&self, moment: Moment<'_>, took: Duration) -> Duration {
+        let slow = self.matching(moment, Anchor::Nothing);
+        slow.filter(|armed| armed.fault.kind == FaultKind::SlowStep)
+            .map(|armed| {
+                armed.note();
+                let factor = armed.fault.factor.unwrap_or(SLOWER).clamp(1.0, 100.0);
+                took.mul_f64(factor - 1.0)
+            })
+            .sum()
     }
 
     /// When a phase begins.

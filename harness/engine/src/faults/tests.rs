@@ -228,3 +228,36 @@ fn no_fault_does_nothing() {
     plan.at_phase(Phase::Load);
     assert!(plan.struck().is_empty());
 }
+
+#[test]
+fn a_slow_step_takes_a_share_longer_where_it_is_meant_to() {
+    use std::time::Duration;
+    let slow = |factor, phase| Fault {
+        factor,
+        ..Fault::new(
+            FaultKind::SlowStep,
+            FaultPoint {
+                phase,
+                ..FaultPoint::default()
+            },
+        )
+    };
+    let more = |fault, token| {
+        let plan = FaultPlan::new(vec![fault]);
+        let moment = Moment {
+            phase: Phase::Decode,
+            token,
+            module: None,
+            hop: None,
+            link: None,
+            device: None,
+        };
+        let more = plan.at_end_of_step(moment, Duration::from_millis(100));
+        (more.as_millis(), plan.struck().len())
+    };
+    assert_eq!(more(slow(Some(1.25), None), Some(1)), (25, 1));
+    assert_eq!(more(slow(None, Some(Phase::Decode)), Some(1)), (100, 1));
+    assert_eq!(more(slow(Some(1.25), Some(Phase::Prefill)), Some(1)), (0, 0));
+    assert_eq!(more(slow(Some(1.25), None), None), (0, 0), "not in a generation");
+    assert_eq!(more(Fault::new(FaultKind::Garbage, FaultPoint::default()), Some(1)), (0, 0));
+}

@@ -58,7 +58,8 @@ impl Engine for MockEngine {
             | FaultKind::Spill
             | FaultKind::Leak
             | FaultKind::Unkillable
-            | FaultKind::Garbage => true,
+            | FaultKind::Garbage
+            | FaultKind::SlowStep => true,
         }
     }
 

@@ -128,6 +128,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             repetitions: 6,
             isolation: Isolation::Process,
             probe: false,
+            first_look: None,
         },
         expect: Expectation {
             outcome: OutcomeKind::Completed,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{RUN_FILE, RunFolder, StoreError, cannot};
+use super::{BASE, RUN_FILE, RunFolder, StoreError, cannot};
 
 /// Folders with files that a report makes again: everything else beside the files of the run itself is raw data.
 const DERIVED: &str = "plots";
@@ -49,7 +49,7 @@ impl RunFolder {
         let folders = entries(other)?;
         let is_raw = |folder: &&PathBuf| {
             let is_real = fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir());
-            is_real && folder.file_name().is_some_and(|name| name != DERIVED)
+            is_real && folder.file_name().is_some_and(|name| name != DERIVED && name != BASE)
         };
         for folder in folders.iter().filter(is_raw) {
             let Some(name) = folder.file_name() else {

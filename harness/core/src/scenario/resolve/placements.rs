@@ -220,6 +220,7 @@ pub(super) fn resolve_faults(
                     device: at.device.map(|device| device.into_inner().0),
                     generation: at.generation.map(Spanned::into_inner),
                 },
+                factor: fault.factor.as_ref().map(|factor| *factor.get_ref()),
                 delay_s: fault.delay.as_ref().map(|period| period.get_ref().0.as_secs_f64()),
                 signal: fault.signal.as_ref().map(|signal| *signal.get_ref()),
             },

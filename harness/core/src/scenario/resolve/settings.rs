@@ -72,6 +72,7 @@ pub(super) fn resolve_measure(
         isolation: own.isolation.or(general.isolation).unwrap_or_default(),
         // Where nobody says, it depends on what the case is compared with.
         probe: false,
+        first_look: None,
     }
 }
 

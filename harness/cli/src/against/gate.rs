@@ -1,0 +1,60 @@
+//! The judgement of a run that is held against another program, from what is on disk.
+
+use std::path::Path;
+
+use placebench_core::record::{GateBase, GateVerdict, RunRecord};
+use placebench_runner::store;
+
+use crate::compare::document::{Document, document};
+use crate::compare::sentences::sentences;
+use crate::compare::stored::StoredRun;
+use crate::error::CliError;
+use crate::{judged, terminal};
+
+/// The file that holds all a comparison was decided by.
+const COMPARISON_FILE: &str = "comparison.json";
+
+/// The comparison of a run with the other program's side of it. Nothing where it is held against none.
+pub(crate) fn compared(record: &RunRecord, folder: &Path) -> Result<Option<Document>, CliError> {
+    let Some(against) = &record.info.control.against else {
+        return Ok(None);
+    };
+    let base_folder = folder.join(store::BASE);
+    let base = StoredRun::of(base_folder.clone(), &judged::read_alone(&base_folder)?);
+    let new = StoredRun::of(folder.to_owned(), record);
+    let mut document = document(&base, &new, against.noise.clone(), &against.spec)?;
+    for absent in &mut document.not_compared {
+        if let Some(left_out) = against.left_out.iter().find(|known| known.case == absent.case) {
+            absent.reason = format!("it {}", left_out.reason);
+        }
+    }
+    Ok(Some(document))
+}
+
+/// Puts the answer of a comparison into the verdict of its run.
+pub(crate) fn put_into(record: &mut RunRecord, document: &Document) {
+    let Some(against) = &record.info.control.against else {
+        return;
+    };
+    let gate = GateVerdict {
+        base: GateBase::Program {
+            program: against.program.clone(),
+            version: against.version.clone(),
+        },
+        comparison: document.comparison.clone(),
+        notes: sentences(document),
+        exit: document.exit,
+        exit_code: document.exit_code,
+    };
+    record.verdict = record.verdict.clone().with_gate(gate);
+}
+
+/// Writes everything a comparison was decided by into the run's folder.
+pub(crate) fn write(document: &Document, folder: &Path) -> Result<(), CliError> {
+    let value = serde_json::to_value(document)
+        .map_err(|error| CliError::setup(format!("the comparison cannot be put into JSON: {error}")))?;
+    let text = format!("{}\n", terminal::pretty_json(&value));
+    store::write_artifact(folder, COMPARISON_FILE, text.as_bytes())
+        .map(drop)
+        .map_err(|error| CliError::setup(terminal::chain(&error)))
+}
