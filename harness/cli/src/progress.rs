@@ -30,6 +30,8 @@ pub(crate) struct Progress<'a> {
     /// Cases that are over and wait for the case their text is compared with.
     waiting: Vec<&'a CaseSpec>,
     over: HashSet<String>,
+    /// Cases with an attempt under way, the one that began first in front.
+    under_way: Vec<String>,
     /// Cases of each scenario that are still to be shown.
     open: HashMap<&'a str, usize>,
     counts: [u32; 6],
@@ -55,6 +57,7 @@ impl<'a> Progress<'a> {
             attempts: previous.to_vec(),
             waiting: Vec::new(),
             over: HashSet::new(),
+            under_way: Vec::new(),
             open: cases_by_scenario(info),
             counts: [0; 6],
             bar,
@@ -71,6 +74,7 @@ impl<'a> Progress<'a> {
     pub(crate) fn on(&mut self, event: RunEvent<'_>) {
         match event {
             RunEvent::AttemptStarted { case, attempt } => {
+                self.under_way.push(case.case.clone());
                 self.bar.set_message(self.running(case, attempt, "starting"));
                 self.stream(&json!({ "type": "attempt-started", "case": case.case, "attempt": attempt }));
             }
@@ -80,6 +84,7 @@ impl<'a> Progress<'a> {
                 }
             }
             RunEvent::AttemptFinished { case, attempt } => {
+                self.under_way.retain(|name| *name != case.case);
                 self.stream(&json!({
                     "type": "attempt-finished", "case": case.case, "attempt": attempt.attempt,
                     "outcome": attempt.outcome, "wall_s": attempt.wall_s,
@@ -87,7 +92,8 @@ impl<'a> Progress<'a> {
                 self.attempts.push(attempt.clone());
             }
             RunEvent::BaseAttemptStarted { case, attempt } => {
-                self.bar.set_message(self.running(case, attempt, "starting the other program"));
+                self.bar
+                    .set_message(self.running(case, attempt, "starting the other program"));
                 self.stream(&json!({ "type": "base-attempt-started", "case": case.case, "attempt": attempt }));
             }
             RunEvent::BaseWorker { .. } => {}
@@ -192,8 +198,16 @@ impl<'a> Progress<'a> {
     fn running(&self, case: &CaseSpec, attempt: u32, phase: &str) -> String {
         let failed = self.counts[CaseStatus::Failed as usize] + self.counts[CaseStatus::Setup as usize];
         let passed = self.counts[CaseStatus::Passed as usize] + self.counts[CaseStatus::Flaky as usize];
+        let others: Vec<String> = (self.under_way.iter())
+            .filter(|name| **name != case.case)
+            .map(|name| printable(name))
+            .collect();
+        let beside = match others.as_slice() {
+            [] => String::new(),
+            others => format!("; beside it {}", others.join(", ")),
+        };
         format!(
-            "{passed} passed, {failed} failed; {} #{attempt} {phase}",
+            "{passed} passed, {failed} failed; {} #{attempt} {phase}{beside}",
             printable(&case.case)
         )
     }

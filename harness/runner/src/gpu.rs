@@ -7,4 +7,4 @@ mod processes;
 mod watch;
 
 pub use nvml::{LIBRARY_ENV, foreign_processes, open_library, slowed_by};
-pub(crate) use watch::{GpuWatch, Watched};
+pub(crate) use watch::{GpuWatch, Watched, least_free_memory};

@@ -4,8 +4,8 @@ use placebench_core::compare::{Arrangement, GateSpec};
 use placebench_core::exit_code::ExitCode;
 
 use crate::args::{CompareArgs, CompareFormat};
-use crate::compare::words::words;
 use crate::compare::stored::StoredRun;
+use crate::compare::words::words;
 use crate::compare::{document, human, markdown, noise, stored};
 use crate::error::CliError;
 use crate::terminal;

@@ -12,17 +12,18 @@ use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
 use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
+use placebench_runner::side_by_side;
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 
+use crate::against::{self, side::BaseSide};
 use crate::args::RunArgs;
 use crate::commands::report;
+use crate::compare::{human, words::words};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::against::{self, side::BaseSide};
-use crate::compare::{human, words::words};
 use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
@@ -30,6 +31,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     outlive_the_file_size_limit()?;
     let effective = settings::effective(&args.selection, settings::flags_of_run(&args)?)?;
     let format = effective.settings.message_format.value;
+    let jobs = usize::try_from(effective.settings.jobs.value).unwrap_or(usize::MAX);
     let begun = match &args.resume {
         Some(run) => Some(resume(
             Path::new(&effective.settings.output_dir.value),
@@ -62,7 +64,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let observer = &mut |event: RunEvent<'_>| progress.on(event);
     let result = match &mut base {
         Some(base) => base.run(&plan, &info, &mut folder, &cancel, observer),
-        None => placebench_runner::run::run(&plan, &mut folder, &cancel, observer),
+        None => side_by_side::run(&plan, jobs, &mut folder, &cancel, observer),
     };
     progress.finish();
     let run = result.map_err(|error| CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path())))?;
@@ -154,7 +156,9 @@ pub(super) fn conclude(
     }
     if let Some(document) = compared.filter(|_| format == MessageFormat::Human) {
         terminal::out("");
-        human::lines(&words(&document, false)).iter().for_each(|line| terminal::out(line));
+        human::lines(&words(&document, false))
+            .iter()
+            .for_each(|line| terminal::out(line));
     }
     Ok(record.verdict.exit)
 }

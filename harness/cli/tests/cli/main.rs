@@ -19,6 +19,7 @@ mod generate;
 mod gpu_telemetry;
 mod hostile;
 mod interruption;
+mod jobs;
 mod merge;
 #[cfg(feature = "candle")]
 mod model_sources;

@@ -11,7 +11,7 @@ use placebench_core::protocol::WorkerRequest;
 use placebench_core::record::{GpuProcess, GpuTelemetry};
 use placebench_core::units::Bytes;
 
-use super::nvml::{Driver, Sample};
+use super::nvml::{Driver, GpuFacts, Sample};
 use super::processes::{Census, Procfs};
 use crate::devices::{CudaOrder, CudaUse, GpuId};
 
@@ -189,6 +189,27 @@ impl GpuWatch {
         self.shared.lock().stop = Some(stop);
         self.thread.unpark();
     }
+}
+
+/// Free memory of the card that has least of it, where the driver tells within a second.
+pub(crate) fn least_free_memory() -> Option<Bytes> {
+    let (sender, answer) = channel();
+    let thread = thread::Builder::new().name("gpu-memory".to_owned());
+    let asking = thread.spawn(move || {
+        let free = |gpu: &GpuFacts, driver: &Driver| {
+            let used = driver.sample(gpu.index)?.memory_used?;
+            Some(Bytes(gpu.memory_bytes?.0.saturating_sub(used.0)))
+        };
+        let least = Driver::open().ok().and_then(|driver| {
+            let cards = driver.gpus();
+            let free: Option<Vec<Bytes>> = cards.iter().map(|gpu| free(gpu, &driver)).collect();
+            free?.into_iter().min()
+        });
+        // Whoever asked may have given up on the answer.
+        let _unheard = sender.send(least);
+    });
+    asking.ok()?;
+    answer.recv_timeout(ANSWER).ok().flatten()
 }
 
 /// A card that does not tell its memory cannot be blamed for keeping it.
