@@ -90,7 +90,7 @@ fn capacity(cases: &[CaseSpec]) -> BTreeMap<DeviceId, Bytes> {
 
 /// What the thread of an attempt tells the deciding one.
 enum Message {
-    Observed(usize, Seen),
+    Observed(usize, Box<Seen>),
     /// It is over; without a result its thread has panicked.
     Over(Slot, Option<Box<Result<Attempt, SupervisorError>>>),
 }
@@ -304,7 +304,7 @@ impl<'w, 'a, 'b> Window<'w, 'a, 'b> {
                 Some(&events),
                 &cancel,
                 &mut |observation| {
-                    let _unheard = sender.send(Message::Observed(slot.case, Seen::of(observation)));
+                    let _unheard = sender.send(Message::Observed(slot.case, Box::new(Seen::of(observation))));
                 },
             );
             farewell.result = Some(Box::new(result));

@@ -73,15 +73,15 @@ impl<'a> Comparable<'a> {
         }
         one_of_each
     }
+}
 
-    /// The spec with as many pairs as that many questions need at least, however few were asked for.
-    pub(super) fn spec(&self, spec: GateSpec) -> GateSpec {
-        let pairs = spec.pairs.max(spec.fewest_pairs(self.cases.len()));
-        GateSpec {
-            pairs,
-            max_pairs: spec.max_pairs.max(pairs),
-            ..spec
-        }
+/// The spec with as many pairs as the questions on that many cases need at least, however few were asked for.
+pub(super) fn planned(spec: GateSpec, cases: usize) -> GateSpec {
+    let pairs = spec.pairs.max(spec.fewest_pairs(cases));
+    GateSpec {
+        pairs,
+        max_pairs: spec.max_pairs.max(pairs),
+        ..spec
     }
 }
 

@@ -6,6 +6,7 @@
 pub(crate) mod cases;
 pub(crate) mod gate;
 mod program;
+pub(crate) mod shards;
 pub(crate) mod side;
 
 use placebench_core::record::{AgainstSpec, CaseSpec};
@@ -23,6 +24,7 @@ pub(crate) fn prepare(
     args: &AgainstArgs,
     effective: &Effective,
     cases: &mut [CaseSpec],
+    of_all_shards: &[String],
 ) -> Result<Option<AgainstSpec>, CliError> {
     let Some(asked) = &args.against else {
         return Ok(None);
@@ -49,7 +51,9 @@ pub(crate) fn prepare(
     let answer = program::ask(&found, &both.one_of_each_engine())?;
     let sha256 = program::sha256(&found)?;
     tell_if_same(&found, &sha256);
-    let spec = both.spec(gate.spec());
+    // Cases of other shards are known by name only, so that some may be counted that are left out there.
+    let family = both.len().max(of_all_shards.len());
+    let spec = cases::planned(gate.spec(), family);
     if !left_out.is_empty() {
         terminal::note(&format!(
             "{} by this program only; comparison.json says why",
@@ -73,6 +77,7 @@ pub(crate) fn prepare(
         version: answer.version,
         profile: answer.profile,
         spec,
+        cases: u32::try_from(family).unwrap_or(u32::MAX),
         noise,
         left_out,
     }))

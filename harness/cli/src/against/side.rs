@@ -129,6 +129,6 @@ fn more_pairs(
         new: side(new, &theirs, case),
         noise: against.noise.as_ref(),
     };
-    let comparison = compare_as_part(&[pair], &against.spec, base.0.cases.len());
+    let comparison = compare_as_part(&[pair], &against.spec, against.cases as usize);
     comparison.cases.first()?.pairs_wanted
 }

@@ -14,13 +14,28 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "BASE")]
     pub(crate) base: String,
     /// The run that is compared: its folder, its id, or latest
-    #[arg(value_name = "NEW")]
-    pub(crate) new: String,
+    #[arg(
+        value_name = "NEW",
+        required_unless_present = "placements",
+        conflicts_with = "placements"
+    )]
+    pub(crate) new: Option<String>,
+    /// Compare the placements of one run with each other instead: each with the reference placement of its prompt. Exit code 0
+    /// whatever is found
+    #[arg(long)]
+    pub(crate) placements: bool,
+    /// With --placements: the placement the others are compared with; absent: the one that texts must agree with, else single,
+    /// else the first
+    #[arg(long, value_name = "PLACEMENT", requires = "placements")]
+    pub(crate) reference: Option<String>,
+    /// With --placements: exit with the answer, as a comparison of two runs does
+    #[arg(long, requires = "placements")]
+    pub(crate) gate: bool,
     /// Folder that holds the runs that are named by id
     #[arg(long, default_value = DEFAULT_OUTPUT_DIR, value_name = "DIR")]
     pub(crate) output_dir: PathBuf,
     /// Compare only what can be counted, and no times: a gate that needs no quiet machine and no repetitions
-    #[arg(long)]
+    #[arg(long, conflicts_with = "placements")]
     pub(crate) counters_only: bool,
     /// How much equal attempts differ on this machine, as `doctor --calibrate --output FILE` wrote it
     #[arg(long, value_name = "FILE", conflicts_with = "counters_only")]

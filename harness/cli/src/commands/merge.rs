@@ -13,6 +13,7 @@ use placebench_runner::run::unfinished;
 use placebench_runner::store::{self, RunFolder, RunRecordParts, StoreError};
 
 use super::run::{conclude, run_info};
+use crate::against::shards;
 use crate::args::MergeArgs;
 use crate::error::CliError;
 use crate::terminal::{self, counted, out};
@@ -45,14 +46,25 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, CliError> {
     }
     warn_of_other_tools(&merged);
     let mut info = info_of(merged);
+    info.control.against = shards::agreed(&sides(&given));
     find_snapshots(&mut info, args.snapshot_dir.as_deref())?;
     let folder = write(&args.output_dir, &mut info, &given)?;
+    shards::put_together(&sides(&given), &info, &folder)?;
     out(&format!(
         "merged {} with {}",
         counted(given.len(), "run"),
         counted(info.cases.len(), "case")
     ));
     conclude(MessageFormat::Human, &folder, gaps.is_empty(), started)
+}
+
+fn sides(given: &[Given]) -> Vec<shards::Shard<'_>> {
+    let sides = given.iter().map(|run| shards::Shard {
+        name: &run.name,
+        folder: &run.folder,
+        info: &run.stored.info,
+    });
+    sides.collect()
 }
 
 fn refuse(errors: &[placebench_core::merge::MergeError]) -> CliError {

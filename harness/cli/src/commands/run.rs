@@ -193,7 +193,7 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         true => audit::audited(selected.cases, args.audit_tokens)?,
         false => selected.cases,
     };
-    let against = against::prepare(&args.against, effective, &mut cases)?;
+    let against = against::prepare(&args.against, effective, &mut cases, &selected.of_all_shards)?;
     let of_base = cases.clone();
     if let Some(percent) = args.against.inject_slowdown {
         against::cases::inject_slowdown(&mut cases, percent);

@@ -42,6 +42,9 @@ pub(crate) struct Document {
     pub(crate) exit: ExitCode,
     /// The same as a number.
     pub(crate) exit_code: u8,
+    /// Whether the process exits with the answer.
+    #[serde(skip)]
+    pub(crate) gates: bool,
 }
 
 /// A run.
@@ -101,10 +104,15 @@ pub(crate) fn document(
         comparison,
         exit,
         exit_code: exit.number(),
+        gates: true,
     })
 }
 
-fn side<'a>(run: &'a StoredRun, case: &'a str, attempts: &'a [&'a placebench_core::record::Attempt]) -> Side<'a> {
+pub(super) fn side<'a>(
+    run: &'a StoredRun,
+    case: &'a str,
+    attempts: &'a [&'a placebench_core::record::Attempt],
+) -> Side<'a> {
     Side {
         case,
         attempts,
@@ -115,7 +123,7 @@ fn side<'a>(run: &'a StoredRun, case: &'a str, attempts: &'a [&'a placebench_cor
     }
 }
 
-fn name_of(run: &StoredRun) -> RunName {
+pub(super) fn name_of(run: &StoredRun) -> RunName {
     RunName {
         run_id: run.info.run_id.clone(),
         folder: run.folder.display().to_string(),

@@ -112,7 +112,7 @@ impl Matching {
 }
 
 /// Why a side has no figures to compare, if so.
-fn unfit(case: &CaseSpec, judged: Option<&CaseVerdict>) -> Option<String> {
+pub(super) fn unfit(case: &CaseSpec, judged: Option<&CaseVerdict>) -> Option<String> {
     let Some(judged) = judged else {
         return Some("was never judged".to_owned());
     };

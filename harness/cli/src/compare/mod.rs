@@ -5,6 +5,7 @@ pub(crate) mod human;
 pub(crate) mod markdown;
 pub(crate) mod matching;
 pub(crate) mod noise;
+pub(crate) mod placements;
 pub(crate) mod sentences;
 pub(crate) mod stored;
 pub(crate) mod words;

@@ -146,7 +146,10 @@ pub(super) fn closing(document: &Document) -> String {
         true => "nothing was compared".to_owned(),
         false => format!("{} compared: {}", counted(standings.len(), "case"), parts.join(", ")),
     };
-    format!("{what}; exit code {}: {}", document.exit_code, meaning(document.exit))
+    match document.gates {
+        true => format!("{what}; exit code {}: {}", document.exit_code, meaning(document.exit)),
+        false => what,
+    }
 }
 
 fn meaning(exit: ExitCode) -> &'static str {

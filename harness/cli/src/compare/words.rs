@@ -2,7 +2,7 @@
 //! reasons hold words of scenarios, machines and workers.
 
 use placebench_core::compare::{
-    CaseComparison, Change, Counter, CounterChange, CounterRow, NoVerdictReason, ThresholdSource, TimingRow,
+    CaseComparison, Change, Counter, CounterChange, CounterRow, NoVerdictReason, Relation, ThresholdSource, TimingRow,
     TimingWarning,
 };
 use placebench_core::units::Bytes;
@@ -39,8 +39,8 @@ pub(crate) struct CaseWords {
 
 /// What is to be said of a comparison.
 pub(crate) struct Words {
-    /// The two runs.
-    pub(crate) runs: [String; 2],
+    /// The two runs, or the one that holds both sides.
+    pub(crate) runs: Vec<String>,
     /// The cases that something is to be said of.
     pub(crate) cases: Vec<CaseWords>,
     /// What was not compared, what has no verdict, and by what it was judged.
@@ -72,7 +72,10 @@ pub(crate) fn words(document: &Document, all: bool) -> Words {
     }
     cases.retain(|case| !case.rows.is_empty() || !case.remarks.is_empty());
     Words {
-        runs: [run_words("base", &document.base), run_words("new", &document.new)],
+        runs: match document.comparison.spec.relation {
+            Relation::Versions => vec![run_words("base", &document.base), run_words("new", &document.new)],
+            Relation::Placements => vec![run_words("placements", &document.new)],
+        },
         cases,
         sentences: sentences(document),
         closing: closing(document),
@@ -123,9 +126,7 @@ fn case_words(document: &Document, case: &CaseComparison, all: bool) -> CaseWord
         }
     }
     if let Some(pairs) = case.pairs_wanted.filter(|_| case.change == Some(Change::Unclear)) {
-        remarks.push(format!(
-            "unclear: run both sides with repetitions = {pairs} to know more"
-        ));
+        remarks.push(format!("unclear: run it with repetitions = {pairs} to know more"));
     }
     let mut asked = document.asked_otherwise.iter();
     if let Some(asked) = asked.find(|asked| asked.case == case.case) {
@@ -135,7 +136,10 @@ fn case_words(document: &Document, case: &CaseComparison, all: bool) -> CaseWord
         ));
     }
     CaseWords {
-        case: case.case.clone(),
+        case: match case.base_case == case.case {
+            true => case.case.clone(),
+            false => format!("{} against {}", case.case, case.base_case),
+        },
         rows,
         remarks,
     }

@@ -22,7 +22,7 @@
 //!
 //! **The floor** is the largest of what matters to the user, the median difference of two equal sides on this machine, and,
 //! for a baseline from another session, what sessions differ by. **The margin** is the floor, or what two equal *attempts*
-//! differ by on this machine ([`doctor::noise`](crate::doctor::noise)) if that is more. The two are apart for a reason that
+//! differ by on this machine ([`doctor::noise`](crate::doctor::noise)) if that is more, up to a limit. The two are apart for a reason that
 //! was measured: with the noise of single attempts for a floor, a 10 % change on a machine with 5 % noise is never found,
 //! however many pairs there are; with the floor for a margin, nothing there is ever the same.
 //!

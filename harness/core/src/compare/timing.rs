@@ -18,6 +18,11 @@ use crate::statistics::{Interval, log_ratio, median, median_interval, outliers, 
 /// the machine is in trouble.
 const POWER_CAP: &str = "power cap";
 
+/// The most that the noise of a machine may widen the margin of sameness to, as the logarithm of a ratio: about 28 %. Where equal
+/// attempts differ by more, `same` would be said of anything, and a gate that says so on a machine that is too busy to tell
+/// lets everything pass; the answer is `unclear` then. A machine with 5 % noise has a margin of about 14 %.
+const WIDEST_NOISE: f64 = 0.25;
+
 /// The evidence on one gated timing, before it is known how many others were asked.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
@@ -193,7 +198,8 @@ fn thresholds(metric: TimingMetric, noise: Option<&NoiseFloor>, spec: &GateSpec)
     let floor = least
         .or_more(separate, ThresholdSource::SeparateSessions)
         .or_more(calibrated.map(|known| known.bias.abs()), ThresholdSource::Calibrated);
-    let margin = floor.or_more(calibrated.map(|known| known.floor), ThresholdSource::Calibrated);
+    let noise = calibrated.map(|known| known.floor.min(WIDEST_NOISE));
+    let margin = floor.or_more(noise, ThresholdSource::Calibrated);
     (floor, margin)
 }
 

@@ -19,6 +19,8 @@ pub struct AgainstSpec {
     pub profile: String,
     /// What the comparison is judged by.
     pub spec: GateSpec,
+    /// How many cases the judgement of the whole may have, those of all shards included: the family that pairs were planned for.
+    pub cases: u32,
     /// The noise of the machine, where it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseFloor>,

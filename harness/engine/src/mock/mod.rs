@@ -2,7 +2,7 @@
 //!
 //! It reads the shape of a model from its `config.json`, plans and "loads" it like any engine, keeps to the budgets of
 //! logical devices, makes every hop, and strikes every fault; only its text is made of numbers that follow from the
-//! prompt. So everything around an engine can be tested in milliseconds.
+//! prompt. A step takes no time but `mock_step_ms` of its `config.json`. So everything around an engine can be tested in milliseconds.
 
 mod activations;
 mod ledger;
@@ -96,6 +96,7 @@ impl Engine for MockEngine {
             modules: resolved.modules,
             ledger,
             activations: MockActivations::default(),
+            step: model.step,
         }))
     }
 }

@@ -1,6 +1,7 @@
 //! What the mock engine takes for a model: a number of layers.
 
 use std::path::Path;
+use std::time::Duration;
 
 use placebench_core::module_tree::{ModuleTree, TensorKind, TreeError};
 use placebench_core::outcome::{FailureClass, WorkerFailure};
@@ -14,12 +15,17 @@ use crate::Context;
 pub(super) const EMBEDDING: &str = "model.embed_tokens";
 pub(super) const HEAD: &str = "lm_head";
 
+/// An hour: no `Duration` overflows.
+const MOST_STEP_MS: u64 = 3_600_000;
+
 /// All that is read of a configuration.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MockModel {
     layers: usize,
     /// The head's weight is the embedding's.
     pub(super) tied: bool,
+    /// What a step takes at least, asleep: as on a device of its own, whatever else the processor does.
+    pub(super) step: Duration,
 }
 
 impl MockModel {
@@ -44,6 +50,7 @@ impl MockModel {
             Some(layers) if (1..=1000).contains(&layers) => Ok(Self {
                 layers,
                 tied: json["tie_word_embeddings"].as_bool().unwrap_or(false),
+                step: Duration::from_millis(json["mock_step_ms"].as_u64().unwrap_or(0).min(MOST_STEP_MS)),
             }),
             _ => Err(context.failure(
                 FailureClass::ModelInvalid,

@@ -1,5 +1,7 @@
 //! A mock generation: numbers that follow from the prompt, through every module and hop.
 
+use std::time::Duration;
+
 use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{FailureClass, WorkerFailure};
 use placebench_core::protocol::{
@@ -20,6 +22,7 @@ pub(super) struct MockSession {
     pub(super) modules: Vec<(String, DeviceId)>,
     pub(super) ledger: Ledger,
     pub(super) activations: MockActivations,
+    pub(super) step: Duration,
 }
 
 impl Session for MockSession {
@@ -153,6 +156,7 @@ impl MockSession {
             self.ledger
                 .charge(device, MemoryKind::KvCache, Bytes(bytes), module, context)?;
         }
+        std::thread::sleep(self.step);
         step.times_s = clock.finish(context);
         Ok(step)
     }

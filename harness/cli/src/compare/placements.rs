@@ -1,0 +1,109 @@
+//! The placements of one run, each compared with the reference placement of its prompt. They took turns, so that their pairs are
+//! neighbours in time; what can be counted is meant to differ between them, and is not compared.
+
+use placebench_core::compare::{CasePair, GateSpec, compare};
+use placebench_core::doctor::noise::NoiseFloor;
+use placebench_core::record::{Attempt, CaseSpec};
+
+use super::document::{COMPARE_VERSION, Document, name_of, side};
+use super::matching::{Absence, NotCompared, unfit};
+use super::stored::StoredRun;
+use crate::error::CliError;
+
+/// What a placement is compared with where neither the command line nor the scenario says.
+const USUAL_REFERENCE: &str = "single";
+
+/// Compares the placements of a run. `reference` is the placement the others are compared with; absent: the one the scenario's
+/// texts must agree with, else `single`, else the first.
+pub(crate) fn document(
+    run: &StoredRun,
+    reference: Option<&str>,
+    noise: Option<NoiseFloor>,
+    spec: &GateSpec,
+) -> Result<Document, CliError> {
+    let mut couples: Vec<(&CaseSpec, &CaseSpec)> = Vec::new();
+    let mut not_compared = Vec::new();
+    for case in &run.info.cases {
+        let Some(base) = reference_of(run, case, reference) else {
+            not_compared.push(absent(
+                case,
+                "its prompt has no such placement to compare with".to_owned(),
+            ));
+            continue;
+        };
+        if base.case == case.case {
+            continue;
+        }
+        let why = |of: &CaseSpec| unfit(of, run.verdict_of(&of.case)).map(|why| format!("{} {why}", of.case));
+        match why(base).or_else(|| why(case)) {
+            Some(why) => not_compared.push(absent(case, why)),
+            None => couples.push((base, case)),
+        }
+    }
+    if couples.is_empty() && not_compared.is_empty() {
+        return Err(CliError::setup(
+            "no prompt of this run has two placements: there is nothing to compare",
+        ));
+    }
+    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = couples
+        .iter()
+        .map(|(base, new)| (run.attempts_of(&base.case), run.attempts_of(&new.case)))
+        .collect();
+    let pairs: Vec<CasePair<'_>> = couples
+        .iter()
+        .zip(&attempts)
+        .map(|((base, new), (ours, theirs))| CasePair {
+            base: side(run, &base.case, ours),
+            new: side(run, &new.case, theirs),
+            noise: noise.as_ref(),
+        })
+        .collect();
+    let comparison = compare(&pairs, spec);
+    let exit = comparison.exit;
+    let compared = |case: &String| {
+        couples
+            .iter()
+            .any(|(base, new)| [&base.case, &new.case].contains(&case))
+    };
+    Ok(Document {
+        schema_version: COMPARE_VERSION,
+        base: name_of(run),
+        new: name_of(run),
+        same_run: false,
+        status_changes: Vec::new(),
+        not_compared,
+        asked_otherwise: Vec::new(),
+        unfinished: run.unfinished.iter().filter(|case| compared(case)).cloned().collect(),
+        noise,
+        comparison,
+        exit,
+        exit_code: exit.number(),
+        gates: true,
+    })
+}
+
+fn absent(case: &CaseSpec, reason: String) -> NotCompared {
+    NotCompared {
+        case: case.case.clone(),
+        absence: Absence::Neither,
+        reason,
+    }
+}
+
+fn reference_of<'a>(run: &'a StoredRun, case: &CaseSpec, named: Option<&str>) -> Option<&'a CaseSpec> {
+    let is_beside = |other: &&CaseSpec| other.scenario == case.scenario && other.prompt == case.prompt;
+    let of_placement = |name: &str| {
+        let mut beside = run.info.cases.iter().filter(is_beside);
+        beside.find(|other| other.placement == name)
+    };
+    if let Some(name) = named {
+        return of_placement(name);
+    }
+    let mut beside = run.info.cases.iter().filter(is_beside);
+    // The reference itself need not say that it is one.
+    let agreed = beside.find_map(|other| other.expect.agreement.as_ref());
+    agreed
+        .and_then(|agreement| of_placement(&agreement.reference))
+        .or_else(|| of_placement(USUAL_REFERENCE))
+        .or_else(|| run.info.cases.iter().find(is_beside))
+}
