@@ -104,6 +104,10 @@ pub(crate) struct RunArgs {
     /// Counted generations of each case; wins over the scenarios' own `measure.repetitions`
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "resume")]
     pub(crate) repetitions: Option<u32>,
+    /// Run so many attempts at a time, of cases whose times nobody asks for: one repetition, no limits on times. Others run
+    /// alone; times of attempts that ran beside others are not shown. 1 if absent
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: Option<u32>,
     /// Multiply all deadlines by this, for a machine that is slow as a whole
     #[arg(long, value_name = "FACTOR", value_parser = multiplier, conflicts_with = "resume")]
     pub(crate) timeout_multiplier: Option<f64>,

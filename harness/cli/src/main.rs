@@ -16,6 +16,7 @@ mod github;
 mod json_args;
 mod judged;
 mod model_source;
+mod neighbours;
 mod plan;
 mod progress;
 mod rates;

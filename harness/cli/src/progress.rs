@@ -1,6 +1,7 @@
 //! What a person or a program sees while a run goes on.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use console::Style;
@@ -21,10 +22,16 @@ use crate::{standing, summary};
 /// Follows a run.
 pub(crate) struct Progress<'a> {
     info: &'a RunInfo,
+    /// Those of scenarios that are not over: a case is judged beside the others of its scenario and no further, and a long run
+    /// needs no more memory than a short one.
     attempts: Vec<Attempt>,
     /// Cases that are over and wait for the case their text is compared with.
     waiting: Vec<&'a CaseSpec>,
-    over: Vec<String>,
+    over: HashSet<String>,
+    /// Cases with an attempt under way, the one that began first in front.
+    under_way: Vec<String>,
+    /// Cases of each scenario that are still to be shown.
+    open: HashMap<&'a str, usize>,
     counts: [u32; 6],
     bar: ProgressBar,
     format: MessageFormat,
@@ -47,7 +54,9 @@ impl<'a> Progress<'a> {
             info,
             attempts: previous.to_vec(),
             waiting: Vec::new(),
-            over: Vec::new(),
+            over: HashSet::new(),
+            under_way: Vec::new(),
+            open: cases_by_scenario(info),
             counts: [0; 6],
             bar,
             format,
@@ -66,6 +75,7 @@ impl<'a> Progress<'a> {
     pub(crate) fn on(&mut self, event: RunEvent<'_>) {
         match event {
             RunEvent::AttemptStarted { case, attempt } => {
+                self.under_way.push(case.case.clone());
                 self.bar.set_message(self.running(case, attempt, "starting"));
                 self.stream(&StreamEvent::AttemptStarted {
                     case: case.case.as_str().into(),
@@ -78,6 +88,7 @@ impl<'a> Progress<'a> {
                 }
             }
             RunEvent::AttemptFinished { case, attempt } => {
+                self.under_way.retain(|name| *name != case.case);
                 self.stream(&StreamEvent::AttemptFinished {
                     case: case.case.as_str().into(),
                     attempt: attempt.attempt,
@@ -151,7 +162,7 @@ impl<'a> Progress<'a> {
         // Events borrow their case only for the call; the one of the run's own list lives long enough.
         if let Some(case) = self.info.cases.iter().find(|case| case.case == name) {
             self.waiting.push(case);
-            self.over.push(case.case.clone());
+            self.over.insert(case.case.clone());
             self.show_ready(false);
         }
     }
@@ -166,6 +177,22 @@ impl<'a> Progress<'a> {
         self.waiting = waiting;
         for case in ready {
             self.show(case);
+            self.forget_if_over(&case.scenario);
+        }
+    }
+
+    /// A case of this scenario was shown: with the last of them its attempts are not needed any more.
+    fn forget_if_over(&mut self, scenario: &str) {
+        let Some(open) = self.open.get_mut(scenario) else {
+            return;
+        };
+        *open = open.saturating_sub(1);
+        if *open == 0 {
+            let own: HashSet<&str> = (self.info.cases.iter())
+                .filter(|case| case.scenario == scenario)
+                .map(|case| case.case.as_str())
+                .collect();
+            self.attempts.retain(|attempt| !own.contains(attempt.case.as_str()));
         }
     }
 
@@ -191,8 +218,16 @@ impl<'a> Progress<'a> {
     fn running(&self, case: &CaseSpec, attempt: u32, phase: &str) -> String {
         let failed = self.counts[CaseStatus::Failed as usize] + self.counts[CaseStatus::Setup as usize];
         let passed = self.counts[CaseStatus::Passed as usize] + self.counts[CaseStatus::Flaky as usize];
+        let others: Vec<String> = (self.under_way.iter())
+            .filter(|name| **name != case.case)
+            .map(|name| printable(name))
+            .collect();
+        let beside = match others.as_slice() {
+            [] => String::new(),
+            others => format!("; beside it {}", others.join(", ")),
+        };
         format!(
-            "{passed} passed, {failed} failed; {} #{attempt} {phase}",
+            "{passed} passed, {failed} failed; {} #{attempt} {phase}{beside}",
             printable(&case.case)
         )
     }
@@ -211,6 +246,14 @@ pub(crate) fn print(line: &StreamEvent<'_>) {
         Ok(text) => terminal::out(&terminal::plain_json(&text)),
         Err(error) => terminal::error(&format!("a line of the stream cannot be written: {error}")),
     }
+}
+
+fn cases_by_scenario(info: &RunInfo) -> HashMap<&str, usize> {
+    let mut open = HashMap::new();
+    for case in &info.cases {
+        *open.entry(case.scenario.as_str()).or_insert(0) += 1;
+    }
+    open
 }
 
 /// What a worker is doing now, where the event says it.

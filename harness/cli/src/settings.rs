@@ -44,6 +44,7 @@ pub(crate) fn flags_of_run(args: &RunArgs) -> Result<Given, CliError> {
         output_dir: said(args.output_dir.as_ref().map(path)),
         rates: said(args.rates.as_ref().map(path)),
         timeout_multiplier: said(args.timeout_multiplier),
+        jobs: said(args.jobs),
         gate: args.against.gate(),
         ..flags_of_selection(&args.selection.filterset)?
     })

@@ -10,6 +10,7 @@ use placebench_report::view::divergence;
 use placebench_report::view::modules::request_words;
 
 use crate::audit;
+use crate::neighbours;
 use crate::progress::status_word;
 use crate::terminal::{self, block, out, printable};
 
@@ -36,6 +37,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     audit::print(record);
     print_skipped(record);
     print_not_recovered(record);
+    neighbours::print(record);
     let count = |status: CaseStatus| with(status).count();
     let mut words = Vec::new();
     for (status, word) in [

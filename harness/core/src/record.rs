@@ -11,6 +11,7 @@ mod control;
 mod divergence;
 mod foreign;
 mod gate;
+mod gpu_process;
 mod resumption;
 mod verdict;
 
@@ -23,6 +24,7 @@ pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource
 pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::gate::{GateBase, GateVerdict};
+pub use self::gpu_process::GpuProcess;
 pub use self::resumption::Resumption;
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
@@ -33,7 +35,7 @@ use crate::units::Bytes;
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
 /// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards; limits,
 /// memory held after each generation, and which injected faults struck; audits; probes of the prompt, text offsets, end tokens,
-/// where texts part; machines a run was gone on with).
+/// where texts part; machines a run was gone on with; processes of others on a GPU, attempts that ran beside others).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

@@ -8,6 +8,7 @@
 //! format it goes into. A timing whose text is wrong is no speed: it is shown as invalid and never drawn.
 
 pub mod format;
+mod parallel;
 pub mod plot;
 pub mod slug;
 pub mod view;
@@ -15,7 +16,7 @@ pub mod view;
 use placebench_core::record::RunRecord;
 use thiserror::Error;
 
-use crate::view::ReportView;
+use crate::view::{PromptView, ReportView};
 
 /// A file of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,16 +85,20 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
 /// # Errors
 /// When the painter or the encoder fails.
 pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
-    let mut artifacts = Vec::new();
-    for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
-        let is_extra = |chart: &plot::Chart| matches!(chart, plot::Chart::Steps | plot::Chart::Audit);
-        let wanted = |chart: &plot::Chart| !is_extra(chart) || chart.has_data(prompt);
-        for chart in plot::Chart::ALL.into_iter().filter(wanted) {
-            artifacts.push(Artifact {
-                path: format!("plots/{}-{}.png", prompt.slug, chart.name()),
-                bytes: plot::raster::png(&chart.titled(view, prompt, plot::PNG_WIDTH)?)?,
-            });
-        }
-    }
-    Ok(artifacts)
+    let is_extra = |chart: &plot::Chart| matches!(chart, plot::Chart::Steps | plot::Chart::Audit);
+    let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
+    let of_prompt = |prompt| {
+        let wanted = move |chart: &plot::Chart| !is_extra(chart) || chart.has_data(prompt);
+        let charts = plot::Chart::ALL.into_iter().filter(wanted);
+        charts.map(move |chart| (prompt, chart))
+    };
+    let charts: Vec<(&PromptView, plot::Chart)> = prompts.flat_map(of_prompt).collect();
+    let fineness = plot::raster::Fineness::of(charts.len());
+    let paint = |(prompt, chart): &(&PromptView, plot::Chart)| {
+        Ok(Artifact {
+            path: format!("plots/{}-{}.png", prompt.slug, chart.name()),
+            bytes: plot::raster::png(&chart.titled(view, prompt, plot::PNG_WIDTH)?, fineness)?,
+        })
+    };
+    parallel::map(&charts, paint).into_iter().collect()
 }

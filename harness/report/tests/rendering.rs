@@ -10,6 +10,7 @@ use placebench_core::device::DeviceId;
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::record::{RunRecord, TextVerdict};
 use placebench_report::format::{csv, html, junit, markdown};
+use placebench_report::plot::raster::Fineness;
 use placebench_report::plot::scene::{Mark, Scene};
 use placebench_report::plot::{Chart, PNG_WIDTH, raster};
 use placebench_report::view::{PromptView, ReportView};
@@ -522,7 +523,11 @@ fn pictures_of_extremes() {
     for (name, record) in [("thirty", thirty()), ("modules", many_modules())] {
         let view = ReportView::new(&record);
         for chart in Chart::ALL {
-            let bytes = raster::png(&chart.titled(&view, &view.scenarios[0].prompts[0], PNG_WIDTH).unwrap()).unwrap();
+            let bytes = raster::png(
+                &chart.titled(&view, &view.scenarios[0].prompts[0], PNG_WIDTH).unwrap(),
+                Fineness::Fine,
+            )
+            .unwrap();
             assert_eq!(decode(&bytes).0, 1600);
             if let Some(folder) = std::env::var_os("KEEP_PICTURES") {
                 std::fs::write(

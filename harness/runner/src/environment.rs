@@ -34,6 +34,13 @@ pub fn fingerprint() -> Environment {
     }
 }
 
+/// Memory of the host that can be used without swapping; none where the system does not tell.
+pub(crate) fn available_memory() -> Bytes {
+    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(memory).ok();
+    Bytes(system.as_ref().map_or(0, System::available_memory))
+}
+
 /// The time in RFC 3339, UTC, to the millisecond: `2026-11-22T14:00:00.250Z`.
 #[must_use]
 pub fn now_rfc3339() -> String {

@@ -63,10 +63,10 @@ impl LastTry {
 pub(crate) struct Failures<'a> {
     policy: FailurePolicy<'a>,
     cases: &'a [CaseSpec],
-    /// Attempts of the scenario that is under way; none where nobody needs them.
+    /// Attempts of the scenarios that are under way; none where nobody needs them.
     attempts: Vec<Attempt>,
     previous: &'a [Attempt],
-    scenario: &'a str,
+    scenarios: BTreeSet<&'a str>,
     /// Cases with attempts of this invocation that are not reported as finished yet.
     open: BTreeSet<&'a str>,
     failed: BTreeSet<&'a str>,
@@ -79,7 +79,7 @@ impl<'a> Failures<'a> {
             cases,
             attempts: Vec::new(),
             previous,
-            scenario: "",
+            scenarios: BTreeSet::new(),
             open: BTreeSet::new(),
             failed: BTreeSet::new(),
         }
@@ -91,16 +91,19 @@ impl<'a> Failures<'a> {
 
     /// A group begins. What is known of other scenarios is forgotten, so that a long run needs no more memory than a short one.
     pub(crate) fn enter(&mut self, first: &'a CaseSpec) {
-        if self.is_idle() || self.scenario == first.scenario {
+        if !self.scenarios.contains(first.scenario.as_str()) {
+            self.attempts.clear();
+            self.scenarios.clear();
+            self.enter_beside(first);
+        }
+    }
+
+    /// A group begins beside others, whose scenarios are still under way.
+    pub(crate) fn enter_beside(&mut self, first: &'a CaseSpec) {
+        if self.is_idle() || !self.scenarios.insert(&first.scenario) {
             return;
         }
-        self.scenario = &first.scenario;
-        let own: BTreeSet<&str> = self
-            .cases
-            .iter()
-            .filter(|case| case.scenario == first.scenario)
-            .map(|case| case.case.as_str())
-            .collect();
+        let own = self.cases_of(&first.scenario);
         // Groups of a scenario need not follow each other; what this invocation learned of it before is then lost to the
         // judgement of sequences of several prompts, which says so.
         let known = self
@@ -108,7 +111,21 @@ impl<'a> Failures<'a> {
             .iter()
             .filter(|attempt| own.contains(attempt.case.as_str()));
         // An interrupted attempt is made again.
-        self.attempts = known.filter(|attempt| !is_interrupted(attempt)).cloned().collect();
+        let known = known.filter(|attempt| !is_interrupted(attempt)).cloned();
+        self.attempts.extend(known);
+    }
+
+    /// No group of this scenario is under way any more.
+    pub(crate) fn leave(&mut self, scenario: &str) {
+        if self.scenarios.remove(scenario) {
+            let own = self.cases_of(scenario);
+            self.attempts.retain(|attempt| !own.contains(attempt.case.as_str()));
+        }
+    }
+
+    fn cases_of(&self, scenario: &str) -> BTreeSet<&'a str> {
+        let cases = self.cases.iter().filter(|case| case.scenario == scenario);
+        cases.map(|case| case.case.as_str()).collect()
     }
 
     /// An attempt is on record.

@@ -3,7 +3,8 @@
 //! The management library (NVML) is looked for when it is asked, so the same program runs where there is none.
 
 mod nvml;
+mod processes;
 mod watch;
 
-pub use nvml::{LIBRARY_ENV, open_library, slowed_by};
-pub(crate) use watch::GpuWatch;
+pub use nvml::{LIBRARY_ENV, foreign_processes, open_library, slowed_by};
+pub(crate) use watch::{GpuWatch, Watched, least_free_memory};

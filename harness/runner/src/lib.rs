@@ -33,6 +33,8 @@ mod recovery;
 pub mod run;
 pub mod schedule;
 mod secrets;
+pub mod side_by_side;
+mod slots;
 pub mod slug;
 pub mod snapshot;
 mod stderr;

@@ -4,17 +4,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use placebench_core::evidence::Recovery;
-use placebench_core::record::GpuTelemetry;
 
 use crate::evidence::{processes_of_group, resident};
-use crate::gpu::GpuWatch;
+use crate::gpu::{GpuWatch, Watched};
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks until nothing of a worker's group is left and the memory of its GPUs is back, or for as long as is allowed. Also
 /// returns what the GPUs did meanwhile, where the driver still answers.
-pub(crate) fn check(group: u32, gpus: Option<GpuWatch>, patience: Duration) -> (Recovery, Option<Vec<GpuTelemetry>>) {
+pub(crate) fn check(group: u32, gpus: Option<GpuWatch>, patience: Duration) -> (Recovery, Option<Watched>) {
     let start = Instant::now();
     let until = start + patience;
     if let Some(gpus) = &gpus {

@@ -154,24 +154,10 @@ fn run_arms<'a>(
     cancel: &Cancel,
     observer: &mut dyn FnMut(RunEvent<'_>),
 ) -> Result<RunSummary, RunError> {
-    let mut quarantine = Quarantine::after(plan.previous, plan.cases);
-    for attempt in base.iter().flat_map(|base| base.plan.previous) {
-        quarantine.take(attempt, plan.cases);
-    }
     let groups = schedule_groups(plan.cases, plan.seed, &|case| {
         base.as_ref().is_some_and(|base| base.case(&case.case).is_some())
     });
-    let mut running = Running {
-        plan,
-        folder,
-        cancel,
-        observer,
-        progress: Progress::of(plan.cases, plan.previous),
-        quarantine,
-        failures: Failures::new(plan.policy, plan.cases, plan.previous),
-        base,
-        attempts: 0,
-    };
+    let mut running = Running::new(plan, base, folder, cancel, observer);
     for group in groups {
         if running.group(&group)?.is_break() {
             return Ok(running.summary(true));
@@ -181,20 +167,45 @@ fn run_arms<'a>(
 }
 
 /// A run that goes on.
-struct Running<'a, 'b> {
-    plan: &'a RunPlan<'a>,
-    folder: &'b mut RunFolder,
-    cancel: &'b Cancel,
-    observer: &'b mut dyn FnMut(RunEvent<'_>),
+pub(crate) struct Running<'a, 'b> {
+    pub(crate) plan: &'a RunPlan<'a>,
+    pub(crate) folder: &'b mut RunFolder,
+    pub(crate) cancel: &'b Cancel,
+    pub(crate) observer: &'b mut dyn FnMut(RunEvent<'_>),
     progress: Progress<'a>,
     quarantine: Quarantine,
-    failures: Failures<'a>,
+    pub(crate) failures: Failures<'a>,
     base: Option<Base<'a, 'b>>,
     attempts: u32,
 }
 
-impl<'a> Running<'a, '_> {
-    fn summary(&self, interrupted: bool) -> RunSummary {
+impl<'a, 'b> Running<'a, 'b> {
+    /// With all that earlier processes have recorded.
+    pub(crate) fn new(
+        plan: &'a RunPlan<'a>,
+        base: Option<Base<'a, 'b>>,
+        folder: &'b mut RunFolder,
+        cancel: &'b Cancel,
+        observer: &'b mut dyn FnMut(RunEvent<'_>),
+    ) -> Self {
+        let mut quarantine = Quarantine::after(plan.previous, plan.cases);
+        for attempt in base.iter().flat_map(|base| base.plan.previous) {
+            quarantine.take(attempt, plan.cases);
+        }
+        Self {
+            plan,
+            folder,
+            cancel,
+            observer,
+            progress: Progress::of(plan.cases, plan.previous),
+            quarantine,
+            failures: Failures::new(plan.policy, plan.cases, plan.previous),
+            base,
+            attempts: 0,
+        }
+    }
+
+    pub(crate) fn summary(&self, interrupted: bool) -> RunSummary {
         RunSummary {
             attempts: self.attempts,
             interrupted,
@@ -203,7 +214,7 @@ impl<'a> Running<'a, '_> {
 
     /// All attempts of the placements of a prompt: the first tries, retries of what failed, and, with a base, more pairs where
     /// the answer needs them.
-    fn group(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
+    pub(crate) fn group(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
         let cases = self.plan.cases;
         self.failures.enter(&cases[group.cases[0]]);
         if let Some(base) = &mut self.base {
@@ -269,23 +280,47 @@ impl<'a> Running<'a, '_> {
                 .iter()
                 .any(|later| (later.case, later.arm) == (slot.case, slot.arm));
             // Where there is a base, only a look says whether it was the last.
-            if (is_last && case.measure.first_look.is_none()) || !completed {
-                self.progress.end(case, slot.attempt);
-                if self.failures.decides_at_once(case, &attempt) {
-                    (self.observer)(RunEvent::CaseFinished { case });
-                }
-                if self.failures.are_too_many() {
-                    return Ok(ControlFlow::Break(()));
-                }
+            if ((is_last && case.measure.first_look.is_none()) || !completed) && self.end_try(case, &attempt).is_break()
+            {
+                return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
+    /// This was the last attempt of a try.
+    pub(crate) fn end_try(&mut self, case: &'a CaseSpec, attempt: &Attempt) -> ControlFlow<()> {
+        self.progress.end(case, attempt.attempt);
+        if self.failures.decides_at_once(case, attempt) {
+            (self.observer)(RunEvent::CaseFinished { case });
+        }
+        if self.failures.are_too_many() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Begins a prompt beside others: those attempts of its first tries that are not made yet.
+    pub(crate) fn open(&mut self, group: &Group) -> Vec<Slot> {
+        let cases = self.plan.cases;
+        if let Some(&first) = group.cases.first() {
+            self.failures.enter_beside(&cases[first]);
+        }
+        let turns: Vec<Turn> = group.order.iter().map(|&(case, arm)| self.turn(case, arm, 0)).collect();
+        let mut slots = slots_of(cases, &turns);
+        slots.retain(|slot| !self.progress.is_made(&cases[slot.case], slot.attempt));
+        slots
+    }
+
+    /// Why a case is not run, as the outcome of its attempt.
+    pub(crate) fn skip_reason(&self, case: &CaseSpec) -> Option<Outcome> {
+        skip_reason(case, self.plan.cuda_devices).or_else(|| self.quarantine.skip_reason(case))
+    }
+
     /// Makes one attempt, or leaves it out with the reason, and records it.
     fn make(&mut self, slot: Slot, case: &'a CaseSpec) -> Result<Attempt, RunError> {
-        let skipped = skip_reason(case, self.plan.cuda_devices).or_else(|| self.quarantine.skip_reason(case));
-        let attempt = match skipped {
+        let attempt = match self.skip_reason(case) {
             Some(skipped) => attempt_without_process(case, slot.attempt, environment::now_rfc3339(), skipped),
             None => make_attempt(
                 self.plan,
@@ -295,47 +330,54 @@ impl<'a> Running<'a, '_> {
                 self.observer,
             )?,
         };
-        self.folder.append(&attempt)?;
-        self.quarantine.take(&attempt, self.plan.cases);
-        self.failures.take(case, &attempt);
+        self.record(case, &attempt)?;
+        Ok(attempt)
+    }
+
+    /// Puts an attempt on record, and tells everybody.
+    pub(crate) fn record(&mut self, case: &'a CaseSpec, attempt: &Attempt) -> Result<(), RunError> {
+        self.folder.append(attempt)?;
+        self.quarantine.take(attempt, self.plan.cases);
+        self.failures.take(case, attempt);
         if let Some(base) = &mut self.base {
-            base.take_own(&attempt);
-            self.progress.made.insert((&case.case, slot.attempt));
+            base.take_own(attempt);
+            self.progress.made.insert((&case.case, attempt.attempt));
         }
         self.attempts += 1;
-        (self.observer)(RunEvent::AttemptFinished {
-            case,
-            attempt: &attempt,
-        });
-        Ok(attempt)
+        (self.observer)(RunEvent::AttemptFinished { case, attempt });
+        Ok(())
     }
 
     /// All placements of a prompt have had their turn: those that failed are tried again, as long as they may.
     fn retry(&mut self, group: &Group) -> Result<ControlFlow<()>, RunError> {
-        let cases = self.plan.cases;
         loop {
-            let again = self.failures.to_be_retried(group);
-            if again.is_empty() {
+            let turns = self.retries_of(group);
+            if turns.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
-            for &(index, retry) in &again {
-                let case = &cases[index];
-                (self.observer)(RunEvent::CaseRetried { case, retry });
-            }
-            let retry_of = |wanted: usize| again.iter().find(|(index, _)| *index == wanted);
-            let turns = group
-                .order
-                .iter()
-                .filter_map(|&(case, arm)| retry_of(case).map(|&(_, retry)| self.turn(case, arm, retry)));
-            let turns: Vec<Turn> = turns.collect();
-            if self.round(&slots_of(cases, &turns))?.is_break() {
+            if self.round(&slots_of(self.plan.cases, &turns))?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
     }
 
+    /// What is to be tried again of a prompt of which every placement has had its turn.
+    pub(crate) fn retries_of(&mut self, group: &Group) -> Vec<Turn> {
+        let again = self.failures.to_be_retried(group);
+        for &(index, retry) in &again {
+            let case = &self.plan.cases[index];
+            (self.observer)(RunEvent::CaseRetried { case, retry });
+        }
+        let retry_of = |wanted: usize| again.iter().find(|(index, _)| *index == wanted);
+        let turns = group
+            .order
+            .iter()
+            .filter_map(|&(case, arm)| retry_of(case).map(|&(_, retry)| self.turn(case, arm, retry)));
+        turns.collect()
+    }
+
     /// Nothing more will come of the cases of a group.
-    fn conclude(&mut self, group: &Group) -> ControlFlow<()> {
+    pub(crate) fn conclude(&mut self, group: &Group) -> ControlFlow<()> {
         let cases = self.plan.cases;
         for &index in &group.cases {
             if self.failures.close(index) {

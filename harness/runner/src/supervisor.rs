@@ -160,7 +160,10 @@ pub fn run_attempt(
         }
     };
     match answered {
-        Some(Some(gpus)) => attempt.gpus = gpus,
+        Some(Some(watched)) => {
+            attempt.gpus = watched.gpus;
+            attempt.foreign_processes = watched.foreign_processes;
+        }
         Some(None) => attempt
             .stderr_tail
             .push_str("[placebench] NVIDIA's driver did not answer after the attempt\n"),
@@ -200,6 +203,8 @@ pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at:
         audit: Vec::new(),
         eos_token_ids: None,
         probe: None,
+        foreign_processes: Vec::new(),
+        concurrent: 0,
     }
 }
 

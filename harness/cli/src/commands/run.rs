@@ -15,6 +15,7 @@ use placebench_core::stream::StreamEvent;
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
 use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
+use placebench_runner::side_by_side;
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 
@@ -34,6 +35,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     outlive_the_file_size_limit()?;
     let effective = settings::effective(&args.selection, settings::flags_of_run(&args)?)?;
     let format = effective.settings.message_format.value;
+    let jobs = usize::try_from(effective.settings.jobs.value).unwrap_or(usize::MAX);
     let begun = match &args.resume {
         Some(run) => Some(resume(
             Path::new(&effective.settings.output_dir.value),
@@ -71,7 +73,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let observer = &mut |event: RunEvent<'_>| progress.on(event);
     let result = match &mut base {
         Some(base) => base.run(&plan, &info, &mut folder, &cancel, observer),
-        None => placebench_runner::run::run(&plan, &mut folder, &cancel, observer),
+        None => side_by_side::run(&plan, jobs, &mut folder, &cancel, observer),
     };
     progress.finish();
     let run = result.map_err(|error| CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path())))?;

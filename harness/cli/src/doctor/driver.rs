@@ -7,7 +7,7 @@ use nvml_wrapper::enum_wrappers::device::{Clock, P2pCapabilitiesIndex, P2pStatus
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, cuda_driver_version_major, cuda_driver_version_minor};
 use placebench_core::doctor::probe::{DriverFacts, DriverGpu, PeerFacts};
-use placebench_runner::gpu::{open_library, slowed_by};
+use placebench_runner::gpu::{foreign_processes, open_library, slowed_by};
 
 /// Asks for everything. What the driver does not say is left out.
 pub(crate) fn facts() -> DriverFacts {
@@ -67,6 +67,7 @@ fn gpu(device: &Device<'_>) -> DriverGpu {
         throttled_by: slowed_by(held).into_iter().map(str::to_owned).collect(),
         pcie: link.map(|(generation, width)| format!("gen {generation} x{width}")),
         processes: device.running_compute_processes_count().ok(),
+        foreign_processes: foreign_processes(device),
     }
 }
 

@@ -11,10 +11,17 @@ use crate::env::{Ran, TestEnv};
 
 /// Builds the library; a C compiler is among the things the project needs anyway.
 fn library(env: &TestEnv) -> PathBuf {
+    library_with(env, "")
+}
+
+/// The same with processes on its card, for those who ask without an environment.
+fn library_with(env: &TestEnv, processes: &str) -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fake_nvml.c");
     let library = env.path("libfake-nvml.so");
     let status = Command::new("cc")
-        .args(["-shared", "-fPIC", "-w", "-o"])
+        .args(["-shared", "-fPIC", "-w"])
+        .arg(format!("-DPROCESSES=\"{processes}\""))
+        .arg("-o")
         .arg(&library)
         .arg(source)
         .status();
@@ -96,6 +103,113 @@ fn a_driver_that_stops_answering_holds_nobody_up() {
         "{}",
         attempt.stderr_tail
     );
+}
+
+/// A process that is not this program's: a shell that was left by its parent, under a name of its own.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn new(env: &TestEnv, name: &str) -> Self {
+        let program = env.path(name);
+        std::fs::copy("/bin/sleep", &program).unwrap();
+        Self(Command::new(&program).arg("100000").spawn().unwrap())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn run_beside(env: &TestEnv, on: &str, processes: &str) -> Ran {
+    let scenario = format!(
+        "schema_version = 1\n[model]\npath = \"models/m\"\n[devices]\n\"half:0\" = {{ on = \"{on}\" }}\n[[prompt]]\nname \
+         = \"p\"\ntext = \"Hello\"\n[placement.single]\ndevice_map = \"half:0\"\n"
+    );
+    env.write("suite/s.toml", &scenario);
+    let mut command = env.command(&["run", "suite"]);
+    command
+        .env("PLACEBENCH_NVML_LIBRARY", library(env))
+        .env("FAKE_NVML_PROCESSES", processes);
+    Ran::of(command.output().unwrap())
+}
+
+#[test]
+fn a_foreign_process_on_the_card_is_on_record_in_the_summary_and_in_the_report() {
+    let env = TestEnv::new();
+    let stranger = Stranger::new(&env, "train\u{1b}[2J<b>");
+    let ran = run_beside(&env, "cuda:0", &format!("{}:2048", stranger.0.id()));
+    assert_eq!(ran.code, Some(0), "it is told, and fails nothing: {ran:?}");
+    let attempt = env.attempts().remove(0);
+    let [process] = attempt.foreign_processes.as_slice() else {
+        panic!("{:?}", attempt.foreign_processes)
+    };
+    assert_eq!((process.pid, process.gpu), (stranger.0.id(), 0));
+    assert_eq!(process.memory_bytes, Some(Bytes(2 << 30)));
+    assert!(process.was_there_before);
+    let told = format!("pid {}, 2.00 GiB) on GPU 0", stranger.0.id());
+    assert!(ran.stdout.contains(&told), "{ran:?}");
+    assert!(ran.stdout.contains("no basis for a verdict"), "{ran:?}");
+    assert!(!ran.stdout.contains('\u{1b}'), "its name is shown as it is: {ran:?}");
+    let page = std::fs::read_to_string(env.latest().join("report.html")).unwrap();
+    assert!(page.contains(&told), "in the report");
+    assert!(
+        !page.contains("train\u{1b}") && !page.contains("2J<b>"),
+        "its name is text"
+    );
+}
+
+#[test]
+fn neither_a_process_that_has_gone_nor_a_case_on_the_host_is_disturbed() {
+    let env = TestEnv::new();
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let ran = run_beside(&env, "cuda:0", &format!("{}:1", gone.id()));
+    let attempt = env.attempts().remove(0);
+    // In a container ids of processes mean nothing, and whoever was there before is not ours.
+    let is_host = std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == "pid:[4026531836]");
+    assert_eq!(attempt.foreign_processes.is_empty(), is_host, "{ran:?}");
+    let ran = run_beside(&env, "cuda:0", "");
+    assert!(env.attempts().remove(0).foreign_processes.is_empty());
+    assert!(!ran.stdout.contains("other programs"), "{ran:?}");
+    let ran = run_beside(&env, "cpu", "1:1");
+    assert!(env.attempts().remove(0).foreign_processes.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn compare_gives_no_verdict_on_times_beside_a_foreign_process() {
+    let env = TestEnv::new();
+    run_beside(&env, "cuda:0", "");
+    let base = env.latest();
+    let stranger = Stranger::new(&env, "train");
+    run_beside(&env, "cuda:0", &format!("{}:2048", stranger.0.id()));
+    let paths = [base, env.latest()].map(|path| path.to_string_lossy().into_owned());
+    let ran = env.run(&["compare", &paths[0], &paths[1]]);
+    assert_eq!(ran.code, Some(112), "{ran:?}");
+    let told = "on GPU 0): end them, or wait for them, and measure again";
+    assert!(ran.stdout.contains(told), "{ran:?}");
+    assert!(ran.stdout.contains("of the new side"), "{ran:?}");
+}
+
+#[test]
+fn doctor_lists_the_foreign_processes() {
+    let env = TestEnv::new();
+    let doctor = |processes: &str| {
+        let mut command = env.command(&["doctor", "--quick", "--format", "json"]);
+        command.env("PLACEBENCH_NVML_LIBRARY", library_with(&env, processes));
+        Ran::of(command.output().unwrap())
+    };
+    let stranger = Stranger::new(&env, "train");
+    let told = format!("pid {}, 7.00 MiB) on GPU 0", stranger.0.id());
+    let ran = doctor(&format!("{}:7", stranger.0.id()));
+    assert!(
+        ran.stdout.contains(&told) && ran.stdout.contains("other programs compute on it"),
+        "{ran:?}"
+    );
+    let ran = doctor("");
+    assert!(!ran.stdout.contains("other programs"), "{ran:?}");
 }
 
 /// A suite whose first case stalls on the card, with two more after it: one on the card, one on the host.

@@ -13,6 +13,7 @@ mod doctor;
 mod documentation;
 mod env;
 mod faults;
+mod flat_memory;
 mod folders;
 mod foreign;
 mod formats_page;
@@ -22,6 +23,7 @@ mod generate;
 mod gpu_telemetry;
 mod hostile;
 mod interruption;
+mod jobs;
 mod merge;
 #[cfg(feature = "candle")]
 mod model_sources;

@@ -1,6 +1,7 @@
 /* A management library for a machine without GPUs: one card that is busy and slowed down by its power cap. With
  * FAKE_NVML=hang it stops answering once an attempt is under way, as sick drivers do; with `leak` memory is taken then and
- * does not come back; with `late` it comes back after some more questions. */
+ * does not come back; with `late` it comes back after some more questions. FAKE_NVML_PROCESSES lists processes that compute on
+ * the card, as PID:MIB,PID:MIB; for a library that is asked without an environment, PROCESSES does when it is built. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@ typedef struct {
     unsigned domain, bus, device, pci_device, pci_subsystem;
     char bus_id[32];
 } pci_t;
+
+typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process_t;
 
 static int asked;
 
@@ -41,3 +44,21 @@ int nvmlDeviceGetPowerUsage(device_t device, unsigned *milliwatts) { *milliwatts
 int nvmlDeviceGetClockInfo(device_t device, int clock, unsigned *mhz) { *mhz = 1200; return 0; }
 int nvmlDeviceGetMaxClockInfo(device_t device, int clock, unsigned *mhz) { *mhz = 1980; return 0; }
 int nvmlDeviceGetCurrentClocksThrottleReasons(device_t device, unsigned long long *reasons) { *reasons = 4 /* power cap */; return 0; }
+int nvmlDeviceGetIndex(device_t device, unsigned *index) { *index = (unsigned)(size_t)device - 1; return 0; }
+int nvmlDeviceGetComputeRunningProcesses_v3(device_t device, unsigned *count, process_t *processes) {
+    const char *list = getenv("FAKE_NVML_PROCESSES");
+    if (!list)
+        list = PROCESSES;
+    unsigned room = *count, found = 0;
+    while (list && *list) {
+        char *end;
+        unsigned pid = strtoul(list, &end, 10);
+        unsigned long long mib = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
+        if (processes && found < room)
+            processes[found] = (process_t){pid, mib << 20, ~0u, ~0u};
+        found++;
+        list = *end == ',' ? end + 1 : "";
+    }
+    *count = found;
+    return found > room ? 7 /* insufficient size */ : 0;
+}

@@ -58,6 +58,22 @@ pub enum NoVerdictReason {
         /// What its driver said.
         reasons: Vec<String>,
     },
+    /// Processes of others computed on a GPU meanwhile.
+    ForeignProcess {
+        /// Whose.
+        side: SideName,
+        /// In how many attempts.
+        attempts: u32,
+        /// Who they were, in words.
+        processes: Vec<String>,
+    },
+    /// Attempts ran beside others of their own run.
+    RanBeside {
+        /// Whose.
+        side: SideName,
+        /// How many.
+        attempts: u32,
+    },
     /// The sides did not do the same work, so their times do not compare. The counters say what differs.
     OtherWork,
     /// The sides did not handle the same number of tokens, so their times do not compare.
@@ -152,6 +168,21 @@ impl NoVerdictReason {
                     side.as_str()
                 )
             }
+            Self::ForeignProcess {
+                side,
+                attempts,
+                processes,
+            } => format!(
+                "other programs computed on the GPU during {} of the {} side ({}): end them, or wait for them, and measure again",
+                counted(*attempts, "attempt"),
+                side.as_str(),
+                processes.join(", ")
+            ),
+            Self::RanBeside { side, attempts } => format!(
+                "{} of the {} side ran beside others (--jobs), so their times are no speed: measure with --jobs 1",
+                counted(*attempts, "attempt"),
+                side.as_str()
+            ),
             Self::OtherWork => "the two sides did not do the same work: see the counters".to_owned(),
             Self::OtherTokenCounts { base, new } => format!(
                 "the two sides handled different numbers of tokens: {} in and {} out, then {} in and {} out; fix the length with ignore_eos",

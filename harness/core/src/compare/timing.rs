@@ -11,7 +11,7 @@ use super::spec::{Arrangement, GateSpec};
 use super::{CasePair, Side};
 use crate::doctor::noise::NoiseFloor;
 use crate::outcome::{Outcome, OutcomeKind};
-use crate::record::Attempt;
+use crate::record::{Attempt, GpuProcess};
 use crate::statistics::{Interval, log_ratio, median, median_interval, outliers, signed_rank_greater};
 
 /// The routine reason for a GPU's clock to be below its limit: a load that draws all the power it may. The others mean that
@@ -100,12 +100,36 @@ fn unfit_side(name: SideName, side: &Side<'_>) -> Option<NoVerdictReason> {
             sentence: first.outcome.sentence(),
         });
     }
+    if let Some(reason) = disturbed(name, side) {
+        return Some(reason);
+    }
     let gpus = side.attempts.iter().flat_map(|attempt| &attempt.gpus);
     let mut reasons: Vec<String> = gpus.flat_map(|gpu| gpu.throttle_reasons.iter().cloned()).collect();
     reasons.retain(|reason| reason != POWER_CAP);
     reasons.sort();
     reasons.dedup();
     (!reasons.is_empty()).then_some(NoVerdictReason::Throttled { side: name, reasons })
+}
+
+/// Attempts that did not have their devices to themselves.
+fn disturbed(name: SideName, side: &Side<'_>) -> Option<NoVerdictReason> {
+    let count = |is_meant: &dyn Fn(&Attempt) -> bool| {
+        let meant = side.attempts.iter().filter(|attempt| is_meant(attempt));
+        u32::try_from(meant.count()).unwrap_or(u32::MAX)
+    };
+    let beside = count(&|attempt| attempt.concurrent > 0);
+    if beside > 0 {
+        return Some(NoVerdictReason::RanBeside {
+            side: name,
+            attempts: beside,
+        });
+    }
+    let attempts = count(&|attempt| !attempt.foreign_processes.is_empty());
+    (attempts > 0).then(|| NoVerdictReason::ForeignProcess {
+        side: name,
+        attempts,
+        processes: GpuProcess::distinct_words(side.attempts.iter().flat_map(|attempt| &attempt.foreign_processes)),
+    })
 }
 
 /// The figures of one side by the number of the attempt; why they are none, otherwise.

@@ -1,10 +1,12 @@
 //! What the findings of `doctor` mean, and the way out of each.
 
 use super::machine::MachineFacts;
+use super::probe::DriverGpu;
 use super::report::{DeviceReport, Finding, Health, LinkReport, PathReport};
 use crate::device::{DeviceId, DeviceKind};
 use crate::placement::Transfer;
 use crate::planner::LinkRates;
+use crate::record::GpuProcess;
 use crate::units::human_seconds;
 
 /// A link is called slow when it takes this many times as long as the other way round. Real links are within a factor
@@ -312,7 +314,22 @@ fn of_machine(devices: &[DeviceReport], machine: &MachineFacts) -> Vec<Finding> 
         ));
     }
     notes.extend(devices.iter().filter_map(throttled(machine)));
+    notes.extend(machine.driver.gpus.iter().filter_map(in_use));
     notes
+}
+
+/// A card that others compute on, whether or not this build can use it.
+fn in_use(gpu: &DriverGpu) -> Option<Finding> {
+    let processes = GpuProcess::distinct_words(gpu.foreign_processes.iter());
+    (!processes.is_empty()).then(|| Finding {
+        about: gpu.uuid.clone().unwrap_or_else(|| "GPU".to_owned()),
+        health: Health::Ok,
+        message: format!("other programs compute on it: {}", processes.join(", ")),
+        hints: vec![
+            "end them, or wait for them, before you measure: attempts beside them are no basis for a verdict"
+                .to_owned(),
+        ],
+    })
 }
 
 fn throttled(machine: &MachineFacts) -> impl Fn(&DeviceReport) -> Option<Finding> {

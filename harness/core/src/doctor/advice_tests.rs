@@ -1,6 +1,6 @@
 use super::*;
 use crate::doctor::machine::{EnvironmentVariable, IommuFacts};
-use crate::doctor::probe::{Arrived, CopyFigures, DriverFacts, DriverGpu};
+use crate::doctor::probe::{Arrived, CopyFigures, DriverFacts};
 use crate::units::Bytes;
 
 fn id(name: &str) -> DeviceId {
@@ -201,6 +201,13 @@ fn settings_of_the_machine_are_noted() {
     machine.driver.gpus = vec![DriverGpu {
         uuid: Some("GPU-cuda:1".into()),
         throttled_by: vec!["power cap".into()],
+        foreign_processes: vec![GpuProcess {
+            gpu: 1,
+            pid: 42,
+            name: Some("train.py".into()),
+            memory_bytes: None,
+            was_there_before: true,
+        }],
         ..DriverGpu::default()
     }];
     let messages: Vec<String> = findings(&gpus, &[], &machine)
@@ -216,6 +223,7 @@ fn settings_of_the_machine_are_noted() {
         "RANK",
         "GGML_CUDA_P2P=0",
         "power cap",
+        "other programs compute on it: train.py (pid 42) on GPU 1",
     ] {
         let count = messages.iter().filter(|message| message.contains(words)).count();
         assert_eq!(count, 1, "{words}: {messages:?}");

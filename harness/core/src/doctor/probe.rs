@@ -7,6 +7,7 @@ use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::placement::Transfer;
 use crate::planner::{DeviceRates, LinkRates};
+use crate::record::GpuProcess;
 use crate::units::Bytes;
 
 /// Version of requests and events. Both ends are one program, so another version means a program that was replaced
@@ -156,6 +157,9 @@ pub struct DriverGpu {
     pub pcie: Option<String>,
     /// Processes that use it.
     pub processes: Option<u32>,
+    /// Those of others that compute on it now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_processes: Vec<GpuProcess>,
 }
 
 /// How fast a device is.

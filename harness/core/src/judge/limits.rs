@@ -1,5 +1,6 @@
 //! `[expect.limits]`: what a case took against the most it may take.
 
+use super::neighbours;
 use crate::device::DeviceId;
 use crate::outcome::{Outcome, OutcomeKind};
 use crate::planner::stages;
@@ -21,19 +22,23 @@ pub(super) fn judge(
     if case.expect.outcome != OutcomeKind::Completed || !completed {
         return;
     }
-    let mut messages = memory(limits, metrics);
-    // The time of a wrong text is no speed, neither a good nor a bad one.
-    if text.timing_is_valid() {
-        messages.extend(times(limits, metrics));
-        messages.extend(hop(limits, attempts));
-    }
-    findings.extend(messages.into_iter().map(|message| Finding {
+    let hint =
+        || "see where the time or memory went in the report; if it is as it should be, raise expect.limits".to_owned();
+    let finding = |message: String, hint: String| Finding {
         check: "limits".into(),
         message,
-        hint: Some(
-            "see where the time or memory went in the report; if it is as it should be, raise expect.limits".into(),
-        ),
-    }));
+        hint: Some(hint),
+    };
+    findings.extend(
+        memory(limits, metrics)
+            .into_iter()
+            .map(|message| finding(message, hint())),
+    );
+    // The time of a wrong text is no speed, neither a good nor a bad one.
+    if text.timing_is_valid() {
+        let messages = times(limits, metrics).into_iter().chain(hop(limits, attempts));
+        findings.extend(messages.map(|message| finding(message, neighbours::hint(attempts).unwrap_or_else(hint))));
+    }
 }
 
 fn times(limits: &Limits, metrics: &CaseMetrics) -> Vec<String> {

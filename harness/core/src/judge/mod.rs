@@ -9,6 +9,7 @@ mod garbage;
 mod leak;
 mod limits;
 mod metrics;
+mod neighbours;
 mod output;
 mod probe;
 mod repeats;
@@ -155,8 +156,10 @@ fn judge_case(
     findings.append(&mut judged.findings);
     let metrics = match case.audit {
         Some(_) => audit::without_times(metrics(attempts)),
+        None if neighbours::is_untimed(attempts) => neighbours::without_times(metrics(attempts)),
         None => metrics(attempts),
     };
+    judged.notes.extend(neighbours::note(attempts));
     limits::judge(case, attempts, &metrics, judged.verdict, &mut findings);
     leak::judge(attempts, &mut findings);
     // An audit of fewer tokens may end before a fault's turn comes.

@@ -114,6 +114,8 @@ pub(crate) fn attempt() -> Attempt {
         audit: Vec::new(),
         eos_token_ids: None,
         probe: None,
+        foreign_processes: Vec::new(),
+        concurrent: 0,
     }
 }
 

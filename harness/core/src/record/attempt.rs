@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::GpuProcess;
 use crate::audit::AuditStep;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::evidence::{Evidence, Recovery};
@@ -139,4 +140,17 @@ pub struct Attempt {
     /// What one step over the prompt gave before anything was generated, where that was asked for and the engine can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
+    /// Processes of others that computed on a GPU the case may use, where the driver tells. Nothing of such an attempt is a
+    /// speed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_processes: Vec<GpuProcess>,
+    /// Most attempts of the same run that ran beside this one at a time; 0 where it was alone. Nothing of an attempt that was
+    /// not alone is a speed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub concurrent: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

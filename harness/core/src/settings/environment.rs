@@ -16,7 +16,7 @@ pub const CONFIG_FILE_VARIABLE: &str = "PLACEBENCH_CONFIG_FILE";
 pub const PARTITION_VARIABLE: &str = "PLACEBENCH_PARTITION";
 
 /// Names of all variables without what they have in common.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "PROFILE",
     "CONFIG_FILE",
     "PARTITION",
@@ -34,6 +34,7 @@ const NAMES: [&str; 17] = [
     "PAIRS",
     "MAX_PAIRS",
     "NOISE",
+    "JOBS",
 ];
 
 const PREFIX: &str = "PLACEBENCH_";
@@ -60,11 +61,13 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
         reader.parsed("PLACEBENCH_MAX_FAIL", "a number of at least 1, or all")?;
     let fail_fast: Option<(bool, SettingSource)> = reader.parsed("PLACEBENCH_FAIL_FAST", "true or false")?;
     let fail_fast = fail_fast.map(|(fast, source)| (if fast { MaxFail::After(1) } else { MaxFail::All }, source));
-    let repetitions: Option<(u32, SettingSource)> =
-        reader.parsed("PLACEBENCH_REPETITIONS", "a number of at least 1")?;
-    if let Some((0, _)) = repetitions {
-        return Err("PLACEBENCH_REPETITIONS is `0`: expected a number of at least 1".to_owned());
-    }
+    let at_least_one = |name: &str| -> Result<Option<(u32, SettingSource)>, String> {
+        match reader.parsed(name, "a number of at least 1")? {
+            Some((0, _)) => Err(format!("{name} is `0`: expected a number of at least 1")),
+            number => Ok(number),
+        }
+    };
+    let repetitions = at_least_one("PLACEBENCH_REPETITIONS")?;
     let timeout_multiplier: Option<(f64, SettingSource)> =
         reader.parsed("PLACEBENCH_TIMEOUT_MULTIPLIER", "a number such as 2.5")?;
     if let Some((multiplier, _)) = &timeout_multiplier {
@@ -93,6 +96,7 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
             noise: reader.text("PLACEBENCH_NOISE"),
             ..GateGiven::default()
         },
+        jobs: at_least_one("PLACEBENCH_JOBS")?,
     })
 }
 

@@ -77,6 +77,9 @@ pub struct ProfileTable {
     pub timeout_multiplier: Option<Spanned<f64>>,
     /// By what a run is judged that is held against something: --against, --baseline.
     pub gate: Option<GateTable>,
+    /// How many attempts of cases whose times nobody asks for may run at a time; 1 if absent.
+    #[schemars(with = "Option<u32>")]
+    pub jobs: Option<Spanned<u32>>,
 }
 
 /// Reads and checks a configuration file: all profiles, whichever is used.
@@ -116,7 +119,11 @@ fn check(table: &ProfileTable, text: &str, problems: &mut Vec<Problem>) {
                 .hint("leave one of the two out"),
         );
     }
-    for (number, key) in [(&table.max_fail, "max_fail"), (&table.repetitions, "repetitions")] {
+    for (number, key) in [
+        (&table.max_fail, "max_fail"),
+        (&table.repetitions, "repetitions"),
+        (&table.jobs, "jobs"),
+    ] {
         if let Some(number) = number
             && *number.get_ref() == 0
         {
@@ -214,5 +221,6 @@ fn given(table: &ProfileTable, profile: &str, file: &str, text: &str) -> Given {
             .as_ref()
             .map(|table| gate::given(table, &source))
             .unwrap_or_default(),
+        jobs: said(table.jobs.as_ref(), &source),
     }
 }

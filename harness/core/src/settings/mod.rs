@@ -113,6 +113,8 @@ pub struct Given {
     pub timeout_multiplier: Option<(f64, SettingSource)>,
     /// By what a run is judged that is held against something.
     pub gate: GateGiven,
+    /// How many attempts may run at a time.
+    pub jobs: Option<(u32, SettingSource)>,
 }
 
 /// A value with who said so.
@@ -157,6 +159,8 @@ pub struct Settings {
     pub timeout_multiplier: Chosen<f64>,
     /// By what a run is judged that is held against something.
     pub gate: GateSettings,
+    /// How many attempts of cases whose times nobody asks for may run at a time.
+    pub jobs: Chosen<u32>,
 }
 
 fn first<L, T: Clone>(layers: &[L], of: impl Fn(&L) -> Option<&(T, SettingSource)>) -> Option<(T, SettingSource)> {
@@ -193,6 +197,7 @@ pub fn choose(layers: &[Given]) -> Settings {
         rates: optional(first(layers, |given| given.rates.as_ref())),
         timeout_multiplier: or(first(layers, |given| given.timeout_multiplier.as_ref()), 1.0),
         gate: GateSettings::choose(&gates),
+        jobs: or(first(layers, |given| given.jobs.as_ref()), 1),
     }
 }
 
@@ -258,6 +263,7 @@ impl Settings {
                 self.timeout_multiplier.value.to_string(),
             ),
         ];
+        rows.push(row("jobs", &self.jobs, self.jobs.value.to_string()));
         rows.extend(self.gate.explained());
         rows
     }

@@ -5,7 +5,7 @@ use placebench_core::compare::{
 };
 use placebench_core::exit_code::ExitCode;
 use placebench_core::outcome::Outcome;
-use placebench_core::record::{Attempt, Environment, GpuTelemetry, TextVerdict};
+use placebench_core::record::{Attempt, Environment, GpuProcess, GpuTelemetry, TextVerdict};
 
 use super::simulation::{attempt, looked_at_once, pair};
 use super::timings::{around, changed, judged, row, side, tpot};
@@ -171,6 +171,38 @@ fn wrong_texts_other_lengths_and_hot_cards_have_no_speed() {
     ));
     let comparison = judged(&with_card("power cap"), &with_card("power cap"), &spec);
     assert_eq!(comparison.exit, ExitCode::Passed);
+}
+
+/// One attempt of ten is enough: it is not known how long somebody else computed.
+#[test]
+fn attempts_that_were_not_alone_are_no_basis_for_a_verdict() {
+    let spec = looked_at_once(10);
+    let (base, new) = (side(&around(1.0, 10)), side(&around(1.1, 10)));
+    assert_ne!(judged(&base, &new, &spec).change, Some(Change::NoVerdict));
+    let mut disturbed = new.clone();
+    disturbed[3].foreign_processes = vec![GpuProcess {
+        gpu: 0,
+        pid: 42,
+        name: Some("train.py".into()),
+        memory_bytes: None,
+        was_there_before: false,
+    }];
+    let comparison = judged(&base, &disturbed, &spec);
+    assert_eq!(comparison.exit, ExitCode::NoVerdict);
+    assert_eq!(
+        reason(&comparison).sentence(),
+        "other programs computed on the GPU during 1 attempt of the new side (train.py (pid 42) on GPU 0): end them, or wait \
+         for them, and measure again"
+    );
+    let mut beside = base.clone();
+    beside[0].concurrent = 2;
+    let comparison = judged(&beside, &new, &spec);
+    assert_eq!(comparison.exit, ExitCode::NoVerdict);
+    assert!(
+        reason(&comparison)
+            .sentence()
+            .contains("1 attempt of the base side ran beside others (--jobs)")
+    );
 }
 
 #[test]

@@ -271,6 +271,8 @@ pub(crate) fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> A
         audit: vec![],
         eos_token_ids: None,
         probe: None,
+        foreign_processes: Vec::new(),
+        concurrent: 0,
     }
 }
 

@@ -9,6 +9,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
 use crate::RenderError;
+use crate::parallel;
 use crate::plot::palette::{Scheme, css_classes, css_variables};
 use crate::plot::{Chart, svg::svg};
 use crate::view::{CaseView, Figure, PromptView, ReportView};
@@ -127,7 +128,7 @@ fn cell(case: &CaseView) -> Cell<'_> {
 
 /// For each prompt its charts, each at every width; nothing for a chart that would only say that there is nothing.
 fn charts(view: &ReportView) -> Vec<Vec<String>> {
-    let of = |prompt: &PromptView| {
+    let of = |prompt: &&PromptView| {
         let at_width = |chart: Chart, (width, class): (f64, &str)| svg(&chart.bare(view, prompt, width), class);
         let chart = |chart: Chart| -> String {
             let widths = WIDTHS.iter().filter(|_| chart.has_data(prompt));
@@ -136,5 +137,5 @@ fn charts(view: &ReportView) -> Vec<Vec<String>> {
         Chart::ALL.into_iter().map(chart).collect()
     };
     let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
-    prompts.map(of).collect()
+    parallel::map(&prompts.collect::<Vec<&PromptView>>(), of)
 }

@@ -15,12 +15,33 @@ const SCALE: f64 = 2.0;
 /// Pictures taller than this many CSS pixels are painted at their plain size, to bound memory.
 const TALL: f64 = 5000.0;
 
-/// The picture as a PNG file, twice as wide as the scene.
+/// With more pictures than this, none is looked at for its fineness: they would take seconds to paint and compress.
+const MANY: usize = 100;
+
+/// How much is spent on a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fineness {
+    /// Two pixels for each of the page, and well compressed.
+    Fine,
+    /// One pixel for each of the page, and quickly compressed. The page has the same charts as drawings.
+    Plain,
+}
+
+impl Fineness {
+    /// What is due to each of that many pictures.
+    #[must_use]
+    pub fn of(pictures: usize) -> Self {
+        if pictures > MANY { Self::Plain } else { Self::Fine }
+    }
+}
+
+/// The picture as a PNG file, twice as wide as the scene where it is fine.
 ///
 /// # Errors
 /// When the painter or the encoder fails.
-pub fn png(scene: &Scene) -> Result<Vec<u8>, RenderError> {
-    let scale = if scene.height > TALL { 1.0 } else { SCALE };
+pub fn png(scene: &Scene, fineness: Fineness) -> Result<Vec<u8>, RenderError> {
+    let is_plain = fineness == Fineness::Plain || scene.height > TALL;
+    let scale = if is_plain { 1.0 } else { SCALE };
     let width = pixels(scene.width * scale).max(1);
     let height = pixels(scene.height * scale).max(1);
     let mut buffer = vec![255_u8; width as usize * height as usize * 3];
@@ -38,10 +59,19 @@ pub fn png(scene: &Scene) -> Result<Vec<u8>, RenderError> {
             .present()
             .map_err(|error| painter_error(scene, &error))?;
     }
-    encode(scene, width, height, &buffer)
+    let compression = match fineness {
+        Fineness::Fine => png::Compression::Balanced,
+        Fineness::Plain => png::Compression::Fast,
+    };
+    encode(scene, (width, height), &buffer, compression)
 }
 
-fn encode(scene: &Scene, width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>, RenderError> {
+fn encode(
+    scene: &Scene,
+    (width, height): (u32, u32),
+    pixels: &[u8],
+    compression: png::Compression,
+) -> Result<Vec<u8>, RenderError> {
     let error = |error: png::EncodingError| RenderError::Plot {
         picture: scene.title.clone(),
         message: error.to_string(),
@@ -50,7 +80,7 @@ fn encode(scene: &Scene, width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Balanced);
+    encoder.set_compression(compression);
     let mut writer = encoder.write_header().map_err(error)?;
     writer.write_image_data(pixels).map_err(error)?;
     writer.finish().map_err(error)?;

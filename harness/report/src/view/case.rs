@@ -189,10 +189,14 @@ pub fn view(
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
     let memory = memory::view(spec, metrics, placed, devices);
     let timing = timing(record, spec, text, &why);
+    let is_timed = status::is_timed(record, spec);
     // Of a case that is not timed, no time is foreseen either.
-    let foreseen = forecast::shared(record, spec).filter(|_| spec.audit.is_none());
+    let foreseen = forecast::shared(record, spec).filter(|_| is_timed);
     let steps = steps::view(&steps::Source {
-        attempts: &record.deciding_attempts(spec).collect::<Vec<&Attempt>>(),
+        attempts: &record
+            .deciding_attempts(spec)
+            .filter(|_| is_timed)
+            .collect::<Vec<&Attempt>>(),
         metrics,
         prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
         text,
@@ -241,13 +245,13 @@ pub fn view(
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
         memory,
-        forecast: match spec.audit {
-            Some(_) => None,
-            None => forecast::view(record, spec, metrics, &steps, devices),
+        forecast: match is_timed {
+            false => None,
+            true => forecast::view(record, spec, metrics, &steps, devices),
         },
         steps,
         output: text::output(record, spec, reference, &why),
-        phases: attempt.filter(|_| spec.audit.is_none()).map(phases).unwrap_or_default(),
+        phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),
         faults: faults(spec),
         log: attempt
             .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
@@ -287,7 +291,7 @@ fn figure(value: Option<String>, text: TextVerdict, why: &str) -> Figure {
 }
 
 fn timing(record: &RunRecord, spec: &CaseSpec, text: TextVerdict, why: &str) -> Timing {
-    if spec.audit.is_some() {
+    if !status::is_timed(record, spec) {
         Timing::Missing(why.to_owned())
     } else if text.timing_is_valid() {
         Timing::of(

@@ -1,7 +1,7 @@
 //! How a case ended, in words.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, EarlierTry, TextVerdict};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, EarlierTry, RunRecord, TextVerdict};
 
 use super::words::{count, line, list, message};
 
@@ -16,6 +16,9 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
     let phase = outcome.phase().map(|phase| format!(" in {phase}")).unwrap_or_default();
     match outcome {
         Outcome::Completed if spec.audit.is_some() => "an audit is not timed".into(),
+        Outcome::Completed if attempt.is_some_and(|attempt| attempt.concurrent > 0) => {
+            "not measured: ran beside others".into()
+        }
         Outcome::Completed => "not measured".into(),
         Outcome::Timeout { .. } => format!("timed out{phase}"),
         Outcome::Stalled { tokens, .. } => {
@@ -26,6 +29,12 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
         Outcome::Failed { .. } => format!("failed{phase}"),
         Outcome::Skipped { .. } => "skipped".into(),
     }
+}
+
+/// Whether the times of a case are speeds, as far as the way it was run goes: an audit's are none, nor are those of attempts
+/// beside others.
+pub(super) fn is_timed(record: &RunRecord, spec: &CaseSpec) -> bool {
+    spec.audit.is_none() && record.deciding_attempts(spec).all(|attempt| attempt.concurrent == 0)
 }
 
 /// A finding usually quotes the sentence, and `completed` is no news.

@@ -263,6 +263,8 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
         audit: Vec::new(),
         eos_token_ids: None,
         probe: None,
+        foreign_processes: Vec::new(),
+        concurrent: 0,
     }
 }
 

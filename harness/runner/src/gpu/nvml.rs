@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 
-use nvml_wrapper::Nvml;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
+use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
+use placebench_core::record::GpuProcess;
 use placebench_core::units::Bytes;
 use thiserror::Error;
+
+use super::processes::{Census, Listed, Procfs};
 
 /// Name of the environment variable that says where NVML is, for systems whose loader does not find it.
 pub const LIBRARY_ENV: &str = "PLACEBENCH_NVML_LIBRARY";
@@ -133,6 +137,46 @@ impl Driver {
             throttle_reasons: slowed_by(reasons),
         })
     }
+
+    /// The processes with a compute context on a GPU, clients of the multi-process service among them.
+    pub(super) fn compute_processes(&self, index: u32) -> Vec<Listed> {
+        let Ok(device) = self.nvml.device_by_index(index) else {
+            return Vec::new();
+        };
+        compute_processes(&device)
+    }
+}
+
+fn compute_processes(device: &Device<'_>) -> Vec<Listed> {
+    let lists = [
+        device.running_compute_processes(),
+        device.mps_running_compute_processes(),
+    ];
+    let mut listed: Vec<Listed> = lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|process| Listed {
+            pid: process.pid,
+            memory: match process.used_gpu_memory {
+                UsedGpuMemory::Used(bytes) => Some(Bytes(bytes)),
+                UsedGpuMemory::Unavailable => None,
+            },
+            instance: process.gpu_instance_id,
+        })
+        .collect();
+    listed.sort_by_key(|process| process.pid);
+    listed.dedup_by_key(|process| process.pid);
+    listed
+}
+
+/// The processes of others that compute on a GPU now. May hang with its driver.
+#[must_use]
+pub fn foreign_processes(device: &Device<'_>) -> Vec<GpuProcess> {
+    let index = device.index().unwrap_or(0);
+    let mut census = Census::default();
+    census.count(&compute_processes(device), &Procfs);
+    census.foreign(index, &Procfs)
 }
 
 /// Reasons that make a measurement doubtful; an idle GPU clocks down, and somebody may have fixed its clocks.

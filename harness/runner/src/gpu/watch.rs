@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use placebench_core::evidence::{GpuMoment, GpuRecovery};
 use placebench_core::protocol::WorkerRequest;
-use placebench_core::record::GpuTelemetry;
+use placebench_core::record::{GpuProcess, GpuTelemetry};
 use placebench_core::units::Bytes;
 
-use super::nvml::{Driver, Sample};
+use super::nvml::{Driver, GpuFacts, Sample};
+use super::processes::{Census, Procfs};
 use crate::devices::{CudaOrder, CudaUse, GpuId};
 
 /// Pause between two samples: the driver renews its figures a few times a second.
@@ -21,11 +22,23 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// What may be in use beyond what was in use before: desktops and the driver itself take and return some.
 const TOLERANCE: Bytes = Bytes(128 << 20);
 
+/// The processes on a card are counted at every so manyth sample, and at the first and the last.
+const SAMPLES_PER_COUNT: u32 = 10;
+
+/// What was seen of the GPUs in the course of an attempt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Watched {
+    /// How they did.
+    pub(crate) gpus: Vec<GpuTelemetry>,
+    /// Processes of others on those that the case may use.
+    pub(crate) foreign_processes: Vec<GpuProcess>,
+}
+
 /// GPUs that are being sampled.
 pub(crate) struct GpuWatch {
     shared: Arc<Shared>,
     thread: thread::Thread,
-    result: Receiver<Vec<GpuTelemetry>>,
+    result: Receiver<Watched>,
     uses: CudaUse,
     env: Vec<(String, String)>,
 }
@@ -110,9 +123,34 @@ impl GpuWatch {
     }
 
     /// Takes a last sample and sums up; `None` where the driver does not answer any more.
-    pub(crate) fn stop(self) -> Option<Vec<GpuTelemetry>> {
+    pub(crate) fn stop(self) -> Option<Watched> {
         self.tell(Stop::Now);
-        self.result.recv_timeout(ANSWER).ok()
+        let watched = self.result.recv_timeout(ANSWER).ok()?;
+        Some(self.of_own_gpus(watched))
+    }
+
+    /// Leaves out processes on cards that the case cannot have used.
+    fn of_own_gpus(&self, mut watched: Watched) -> Watched {
+        let order = self.order(&watched.gpus);
+        let may_be_used = |process: &GpuProcess| {
+            let mut gpus = watched.gpus.iter().filter(|gpu| gpu.index == process.gpu);
+            gpus.any(|gpu| self.may_use(gpu, &order))
+        };
+        watched.foreign_processes.retain(may_be_used);
+        watched
+    }
+
+    fn order(&self, known: &[GpuTelemetry]) -> CudaOrder {
+        let one_model = known.windows(2).all(|pair| pair[0].name == pair[1].name);
+        CudaOrder::of(&self.env, one_model)
+    }
+
+    fn may_use(&self, gpu: &GpuTelemetry, order: &CudaOrder) -> bool {
+        let id = GpuId {
+            index: gpu.index,
+            uuid: &gpu.uuid,
+        };
+        self.uses.may_be(id, order)
     }
 
     /// From now on memory is to come back: sampling goes on until it has, or until then.
@@ -122,26 +160,19 @@ impl GpuWatch {
 
     /// Whether the memory came back, and the summary as [`Self::stop`] gives it. To be called after
     /// [`Self::await_recovery`], with the same time.
-    pub(crate) fn recovered(self, until: Instant) -> (Vec<GpuRecovery>, Option<Vec<GpuTelemetry>>) {
+    pub(crate) fn recovered(self, until: Instant) -> (Vec<GpuRecovery>, Option<Watched>) {
         let patience = until.saturating_duration_since(Instant::now()) + ANSWER;
         let answer = self.result.recv_timeout(patience).ok();
         let known = match &answer {
-            Some(gpus) => gpus.clone(),
+            Some(watched) => watched.gpus.clone(),
             None => {
                 let state = self.shared.lock();
                 let latest = state.latest.iter().flat_map(|(_, latest)| latest);
                 latest.map(|(gpu, _)| gpu.clone()).collect()
             }
         };
-        let one_model = known.windows(2).all(|pair| pair[0].name == pair[1].name);
-        let order = CudaOrder::of(&self.env, one_model);
-        let own = known.iter().filter(|gpu| {
-            let id = GpuId {
-                index: gpu.index,
-                uuid: &gpu.uuid,
-            };
-            self.uses.may_be(id, &order)
-        });
+        let order = self.order(&known);
+        let own = known.iter().filter(|gpu| self.may_use(gpu, &order));
         let of = |gpu: &GpuTelemetry| GpuRecovery {
             index: gpu.index,
             uuid: gpu.uuid.clone(),
@@ -150,13 +181,35 @@ impl GpuWatch {
             after_bytes: answer.as_ref().and(gpu.memory_after_bytes),
             recovered: answer.is_some() && has_recovered(gpu),
         };
-        (own.map(of).collect(), answer)
+        let recoveries = own.map(of).collect();
+        (recoveries, answer.map(|watched| self.of_own_gpus(watched)))
     }
 
     fn tell(&self, stop: Stop) {
         self.shared.lock().stop = Some(stop);
         self.thread.unpark();
     }
+}
+
+/// Free memory of the card that has least of it, where the driver tells within a second.
+pub(crate) fn least_free_memory() -> Option<Bytes> {
+    let (sender, answer) = channel();
+    let thread = thread::Builder::new().name("gpu-memory".to_owned());
+    let asking = thread.spawn(move || {
+        let free = |gpu: &GpuFacts, driver: &Driver| {
+            let used = driver.sample(gpu.index)?.memory_used?;
+            Some(Bytes(gpu.memory_bytes?.0.saturating_sub(used.0)))
+        };
+        let least = Driver::open().ok().and_then(|driver| {
+            let cards = driver.gpus();
+            let free: Option<Vec<Bytes>> = cards.iter().map(|gpu| free(gpu, &driver)).collect();
+            free?.into_iter().min()
+        });
+        // Whoever asked may have given up on the answer.
+        let _unheard = sender.send(least);
+    });
+    asking.ok()?;
+    answer.recv_timeout(ANSWER).ok().flatten()
 }
 
 /// A card that does not tell its memory cannot be blamed for keeping it.
@@ -167,12 +220,12 @@ fn has_recovered(gpu: &GpuTelemetry) -> bool {
     }
 }
 
-fn watch(shared: &Shared, ready: &mut dyn FnMut()) -> Vec<GpuTelemetry> {
+fn watch(shared: &Shared, ready: &mut dyn FnMut()) -> Watched {
     let Ok(driver) = Driver::open() else {
-        return Vec::new();
+        return Watched::default();
     };
     let version = driver.version();
-    let mut gpus: Vec<(GpuTelemetry, Sums)> = driver
+    let mut gpus: Vec<(GpuTelemetry, Sums, Census)> = driver
         .gpus()
         .into_iter()
         .map(|facts| {
@@ -186,14 +239,17 @@ fn watch(shared: &Shared, ready: &mut dyn FnMut()) -> Vec<GpuTelemetry> {
                 sm_clock_limit_mhz: facts.sm_clock_limit_mhz,
                 ..GpuTelemetry::default()
             };
-            (telemetry, Sums::default())
+            (telemetry, Sums::default(), Census::default())
         })
         .collect();
-    loop {
+    for turn in 0_u32.. {
         // Looked at before sampling, so that the last sample is taken after the end.
         let stop = shared.lock().stop;
         let mut latest = Vec::new();
-        for (telemetry, sums) in &mut gpus {
+        for (telemetry, sums, census) in &mut gpus {
+            if turn.is_multiple_of(SAMPLES_PER_COUNT) || stop.is_some() {
+                census.count(&driver.compute_processes(telemetry.index), &Procfs);
+            }
             if let Some(sample) = driver.sample(telemetry.index) {
                 sums.add(telemetry, &sample);
                 latest.push((telemetry.clone(), sample));
@@ -205,13 +261,18 @@ fn watch(shared: &Shared, ready: &mut dyn FnMut()) -> Vec<GpuTelemetry> {
             None => false,
             Some(Stop::Now) => true,
             Some(Stop::OnceRecovered(until)) => {
-                gpus.iter().all(|(gpu, _)| has_recovered(gpu)) || Instant::now() >= until
+                gpus.iter().all(|(gpu, ..)| has_recovered(gpu)) || Instant::now() >= until
             }
         };
         if is_over {
-            return gpus.into_iter().map(|(telemetry, _)| telemetry).collect();
+            break;
         }
         thread::park_timeout(PAUSE);
+    }
+    let foreign = |(gpu, _, census): &(GpuTelemetry, Sums, Census)| census.foreign(gpu.index, &Procfs);
+    Watched {
+        foreign_processes: gpus.iter().flat_map(foreign).collect(),
+        gpus: gpus.into_iter().map(|(telemetry, ..)| telemetry).collect(),
     }
 }
 
