@@ -1,6 +1,7 @@
 //! The command line. Types only: nothing is computed here.
 
 mod compare;
+mod history;
 mod selection;
 
 use std::path::PathBuf;
@@ -9,6 +10,10 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
+pub(crate) use self::history::{
+    DatabaseArgs, HistoryArgs, HistoryCommand, HistoryListArgs, ImportArgs, PruneArgs, RebuildArgs, TrendArgs,
+    TrendFormat,
+};
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
 
@@ -45,6 +50,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Put the runs of several machines together, and judge them as one
     Merge(MergeArgs),
+    /// Keep the results of many runs in one database, and say what has become of them
+    History(HistoryArgs),
     /// Approve pending snapshots
     Accept(SnapshotArgs),
     /// Throw pending snapshots away

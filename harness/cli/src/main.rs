@@ -11,6 +11,7 @@ mod engines;
 mod error;
 mod fetch_bar;
 mod foreign;
+mod history;
 mod json_args;
 mod judged;
 mod model_source;

@@ -16,6 +16,7 @@ mod foreign;
 mod full_disk;
 mod generate;
 mod gpu_telemetry;
+mod history;
 mod hostile;
 mod interruption;
 mod merge;

@@ -5,3 +5,4 @@ pub mod csv;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod trend;

@@ -19,6 +19,7 @@ pub mod steps;
 pub mod text;
 pub mod timing;
 pub mod titles;
+pub mod trend;
 pub mod words;
 
 use std::collections::BTreeSet;
