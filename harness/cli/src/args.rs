@@ -2,6 +2,7 @@
 
 mod against;
 mod compare;
+mod history;
 mod report;
 mod run_name;
 mod selection;
@@ -14,6 +15,10 @@ use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
 pub(crate) use self::against::AgainstArgs;
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
+pub(crate) use self::history::{
+    DatabaseArgs, HistoryArgs, HistoryCommand, HistoryListArgs, ImportArgs, PruneArgs, RebuildArgs, TrendArgs,
+    TrendFormat,
+};
 pub(crate) use self::report::{ReportArgs, ReportFormat};
 pub(crate) use self::run_name::RunNameArgs;
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
@@ -57,6 +62,8 @@ pub(crate) enum Command {
     Review(SnapshotArgs),
     /// List pending snapshots, and approved ones that no case refers to
     Pending(PendingArgs),
+    /// Keep the results of many runs in one database, and say what has become of them
+    History(HistoryArgs),
     /// Approve pending snapshots
     Accept(AcceptArgs),
     /// Throw pending snapshots away

@@ -13,6 +13,7 @@ mod error;
 mod fetch_bar;
 mod foreign;
 mod github;
+mod history;
 mod json_args;
 mod judged;
 mod model_source;

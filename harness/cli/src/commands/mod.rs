@@ -4,6 +4,7 @@ mod bisect;
 mod compare;
 mod doctor;
 mod generate;
+mod history;
 mod list;
 mod merge;
 mod pending;
@@ -60,6 +61,7 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Pending(args) => pending::run(&args),
         Command::Accept(args) => snapshots::accept(&args),
         Command::Reject(args) => snapshots::reject(&args),
+        Command::History(args) => history::run(&args),
         Command::Probe => Ok(probe::run()),
         // The exit code of a worker is read by the supervisor alone.
         Command::Worker => Ok(match placebench_engine::worker::run(&engines::all()) {

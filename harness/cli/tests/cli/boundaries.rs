@@ -49,6 +49,7 @@ fn crates_know_only_what_is_below_them() {
         ("placebench-core", [].as_slice()),
         ("placebench-runner", &["placebench-core"]),
         ("placebench-report", &["placebench-core"]),
+        ("placebench-history", &["placebench-core", "placebench-runner"]),
         ("placebench-engine", &["placebench-core"]),
         ("placebench-engine-candle", &["placebench-core", "placebench-engine"]),
         (
@@ -57,6 +58,7 @@ fn crates_know_only_what_is_below_them() {
                 "placebench-core",
                 "placebench-engine",
                 "placebench-engine-candle",
+                "placebench-history",
                 "placebench-report",
                 "placebench-runner",
             ],

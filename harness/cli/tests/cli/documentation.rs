@@ -53,3 +53,16 @@ fn help_of_all_commands_is_reviewed() {
     }
     insta::assert_snapshot!(text);
 }
+
+#[test]
+fn help_of_history_is_reviewed() {
+    let env = TestEnv::new();
+    let mut text = env.run(&["history", "--help"]).stdout;
+    for command in ["import", "list", "trend", "prune", "rebuild"] {
+        text.push_str(&format!(
+            "\n=== {command}\n{}",
+            env.run(&["history", command, "--help"]).stdout
+        ));
+    }
+    insta::assert_snapshot!(text);
+}

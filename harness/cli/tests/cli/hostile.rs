@@ -235,6 +235,7 @@ fn a_record_of_a_stranger_is_shown_as_text() {
                 }
             }
         }
+        assert_history(&env, turn);
         let ran = env.run(&["report", "run", "--markdown"]);
         assert_terminal(&ran);
         readers::assert_markdown(&ran.stdout);
@@ -256,6 +257,41 @@ fn a_record_of_a_stranger_is_shown_as_text() {
             "{place} was not tried: {:?}",
             spoiler.free
         );
+    }
+}
+
+/// The stranger's run in a history, and that history in every format.
+fn assert_history(env: &TestEnv, turn: usize) {
+    let history = |run: &str, words: &[&str]| {
+        let database = format!("history-{run}-{turn}.sqlite");
+        let mut all = vec!["history"];
+        all.extend(words);
+        all.extend(["--database", database.as_str()]);
+        let ran = env.run(&all);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_terminal(&ran);
+        ran
+    };
+    for run in ["plain", "run"] {
+        history(run, &["import", run]);
+        let page = format!("trend-{run}-{turn}.html");
+        history(
+            run,
+            &["trend", "--metric", "all", "--format", "html", "--output", &page],
+        );
+    }
+    let page = |run: &str| std::fs::read_to_string(env.path(&format!("trend-{run}-{turn}.html"))).unwrap();
+    readers::assert_same_markup(&page("run"), &page("plain"));
+    assert!(page("run").contains(MARK));
+    for words in [
+        &["list"][..],
+        &["list", "--format", "json"],
+        &["trend", "--metric", "all"],
+        &["trend", "--format", "json"],
+        &["prune", "--keep-last", "1"],
+    ] {
+        let ran = history("run", words);
+        assert!(ran.stdout.contains(MARK) || words[0] == "prune", "{ran:?}");
     }
 }
 

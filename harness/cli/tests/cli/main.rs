@@ -21,6 +21,7 @@ mod full_disk;
 mod gate_script;
 mod generate;
 mod gpu_telemetry;
+mod history;
 mod hostile;
 mod interruption;
 mod jobs;

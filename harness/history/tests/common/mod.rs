@@ -20,6 +20,7 @@ pub(crate) fn case(name: &str) -> CaseSpec {
     (case.scenario, case.prompt, case.placement) = (part(), part(), part());
     case.case = name.to_owned();
     case.measure.repetitions = 6;
+    case.generation.max_new_tokens = 16;
     case
 }
 

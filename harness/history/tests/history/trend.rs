@@ -197,7 +197,7 @@ fn a_text_that_is_wrong_has_no_speed_and_another_definition_is_said() {
         let (run_id, started_at) = day(number);
         let mut case = case("s/p/single");
         if number >= 10 {
-            case.generation.max_new_tokens = 64;
+            case.input = placebench_core::protocol::Prompt::Text("Twice".into());
             case.timeout.token_s = 1.0;
         }
         let cases = [case];

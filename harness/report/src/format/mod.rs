@@ -10,3 +10,4 @@ pub mod github_benchmark;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod trend;

@@ -57,6 +57,37 @@ impl Axis {
         }))
     }
 
+    /// A scale that holds all values and need not begin at zero, so that a change of some percent can be seen. At least a
+    /// tenth of the largest value long, so that noise does not look like one. Nothing for no finite value.
+    #[must_use]
+    pub fn between(values: &[f64], most_ticks: usize, label: impl Fn(f64) -> String) -> Option<Self> {
+        let finite = || values.iter().copied().filter(|value| value.is_finite());
+        let largest = finite().map(f64::abs).reduce(f64::max)?;
+        let (low, high) = (finite().reduce(f64::min)?, finite().reduce(f64::max)?);
+        let missing = (0.1 * largest - (high / 2.0 - low / 2.0) * 2.0).max(0.0);
+        let (low, high) = match largest {
+            0.0 => (0.0, 1.0),
+            _ => (low - missing / 2.0, high + missing / 2.0),
+        };
+        // Nothing is measured that needs the ends of what a float can hold.
+        let span = high - low;
+        if !span.is_finite() {
+            return None;
+        }
+        let step = step(span, most_ticks, &[1.0, 2.0, 2.5, 5.0, 10.0]);
+        let first = (low / step).ceil();
+        let ticks = (0..50_u8)
+            .map(|count| (first + f64::from(count)) * step)
+            .take_while(|tick| *tick <= high)
+            .map(|tick| (tick, label(tick)));
+        Some(Self {
+            low,
+            high,
+            logarithmic: false,
+            ticks: ticks.collect(),
+        })
+    }
+
     fn linear(high: f64, step: f64, label: impl Fn(f64) -> String) -> Self {
         let mut ticks = Vec::new();
         let mut count = 0.0;
@@ -166,6 +197,17 @@ mod tests {
         assert_eq!(labels(&axis), ["1 ms", "10 ms", "100 ms", "1 s"]);
         assert!((axis.position(0.01) - 1.0 / 3.0).abs() < 1e-9);
         assert_eq!(axis.position(0.0), 0.0);
+    }
+
+    #[test]
+    fn a_scale_between_values_holds_them_all() {
+        let axis = Axis::between(&[0.050, 0.051, 0.056], 4, |value| format!("{:.0}", value * 1e3)).unwrap();
+        assert_eq!(labels(&axis), ["50", "52", "54", "56"]);
+        assert!((axis.position(0.05), axis.position(0.056)) == (0.0, 1.0));
+        let flat = Axis::between(&[2.0; 9], 4, |value| value.to_string()).unwrap();
+        assert!((flat.position(2.0) - 0.5).abs() < 1e-9 && flat.ticks.len() >= 2);
+        assert_eq!(Axis::between(&[f64::NAN], 4, |value| value.to_string()), None);
+        assert_eq!(Axis::between(&[1e308, -1e308], 4, |value| value.to_string()), None);
     }
 
     #[test]

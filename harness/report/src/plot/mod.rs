@@ -13,6 +13,7 @@ pub mod scene;
 mod strip;
 pub mod svg;
 mod timeline;
+pub mod trend;
 
 use crate::RenderError;
 use crate::view::audit::AuditView;

@@ -20,6 +20,7 @@ pub mod steps;
 pub mod text;
 pub mod timing;
 pub mod titles;
+pub mod trend;
 pub mod words;
 
 use std::collections::BTreeSet;
