@@ -81,7 +81,8 @@ impl<'a> Progress<'a> {
                 self.attempts.push(attempt.clone());
             }
             RunEvent::BaseAttemptStarted { case, attempt } => {
-                self.bar.set_message(self.running(case, attempt, "starting the other program"));
+                self.bar
+                    .set_message(self.running(case, attempt, "starting the other program"));
                 self.stream(&json!({ "type": "base-attempt-started", "case": case.case, "attempt": attempt }));
             }
             RunEvent::BaseWorker { .. } => {}

@@ -151,8 +151,11 @@ impl<'a, 'b> Base<'a, 'b> {
         let (ours, theirs) = (of_case(&self.own), of_case(&self.attempts));
         let retry = ours.iter().map(|(attempt, _)| case.retry_of(*attempt)).max()?;
         let of_try = |attempts: Vec<(u32, bool)>| -> Option<u32> {
-            let own = attempts.into_iter().filter(|(attempt, _)| case.retry_of(*attempt) == retry);
-            let (count, all_completed) = own.fold((0, true), |(count, all), (_, completed)| (count + 1, all && completed));
+            let own = attempts
+                .into_iter()
+                .filter(|(attempt, _)| case.retry_of(*attempt) == retry);
+            let (count, all_completed) =
+                own.fold((0, true), |(count, all), (_, completed)| (count + 1, all && completed));
             all_completed.then_some(count)
         };
         // What did not complete is no figure, and more of them change nothing.

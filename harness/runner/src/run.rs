@@ -215,7 +215,10 @@ impl<'a> Running<'a, '_> {
             if self.round(&slots_of(cases, &turns))?.is_break() || self.retry(group)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            turns = self.base.as_ref().map_or_else(Vec::new, |base| base.next_look(group, cases));
+            turns = self
+                .base
+                .as_ref()
+                .map_or_else(Vec::new, |base| base.next_look(group, cases));
             if turns.is_empty() {
                 return Ok(self.conclude(group));
             }
@@ -262,7 +265,9 @@ impl<'a> Running<'a, '_> {
                 continue;
             }
             let later = &slots[index + 1..];
-            let is_last = !later.iter().any(|later| (later.case, later.arm) == (slot.case, slot.arm));
+            let is_last = !later
+                .iter()
+                .any(|later| (later.case, later.arm) == (slot.case, slot.arm));
             // Where there is a base, only a look says whether it was the last.
             if (is_last && case.measure.first_look.is_none()) || !completed {
                 self.progress.end(case, slot.attempt);

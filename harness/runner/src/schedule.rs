@@ -233,7 +233,9 @@ mod tests {
         let mut first = HashSet::new();
         for seed in 0..64 {
             let groups = schedule_groups(&cases, seed, &|case| case.placement == "a");
-            let [group] = groups.as_slice() else { panic!("{groups:?}") };
+            let [group] = groups.as_slice() else {
+                panic!("{groups:?}")
+            };
             assert_eq!(group.order.len(), 3);
             let turn = |&(case, arm): &(usize, Arm)| Turn {
                 case,
@@ -249,7 +251,16 @@ mod tests {
                 .collect();
             let (one, other) = (of_a[0].0, of_a[1].0);
             first.insert(one);
-            let expected = [(one, 0), (other, 0), (other, 1), (one, 1), (one, 2), (other, 2), (other, 3), (one, 3)];
+            let expected = [
+                (one, 0),
+                (other, 0),
+                (other, 1),
+                (one, 1),
+                (one, 2),
+                (other, 2),
+                (other, 3),
+                (one, 3),
+            ];
             assert_eq!(of_a, expected, "{seed}");
             // Nothing comes between the two of a pair.
             for pair in slots.windows(2) {

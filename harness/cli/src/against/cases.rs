@@ -31,7 +31,8 @@ fn unfit(case: &CaseSpec) -> Option<String> {
     }
     if case.measure.isolation == Isolation::Shared {
         return Some(
-            "does all repetitions in one process (isolation = \"shared\"), and only processes are independent".to_owned(),
+            "does all repetitions in one process (isolation = \"shared\"), and only processes are independent"
+                .to_owned(),
         );
     }
     if case.expect.outcome != OutcomeKind::Completed {

@@ -42,8 +42,10 @@ pub(crate) fn prepare(
         let why = left_out.first().map_or_else(String::new, |first| {
             format!(": {} {}", printable(&first.case), printable(&first.reason))
         });
-        return Err(CliError::setup(format!("no case can be compared with another program{why}"))
-            .hint("nothing was run; leave out --against, or select cases that are expected to complete"));
+        return Err(
+            CliError::setup(format!("no case can be compared with another program{why}"))
+                .hint("nothing was run; leave out --against, or select cases that are expected to complete"),
+        );
     }
     let found = program::find(asked)?;
     let answer = program::ask(&found, &both.one_of_each_engine())?;

@@ -54,7 +54,8 @@ pub(super) fn find(asked: &Path) -> Result<PathBuf, CliError> {
         asked.to_owned()
     };
     let path = candidate.canonicalize().map_err(|error| {
-        refused(error.to_string()).hint("name a placebench program, such as the one of the branch you want to merge into")
+        refused(error.to_string())
+            .hint("name a placebench program, such as the one of the branch you want to merge into")
     })?;
     if !path.is_file() {
         return Err(refused("this is no file".to_owned()).hint("name the program itself, not its folder"));
@@ -87,7 +88,10 @@ pub(super) fn ask(program: &Path, one_of_each: &[&CaseSpec]) -> Result<Answer, C
         .map_err(|error| CliError::setup(terminal::chain(&error)))?;
         let Some(own) = attempt.profile else {
             let said = attempt.stderr_tail.trim();
-            let said = said.lines().last().map_or_else(String::new, |line| format!(" ({})", block(line)));
+            let said = said
+                .lines()
+                .last()
+                .map_or_else(String::new, |line| format!(" ({})", block(line)));
             return Err(CliError::setup(format!(
                 "--against {}: as a worker it does not say who it is: {}{said}",
                 printable(&program.display().to_string()),
@@ -100,7 +104,11 @@ pub(super) fn ask(program: &Path, one_of_each: &[&CaseSpec]) -> Result<Answer, C
             )));
         };
         profile = own;
-        let fresh: Vec<String> = attempt.versions.into_iter().filter(|own| !versions.contains(own)).collect();
+        let fresh: Vec<String> = attempt
+            .versions
+            .into_iter()
+            .filter(|own| !versions.contains(own))
+            .collect();
         versions.extend(fresh);
     }
     Ok(Answer {

@@ -20,10 +20,14 @@ pub(crate) struct Shard<'a> {
 /// What all shards were held against. Nothing, with a warning where some were, if they were not all held against the same
 /// program by the same rule: each has its own answer then.
 pub(crate) fn agreed(shards: &[Shard<'_>]) -> Option<AgainstSpec> {
-    let all: Vec<&AgainstSpec> = shards.iter().filter_map(|shard| shard.info.control.against.as_ref()).collect();
+    let all: Vec<&AgainstSpec> = shards
+        .iter()
+        .filter_map(|shard| shard.info.control.against.as_ref())
+        .collect();
     let first = all.first()?;
     let is_same = |other: &&AgainstSpec| {
-        (&other.sha256, &other.version, &other.spec, other.cases) == (&first.sha256, &first.version, &first.spec, first.cases)
+        (&other.sha256, &other.version, &other.spec, other.cases)
+            == (&first.sha256, &first.version, &first.spec, first.cases)
     };
     if all.len() < shards.len() || !all.iter().all(is_same) {
         terminal::warning(
@@ -39,7 +43,10 @@ pub(crate) fn agreed(shards: &[Shard<'_>]) -> Option<AgainstSpec> {
     }
     Some(AgainstSpec {
         noise: first.noise.clone().filter(|_| same_noise),
-        left_out: all.iter().flat_map(|against| against.left_out.iter().cloned()).collect(),
+        left_out: all
+            .iter()
+            .flat_map(|against| against.left_out.iter().cloned())
+            .collect(),
         ..(*first).clone()
     })
 }
@@ -53,7 +60,10 @@ pub(crate) fn put_together(shards: &[Shard<'_>], info: &RunInfo, folder: &RunFol
     let folders: Vec<PathBuf> = shards.iter().map(|shard| shard.folder.join(store::BASE)).collect();
     let sides = folders.iter().map(|folder| store::read(folder).map_err(failed));
     let sides = sides.collect::<Result<Vec<RunRecordParts>, CliError>>()?;
-    let open: Vec<Vec<String>> = sides.iter().map(|side| unfinished(&side.info.cases, &side.attempts)).collect();
+    let open: Vec<Vec<String>> = sides
+        .iter()
+        .map(|side| unfinished(&side.info.cases, &side.attempts))
+        .collect();
     let parts: Vec<Part<'_>> = (sides.iter().zip(&open).zip(shards))
         .map(|((side, unfinished), shard)| Part {
             name: shard.name,
@@ -64,9 +74,14 @@ pub(crate) fn put_together(shards: &[Shard<'_>], info: &RunInfo, folder: &RunFol
     // Gaps of the whole are those of the runs themselves, which have been told.
     let (merged, _) = merge(&parts).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(|error| printable(&error.to_string())).collect();
-        CliError::setup(format!("the other sides of the runs do not fit together: {}", errors.join("; ")))
+        CliError::setup(format!(
+            "the other sides of the runs do not fit together: {}",
+            errors.join("; ")
+        ))
     })?;
-    let tool = sides.first().map_or_else(|| info.tool.clone(), |side| side.info.tool.clone());
+    let tool = sides
+        .first()
+        .map_or_else(|| info.tool.clone(), |side| side.info.tool.clone());
     let mut base = folder
         .create_base(&RunInfo {
             run_id: format!("{}-{}", info.run_id, store::BASE),

@@ -14,7 +14,11 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "BASE")]
     pub(crate) base: String,
     /// The run that is compared: its folder, its id, or latest
-    #[arg(value_name = "NEW", required_unless_present = "placements", conflicts_with = "placements")]
+    #[arg(
+        value_name = "NEW",
+        required_unless_present = "placements",
+        conflicts_with = "placements"
+    )]
     pub(crate) new: Option<String>,
     /// Compare the placements of one run with each other instead: each with the reference placement of its prompt. Exit code 0
     /// whatever is found

@@ -4,9 +4,9 @@ use placebench_core::compare::{Arrangement, GateSpec};
 use placebench_core::exit_code::ExitCode;
 
 use crate::args::{CompareArgs, CompareFormat};
-use crate::compare::words::words;
 use crate::compare::document::Document;
 use crate::compare::stored::StoredRun;
+use crate::compare::words::words;
 use crate::compare::{document, human, markdown, noise, placements, stored};
 use crate::error::CliError;
 use crate::terminal;

@@ -15,14 +15,14 @@ use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
 
+use crate::against::{self, side::BaseSide};
 use crate::args::RunArgs;
 use crate::commands::report;
+use crate::compare::{human, words::words};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::against::{self, side::BaseSide};
-use crate::compare::{human, words::words};
 use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
@@ -154,7 +154,9 @@ pub(super) fn conclude(
     }
     if let Some(document) = compared.filter(|_| format == MessageFormat::Human) {
         terminal::out("");
-        human::lines(&words(&document, false)).iter().for_each(|line| terminal::out(line));
+        human::lines(&words(&document, false))
+            .iter()
+            .for_each(|line| terminal::out(line));
     }
     Ok(record.verdict.exit)
 }
@@ -224,6 +226,7 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
     // The folder may come from somebody else: what its cases would run is asked about as for a fresh run.
     let stored = store::read(&path).map_err(failed)?;
     foreign::permit(&stored.info.cases, allow_exec)?;
+    foreign::permit_other_side(&stored.info, allow_exec)?;
     refuse_other_folders(&stored.info)?;
     warn_of_other_environment(&stored.info);
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;

@@ -108,7 +108,11 @@ pub(crate) fn document(
     })
 }
 
-pub(super) fn side<'a>(run: &'a StoredRun, case: &'a str, attempts: &'a [&'a placebench_core::record::Attempt]) -> Side<'a> {
+pub(super) fn side<'a>(
+    run: &'a StoredRun,
+    case: &'a str,
+    attempts: &'a [&'a placebench_core::record::Attempt],
+) -> Side<'a> {
     Side {
         case,
         attempts,

@@ -25,7 +25,10 @@ pub(crate) fn document(
     let mut not_compared = Vec::new();
     for case in &run.info.cases {
         let Some(base) = reference_of(run, case, reference) else {
-            not_compared.push(absent(case, "its prompt has no such placement to compare with".to_owned()));
+            not_compared.push(absent(
+                case,
+                "its prompt has no such placement to compare with".to_owned(),
+            ));
             continue;
         };
         if base.case == case.case {
@@ -38,7 +41,9 @@ pub(crate) fn document(
         }
     }
     if couples.is_empty() && not_compared.is_empty() {
-        return Err(CliError::setup("no prompt of this run has two placements: there is nothing to compare"));
+        return Err(CliError::setup(
+            "no prompt of this run has two placements: there is nothing to compare",
+        ));
     }
     let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = couples
         .iter()
@@ -55,7 +60,11 @@ pub(crate) fn document(
         .collect();
     let comparison = compare(&pairs, spec);
     let exit = comparison.exit;
-    let compared = |case: &String| couples.iter().any(|(base, new)| [&base.case, &new.case].contains(&case));
+    let compared = |case: &String| {
+        couples
+            .iter()
+            .any(|(base, new)| [&base.case, &new.case].contains(&case))
+    };
     Ok(Document {
         schema_version: COMPARE_VERSION,
         base: name_of(run),

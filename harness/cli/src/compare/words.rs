@@ -126,9 +126,7 @@ fn case_words(document: &Document, case: &CaseComparison, all: bool) -> CaseWord
         }
     }
     if let Some(pairs) = case.pairs_wanted.filter(|_| case.change == Some(Change::Unclear)) {
-        remarks.push(format!(
-            "unclear: run it with repetitions = {pairs} to know more"
-        ));
+        remarks.push(format!("unclear: run it with repetitions = {pairs} to know more"));
     }
     let mut asked = document.asked_otherwise.iter();
     if let Some(asked) = asked.find(|asked| asked.case == case.case) {

@@ -150,7 +150,8 @@ impl CaseSpec {
     /// Whether a try with so many attempts may be left at that.
     #[must_use]
     pub fn is_whole(&self, made: u32) -> bool {
-        made >= self.attempts_per_try() || (self.measure.first_look.is_some() && self.attempts_to_next_look(made) == made)
+        made >= self.attempts_per_try()
+            || (self.measure.first_look.is_some() && self.attempts_to_next_look(made) == made)
     }
 
     /// The try an attempt of this case belongs to: 0 for the first, 1 for the first retry. Attempts are counted through all
@@ -175,7 +176,9 @@ mod tests {
                 first_look,
                 ..case.measure
             };
-            (0..=repetitions + 1).filter(|made| case.is_whole(*made)).collect::<Vec<u32>>()
+            (0..=repetitions + 1)
+                .filter(|made| case.is_whole(*made))
+                .collect::<Vec<u32>>()
         };
         assert_eq!(looked_at(Some(10), 50), [10, 20, 40, 50, 51]);
         assert_eq!(looked_at(Some(7), 7), [7, 8]);

@@ -209,6 +209,10 @@ fn given(table: &ProfileTable, profile: &str, file: &str, text: &str) -> Given {
         output_dir: said(table.output_dir.as_ref(), &source),
         rates: said(table.rates.as_ref(), &source),
         timeout_multiplier: said(table.timeout_multiplier.as_ref(), &source),
-        gate: table.gate.as_ref().map(|table| gate::given(table, &source)).unwrap_or_default(),
+        gate: table
+            .gate
+            .as_ref()
+            .map(|table| gate::given(table, &source))
+            .unwrap_or_default(),
     }
 }

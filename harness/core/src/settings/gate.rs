@@ -281,10 +281,13 @@ pub(super) fn check(table: &GateTable, problems: &mut Vec<Problem>) {
     while let Err(error) = GateSettings::choose(std::slice::from_ref(&given)).spec().check() {
         let (span, is_known) = match &error {
             SpecError::OutOfRange { name, .. } => out_of_range(table, &mut given, name),
-            SpecError::TooFewPairs(_) if given.pairs.take().is_some() => (table.pairs.as_ref().map(Spanned::span), true),
-            SpecError::TooFewPairs(_) | SpecError::CapBelowPairs { .. } => {
-                (table.max_pairs.as_ref().map(Spanned::span), given.max_pairs.take().is_some())
+            SpecError::TooFewPairs(_) if given.pairs.take().is_some() => {
+                (table.pairs.as_ref().map(Spanned::span), true)
             }
+            SpecError::TooFewPairs(_) | SpecError::CapBelowPairs { .. } => (
+                table.max_pairs.as_ref().map(Spanned::span),
+                given.max_pairs.take().is_some(),
+            ),
         };
         problems.push(Problem {
             span,
@@ -298,12 +301,18 @@ pub(super) fn check(table: &GateTable, problems: &mut Vec<Problem>) {
         if let Some(number) = number
             && *number.get_ref() > MOST_REPETITIONS
         {
-            problems.push(Problem::at(number.span(), format!("{key} is at most {MOST_REPETITIONS}")));
+            problems.push(Problem::at(
+                number.span(),
+                format!("{key} is at most {MOST_REPETITIONS}"),
+            ));
         }
     }
     if let Some(metrics) = &table.metrics {
         let all = metrics.get_ref();
-        let again = all.iter().enumerate().find(|(index, metric)| all[..*index].contains(metric));
+        let again = all
+            .iter()
+            .enumerate()
+            .find(|(index, metric)| all[..*index].contains(metric));
         if let Some((_, metric)) = again {
             problems.push(
                 Problem::at(metrics.span(), format!("{} is there twice", metric.as_str()))
@@ -312,7 +321,10 @@ pub(super) fn check(table: &GateTable, problems: &mut Vec<Problem>) {
         }
     }
     if let Some(tokens) = &table.tokens
-        && tokens.get_ref().max_gap.is_some_and(|gap| !(gap.is_finite() && gap >= 0.0))
+        && tokens
+            .get_ref()
+            .max_gap
+            .is_some_and(|gap| !(gap.is_finite() && gap >= 0.0))
     {
         problems.push(Problem::at(tokens.span(), "max_gap must be a number of at least 0"));
     }

@@ -216,13 +216,19 @@ pairs = 50
 fn a_gate_is_put_together_key_by_key() {
     let spec_of = |name: &str| choose(&config(GATE).layers(name, "p.toml", GATE).unwrap()).gate;
     let ci = spec_of("ci");
-    assert_eq!((ci.min_effect.value, &ci.min_effect.source), (0.03, &profile("default", 2)));
+    assert_eq!(
+        (ci.min_effect.value, &ci.min_effect.source),
+        (0.03, &profile("default", 2))
+    );
     assert_eq!((ci.max_pairs.value, &ci.max_pairs.source), (30, &profile("ci", 7)));
     assert_eq!(ci.noise.value.as_deref(), Some("noise.json"));
     let spec = ci.spec();
     assert_eq!((spec.pairs, spec.max_pairs, spec.looks()), (12, 30, 3));
     assert_eq!(spec.metrics, [TimingMetric::TpotS]);
-    assert_eq!((spec.tokens.rule, spec.unclear), (AgreementRule::Exact, UnclearResult::Warn));
+    assert_eq!(
+        (spec.tokens.rule, spec.unclear),
+        (AgreementRule::Exact, UnclearResult::Warn)
+    );
     assert_eq!(spec.alpha, GateSpec::versions().alpha);
     assert_eq!(spec.check(), Ok(()));
     assert_eq!(choose(&[]).gate.spec(), GateSpec::versions());

@@ -259,5 +259,8 @@ fn a_slow_step_takes_a_share_longer_where_it_is_meant_to() {
     assert_eq!(more(slow(None, Some(Phase::Decode)), Some(1)), (100, 1));
     assert_eq!(more(slow(Some(1.25), Some(Phase::Prefill)), Some(1)), (0, 0));
     assert_eq!(more(slow(Some(1.25), None), None), (0, 0), "not in a generation");
-    assert_eq!(more(Fault::new(FaultKind::Garbage, FaultPoint::default()), Some(1)), (0, 0));
+    assert_eq!(
+        more(Fault::new(FaultKind::Garbage, FaultPoint::default()), Some(1)),
+        (0, 0)
+    );
 }
