@@ -297,12 +297,17 @@ fn a_look_decides_whether_more_pairs_are_made() {
     // Killed between two looks, it goes on to the next one before anybody is asked.
     looks.borrow_mut().clear();
     let again = tempfile::tempdir().unwrap();
+    let of_case: Vec<Attempt> = theirs
+        .iter()
+        .filter(|made| made.case == cases[0].case && made.attempt < 2)
+        .cloned()
+        .collect();
     let base = BasePlan {
         previous: &ours[..3],
         ..base
     };
     let plan = RunPlan {
-        previous: &theirs[..2],
+        previous: &of_case,
         ..plan
     };
     let [ours, theirs] = run_both(again.path(), &cases, &base, &plan);
