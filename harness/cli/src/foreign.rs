@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use placebench_core::record::{CaseSpec, ForeignCode};
+use placebench_core::record::{CaseSpec, ForeignCode, RunInfo};
 use placebench_report::view::words::shell;
 use placebench_runner::supervisor::WorkerCommand;
 
@@ -60,6 +60,26 @@ pub(crate) fn permit(cases: &[CaseSpec], allowed: bool) -> Result<(), CliError> 
     }
     Err(CliError::setup(message)
         .hint("nothing was run; if you trust the suite, say so with --allow-exec: what it starts has your rights"))
+}
+
+/// Refuses to go on with a run that is held against a program which only its record names: the record may come from somebody
+/// else.
+pub(crate) fn permit_other_side(info: &RunInfo, allowed: bool) -> Result<(), CliError> {
+    let Some(against) = &info.control.against else {
+        return Ok(());
+    };
+    let reason = format!(
+        "the record starts the program {}",
+        shell(std::slice::from_ref(&against.program))
+    );
+    if allowed {
+        terminal::note(&format!("allowed by --allow-exec: {reason}"));
+        return Ok(());
+    }
+    Err(
+        CliError::setup(format!("{reason}, which the command line does not allow"))
+            .hint("nothing was run; if it is the one you held the run against, say so with --allow-exec"),
+    )
 }
 
 /// What needs a permission, each once, with its place.

@@ -19,6 +19,8 @@ pub(crate) fn compared(record: &RunRecord, folder: &Path) -> Result<Option<Docum
     let Some(against) = &record.info.control.against else {
         return Ok(None);
     };
+    // The record names the run, not the link to it.
+    let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let base_folder = folder.join(store::BASE);
     let base = StoredRun::of(base_folder.clone(), &judged::read_alone(&base_folder)?);
     let new = StoredRun::of(folder.to_owned(), record);

@@ -241,6 +241,7 @@ fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliEr
     // The folder may come from somebody else: what its cases would run is asked about as for a fresh run.
     let stored = store::read(&path).map_err(failed)?;
     foreign::permit(&stored.info.cases, allow_exec)?;
+    foreign::permit_other_side(&stored.info, allow_exec)?;
     refuse_other_folders(&stored.info)?;
     let (folder, stored) = RunFolder::resume(&path).map_err(failed)?;
     if !stored.info.shards.is_empty() {

@@ -74,3 +74,39 @@ fn more_pairs_find_more() {
     let found = [6, 10, 20].map(|pairs| tally(Noise::Independent, 0.02, 0.05, &looked_at_once(pairs)).slower);
     assert!(found[0] < found[1] && found[1] < found[2], "{found:?}");
 }
+
+/// The promise in one table: `cargo test -p placebench-core --test gate -- --nocapture stated`.
+#[test]
+fn false_alarms_and_power_are_as_stated() {
+    println!(
+        "noise {:>12} {:>6}  slower, faster, same: per cent of {COMPARISONS}",
+        "effect", "cv"
+    );
+    for noise in Noise::ALL {
+        for (effect, cv, least, most) in [
+            (0.0, 0.02, 0.0, 0.03),
+            // What does not matter is seldom an alarm: two per cent is the smallest change that does.
+            (0.02, 0.02, 0.0, 0.10),
+            (0.05, 0.01, 0.85, 1.0),
+            (0.10, 0.02, 0.85, 1.0),
+        ] {
+            let found = tally(noise, cv, effect, &GateSpec::versions());
+            let percent = |of| 100.0 * found.share(of);
+            let told = format!(
+                "{:<12} {:>4.0} % {:>4.0} %  {:.1}, {:.1}, {:.1}",
+                noise.as_str(),
+                100.0 * effect,
+                100.0 * cv,
+                percent(found.slower),
+                percent(found.faster),
+                percent(found.same)
+            );
+            println!("{told}");
+            assert!(
+                found.share(found.slower) >= least && found.share(found.slower) <= most,
+                "{told}"
+            );
+            assert!(found.share(found.faster) <= 0.03, "{told}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What the verdict on timings must not depend on, whatever was measured.
 
-use placebench_core::compare::{Change, GateSpec, TimingMetric, compare};
+use placebench_core::compare::{Change, GateSpec, TimingMetric, compare, compare_as_part};
 use placebench_core::exit_code::ExitCode;
 use placebench_core::record::{Attempt, Environment};
 use proptest::prelude::*;
@@ -39,6 +39,28 @@ fn one_question() -> GateSpec {
 }
 
 proptest! {
+    #[test]
+    fn what_a_case_is_called_while_others_are_missing_it_is_called_in_the_whole(
+        (base, new) in sides(true), others in prop::collection::vec(sides(true), 0..4)
+    ) {
+        let environment = Environment::default();
+        let all: Vec<(Vec<Attempt>, Vec<Attempt>)> = std::iter::once((base, new))
+            .chain(others)
+            .map(|(base, new)| (side(&base), side(&new)))
+            .collect();
+        let refs: Vec<(Vec<&Attempt>, Vec<&Attempt>)> =
+            all.iter().map(|(base, new)| (base.iter().collect(), new.iter().collect())).collect();
+        let pairs: Vec<_> = refs.iter().map(|(base, new)| pair(base, new, &environment, None)).collect();
+        let whole = compare(&pairs, &one_question());
+        let alone = compare_as_part(&pairs[..1], &one_question(), pairs.len());
+        prop_assert_eq!(alone.family, whole.family);
+        let (alone, whole) = (&alone.cases[0].timings[0], &whole.cases[0].timings[0]);
+        prop_assert!(alone.p_slower >= whole.p_slower && alone.p_faster >= whole.p_faster);
+        if alone.change != Change::Unclear {
+            prop_assert_eq!(alone.change, whole.change);
+        }
+    }
+
     #[test]
     fn swapping_the_sides_mirrors_the_verdict((base, new) in sides(true)) {
         let (base, new) = (side(&base), side(&new));

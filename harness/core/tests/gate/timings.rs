@@ -294,3 +294,23 @@ fn separate_sessions_are_judged_by_a_wider_floor_and_fail_for_their_timings_only
         ExitCode::NoVerdict
     );
 }
+
+#[test]
+fn a_machine_too_noisy_to_tell_calls_nothing_the_same() {
+    // Between half and twice the base's time: what a machine does that is shared with others.
+    let wild = [0.5, 1.9, 0.6, 1.7, 0.7, 1.5, 0.8, 1.3, 0.9, 1.2, 0.55, 1.8];
+    let base = side(
+        &[20.0; 12]
+            .iter()
+            .zip(0..)
+            .map(|(ms, step)| ms + 0.01 * f64::from(step))
+            .collect::<Vec<f64>>(),
+    );
+    let new = side(&wild.map(|factor| 20.0 * factor));
+    let environment = Environment::default();
+    let (base, new): (Vec<&Attempt>, Vec<&Attempt>) = (base.iter().collect(), new.iter().collect());
+    let noise = calibrated(1.6, 0.0);
+    let wide = compare(&[pair(&base, &new, &environment, Some(&noise))], &looked_at_once(12));
+    assert_eq!(tpot(&wide).change, Change::Unclear, "{wide:#?}");
+    assert_eq!(tpot(&wide).margin.log_ratio, 0.25);
+}

@@ -48,7 +48,14 @@ pub(super) fn of_scenario(info: &RunInfo, specs: &[&CaseSpec]) -> Vec<Fact> {
 }
 
 fn measured_words(spec: &CaseSpec) -> String {
-    let repetitions = count(spec.measure.repetitions as usize, "repetition", "repetitions");
+    let mut repetitions = count(spec.measure.repetitions as usize, "repetition", "repetitions");
+    if let Some(first) = spec
+        .measure
+        .first_look
+        .filter(|first| *first < spec.measure.repetitions)
+    {
+        repetitions = format!("{first} to {repetitions}");
+    }
     let warmup = count(spec.measure.warmup as usize, "warm-up", "warm-ups");
     let most = count(spec.generation.max_new_tokens as usize, "token", "tokens");
     format!("{repetitions} after {warmup}, at most {most} each")

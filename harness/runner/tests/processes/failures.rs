@@ -92,7 +92,7 @@ fn make(
         }
         RunEvent::CaseRetried { case, retry } => log.push(format!("{} retry {retry}", case.placement)),
         RunEvent::CaseFinished { case } => log.push(format!("{} over", case.placement)),
-        RunEvent::AttemptStarted { .. } | RunEvent::Worker { .. } => {}
+        _ => {}
     });
     let attempts = store::read(&dir.join("latest")).unwrap().attempts;
     Made {

@@ -5,10 +5,10 @@ use std::path::Path;
 use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::protocol::{EventKind, ModelSource, WorkerEvent};
 use placebench_core::record::{
-    Attempt, CaseSpec, Environment, MeasureSpec, RECORD_VERSION, RunControl, RunInfo, Timeouts, Tool,
+    Attempt, CaseSpec, CaseStatus, Environment, MeasureSpec, RECORD_VERSION, RunControl, RunInfo, Timeouts, Tool,
 };
 use placebench_runner::cancel::Cancel;
-use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan, RunSummary, run};
+use placebench_runner::run::{BasePlan, FailurePolicy, RunEvent, RunPlan, RunSummary, run, run_against};
 use placebench_runner::store::{self, RunFolder};
 use placebench_runner::supervisor::{Observation, WorkerCommand};
 
@@ -81,7 +81,7 @@ fn one_misfortune_does_not_stop_the_others_and_is_not_repeated() {
         RunEvent::AttemptStarted { .. } => started += 1,
         RunEvent::AttemptFinished { .. } => finished += 1,
         RunEvent::CaseFinished { case } => over.push(case.case.clone()),
-        RunEvent::Worker { .. } | RunEvent::CaseRetried { .. } => {}
+        _ => {}
     });
     assert_eq!(
         summary,
@@ -232,4 +232,128 @@ fn a_run_that_is_stopped_before_it_begins_makes_nothing() {
             interrupted: true
         }
     );
+}
+
+/// A case that is looked at after two attempts and has six at most.
+fn looked_at(mode: &str) -> CaseSpec {
+    let case = behaving(mode, 6);
+    CaseSpec {
+        measure: MeasureSpec {
+            first_look: Some(2),
+            ..case.measure
+        },
+        ..case
+    }
+}
+
+/// Runs both sides; the attempts of each: base, new.
+fn run_both(dir: &Path, cases: &[CaseSpec], base: &BasePlan<'_>, plan: &RunPlan<'_>) -> [Vec<Attempt>; 2] {
+    let mut folder = RunFolder::create(dir, &info(cases)).unwrap();
+    let mut other = folder.create_base(&info(base.cases)).unwrap();
+    let summary = run_against(plan, base, (&mut folder, &mut other), &Cancel::new(), &mut |_| {}).unwrap();
+    assert!(!summary.interrupted);
+    ["latest/base", "latest"].map(|side| store::read(&dir.join(side)).unwrap().attempts)
+}
+
+fn numbers(attempts: &[Attempt], case: &CaseSpec) -> Vec<u32> {
+    let own = attempts.iter().filter(|attempt| attempt.case == case.case);
+    own.map(|attempt| attempt.attempt).collect()
+}
+
+#[test]
+fn a_look_decides_whether_more_pairs_are_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = [looked_at("ok"), behaving("ok:alone", 1)];
+    let looks = std::cell::RefCell::new(Vec::new());
+    let base = BasePlan {
+        cases: &cases[..1],
+        worker: &|_| command("ok"),
+        previous: &[],
+        more_pairs: &|case, base, new| {
+            let of_case = |attempts| numbers(attempts, case).len();
+            looks
+                .borrow_mut()
+                .push((case.case.clone(), of_case(base), of_case(new)));
+            (of_case(new) < 4).then_some(4)
+        },
+    };
+    let plan = RunPlan {
+        worker: &|_| command("ok"),
+        ..plan(&cases, &[])
+    };
+    let [ours, theirs] = run_both(dir.path(), &cases, &base, &plan);
+    assert_eq!(
+        (numbers(&ours, &cases[0]), numbers(&theirs, &cases[0])),
+        (vec![0, 1, 2, 3], vec![0, 1, 2, 3])
+    );
+    assert_eq!(
+        (numbers(&ours, &cases[1]), numbers(&theirs, &cases[1])),
+        (vec![], vec![0])
+    );
+    assert_eq!(
+        *looks.borrow(),
+        [(cases[0].case.clone(), 2, 2), (cases[0].case.clone(), 4, 4)]
+    );
+    // Killed between two looks, it goes on to the next one before anybody is asked.
+    looks.borrow_mut().clear();
+    let again = tempfile::tempdir().unwrap();
+    let of_case: Vec<Attempt> = theirs
+        .iter()
+        .filter(|made| made.case == cases[0].case && made.attempt < 2)
+        .cloned()
+        .collect();
+    let base = BasePlan {
+        previous: &ours[..3],
+        ..base
+    };
+    let plan = RunPlan {
+        previous: &of_case,
+        ..plan
+    };
+    let [ours, theirs] = run_both(again.path(), &cases, &base, &plan);
+    assert_eq!(numbers(&ours, &cases[0]), [3]);
+    assert_eq!(numbers(&theirs, &cases[0]), [2, 3]);
+    assert_eq!(*looks.borrow(), [(cases[0].case.clone(), 4, 4)]);
+}
+
+#[test]
+fn a_side_that_breaks_is_not_repeated_and_the_other_makes_its_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = [looked_at("ok")];
+    let base = BasePlan {
+        cases: &cases,
+        worker: &|_| command("exit:3"),
+        previous: &[],
+        more_pairs: &|_, _, _| panic!("there is nothing to look at"),
+    };
+    let [ours, theirs] = run_both(dir.path(), &cases, &base, &plan(&cases, &[]));
+    assert_eq!(kinds(&ours, &cases[0]), [OutcomeKind::Crashed]);
+    assert_eq!(kinds(&theirs, &cases[0]), [OutcomeKind::Completed; 2]);
+}
+
+#[test]
+fn a_case_that_is_tried_again_is_so_by_both_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = [looked_at("ok")];
+    let status = |_: &CaseSpec, attempts: &[Attempt]| match attempts.iter().any(|attempt| attempt.attempt >= 6) {
+        true => CaseStatus::Passed,
+        false => CaseStatus::Failed,
+    };
+    let plan = RunPlan {
+        policy: FailurePolicy {
+            retries: 1,
+            max_fail: None,
+            status: &status,
+        },
+        ..plan(&cases, &[])
+    };
+    let base = BasePlan {
+        cases: &cases,
+        worker: &|_| command("ok"),
+        previous: &[],
+        more_pairs: &|_, _, _| None,
+    };
+    let [ours, theirs] = run_both(dir.path(), &cases, &base, &plan);
+    assert_eq!(numbers(&ours, &cases[0]), [0, 1, 6, 7]);
+    assert_eq!(numbers(&theirs, &cases[0]), [0, 1, 6, 7]);
 }
