@@ -1,5 +1,6 @@
 //! The command line. Types only: nothing is computed here.
 
+mod baseline;
 mod compare;
 mod selection;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
+pub(crate) use self::baseline::BaselineArgs;
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
 pub(crate) use self::selection::{FailureArgs, NoCases, SelectionArgs};
 use self::selection::{MessageFormatArg, multiplier};
@@ -119,6 +121,8 @@ pub(crate) struct RunArgs {
     pub(crate) selection: SelectionArgs,
     #[command(flatten)]
     pub(crate) failures: FailureArgs,
+    #[command(flatten)]
+    pub(crate) baselines: BaselineArgs,
 }
 
 /// How to print a list.

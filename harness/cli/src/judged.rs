@@ -8,6 +8,7 @@ use placebench_runner::run::unfinished;
 use placebench_runner::store;
 
 use crate::error::CliError;
+use crate::gate::{self, Earlier};
 use crate::{snapshots, terminal};
 
 /// Reads a run, and judges it again.
@@ -21,11 +22,12 @@ pub(crate) fn read(run: &Path) -> Result<RunRecord, CliError> {
     let states = snapshots::states(&stored.info, &stored.attempts);
     let complete = is_complete(&stored.info, &stored.attempts);
     let verdict = placebench_core::judge::judge(&stored.info, &stored.attempts, &states, complete);
-    Ok(RunRecord {
+    let record = RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
-    })
+    };
+    gate::attach(record, run, Earlier::Stands)
 }
 
 /// Whether nothing is left to be made: no attempt of a case, and no case of a shard that was not merged.

@@ -2,6 +2,7 @@
 
 mod args;
 mod audit;
+mod baseline;
 mod bisect;
 mod commands;
 mod compare;
@@ -11,6 +12,7 @@ mod engines;
 mod error;
 mod fetch_bar;
 mod foreign;
+mod gate;
 mod json_args;
 mod judged;
 mod model_source;

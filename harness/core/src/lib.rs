@@ -10,6 +10,7 @@
 //! ([`protocol`]) and the run record ([`record`]). Each has a version constant whose doc comment is its history.
 
 pub mod audit;
+pub mod baseline;
 pub mod bisect;
 pub mod breadcrumb;
 pub mod compare;

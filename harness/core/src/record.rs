@@ -5,6 +5,7 @@
 //! the verdict can be made again from them at any time.
 
 mod attempt;
+mod baseline;
 mod case;
 mod control;
 mod divergence;
@@ -15,6 +16,7 @@ mod verdict;
 use serde::{Deserialize, Serialize};
 
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
+pub use self::baseline::{BaselineAction, BaselineFile, BaselineUse};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
 pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};

@@ -1,5 +1,6 @@
 //! `placebench run`: the main job.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +8,9 @@ use std::time::Instant;
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
-use placebench_core::record::{Attempt, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
+use placebench_core::record::{
+    Attempt, BaselineAction, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool,
+};
 use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
 use placebench_runner::cancel::Cancel;
 use placebench_runner::environment;
@@ -18,10 +21,11 @@ use placebench_runner::store::{self, RunFolder};
 use crate::args::RunArgs;
 use crate::commands::report;
 use crate::error::CliError;
+use crate::gate::{self, Earlier};
 use crate::progress::Progress;
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal};
+use crate::{audit, baseline, engines, foreign, selection, snapshots, standing, suite, terminal};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -116,14 +120,15 @@ pub(super) fn conclude(
     let policy = SnapshotPolicy::from_ci(std::env::var("CI").ok().as_deref());
     let pending = snapshots::propose(&stored.info, &stored.attempts, &verdict, policy);
     let not_kept = |error: CliError| error.hint(what_is_kept(folder.path()));
-    folder
-        .write_verdict(&verdict)
-        .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
     let record = RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
     };
+    let record = gate::attach(record, folder.path(), Earlier::IsOld)?;
+    folder
+        .write_verdict(&record.verdict)
+        .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
     report::write(&record, folder.path()).map_err(not_kept)?;
     match format {
         MessageFormat::Human => summary::print(
@@ -139,7 +144,20 @@ pub(super) fn conclude(
             "exit_code": record.verdict.exit_code, "folder": folder.path(),
         }))),
     }
+    save_baseline(&record)?;
     Ok(record.verdict.exit)
+}
+
+/// Last of all: whatever becomes of the baseline, the run is on record.
+fn save_baseline(record: &RunRecord) -> Result<(), CliError> {
+    let asked = record.info.control.baseline.as_ref();
+    let saves = |action| matches!(action, BaselineAction::Save | BaselineAction::SaveCounters);
+    if let Some(asked) = asked.filter(|asked| saves(asked.action)) {
+        for line in baseline::save::save(record, asked)? {
+            terminal::note(&line);
+        }
+    }
+    Ok(())
 }
 
 type Begun = (RunInfo, RunFolder, Vec<Attempt>);
@@ -162,7 +180,9 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     for scenario in &mut scenarios {
         settings.apply(scenario, rates.as_ref());
     }
-    let selected = selection::apply(suite::cases(&scenarios)?, effective);
+    let all = suite::cases(&scenarios)?;
+    let names: Vec<String> = all.iter().map(|case| case.case.clone()).collect();
+    let selected = selection::apply(all, effective);
     let Some(selected) = selection::unless_empty(selected, args.selection.no_cases)? else {
         return Ok(None);
     };
@@ -173,6 +193,16 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         false => selected.cases,
     };
     let control = RunControl {
+        baseline: match args.audit {
+            // It makes no figures.
+            true => None,
+            false => baseline::request::request(
+                &args.baselines,
+                settings,
+                suite::scope(&args.paths)?,
+                left_out(names, &selected.of_all_shards, &cases),
+            )?,
+        },
         profile: effective.config_file.is_some().then(|| effective.profile.clone()),
         filterset: selected.filterset.map(|filterset| filterset.to_string()),
         partition: effective.partition,
@@ -191,6 +221,16 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     )
     .map_err(|error| CliError::setup(terminal::chain(&error)))?;
     Ok(Some((info, folder, Vec::new())))
+}
+
+/// Cases that are there, and selected for no shard.
+fn left_out(names: Vec<String>, of_all_shards: &[String], cases: &[CaseSpec]) -> Vec<String> {
+    let own = cases.iter().map(|case| case.case.as_str());
+    let selected: HashSet<&str> = of_all_shards.iter().map(String::as_str).chain(own).collect();
+    names
+        .into_iter()
+        .filter(|name| !selected.contains(name.as_str()))
+        .collect()
 }
 
 fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliError> {

@@ -5,6 +5,6 @@ pub(crate) mod human;
 pub(crate) mod markdown;
 pub(crate) mod matching;
 pub(crate) mod noise;
-mod sentences;
+pub(crate) mod sentences;
 pub(crate) mod stored;
 pub(crate) mod words;

@@ -1,50 +1,118 @@
-//! A side of a comparison as read back from its folder.
+//! A side of a comparison: a run as read back from its folder, or a baseline.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use placebench_core::record::{Attempt, CaseSpec, CaseVerdict, Environment, RunInfo, RunRecord, RunVerdict};
+use placebench_core::baseline::asked::{Asked, asked};
+use placebench_core::baseline::no_figures;
+use placebench_core::record::{Attempt, BaselineUse, CaseSpec, CaseStatus, Environment, RunRecord, TextVerdict, Tool};
 use placebench_runner::run::unfinished;
 use placebench_runner::store;
+use serde::Serialize;
 
 use crate::error::CliError;
 use crate::{judged, terminal};
 
-/// A run whose attempts lie with their cases.
-pub(crate) struct StoredRun {
-    /// Its folder.
-    pub(crate) folder: PathBuf,
-    /// `run.json`.
-    pub(crate) info: RunInfo,
-    /// The judgement, made again.
-    pub(crate) verdict: RunVerdict,
+/// A run, or a baseline, as it is named.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunName {
+    /// Its name; of a baseline that of the newest run in it.
+    pub(crate) run_id: String,
+    /// Its folder; of a baseline its file.
+    pub(crate) folder: String,
+    /// When it was started.
+    pub(crate) started_at: String,
+    /// The program that made it.
+    pub(crate) tool: Tool,
+    /// The machine a baseline is of; absent for a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baseline: Option<String>,
+}
+
+/// A case on one side.
+pub(crate) struct SideCase {
+    /// Its name.
+    pub(crate) case: String,
+    /// What was asked.
+    pub(crate) asked: Asked,
+    /// Why it has no figures to compare, if so. In words that follow "it".
+    pub(crate) unfit: Option<String>,
+    /// How it ended; absent where it was never judged.
+    pub(crate) status: Option<CaseStatus>,
+    /// What is wrong with it. Escape it where shown.
+    pub(crate) reason: String,
+    /// The judgement on its text.
+    pub(crate) text: TextVerdict,
+    /// The machine it was run on.
+    pub(crate) environment: Environment,
+    /// The attempts of the try that decided, counted from 0.
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// A side.
+pub(crate) struct ComparedSide {
+    /// What it is called.
+    pub(crate) name: RunName,
+    /// Its cases, in order.
+    pub(crate) cases: Vec<SideCase>,
     /// Names of the cases with attempts that were never made.
     pub(crate) unfinished: Vec<String>,
-    attempts: BTreeMap<String, Vec<Attempt>>,
+    /// The baseline a run was asked to be held against, or saved as.
+    pub(crate) baseline: Option<BaselineUse>,
+    /// Cases of other shards of a run.
+    pub(crate) selected: Vec<String>,
 }
 
 /// Reads a run that is named by its folder, its id, or as `latest`.
-pub(crate) fn read(dir: &Path, run: &str) -> Result<StoredRun, CliError> {
+pub(crate) fn read(dir: &Path, run: &str) -> Result<ComparedSide, CliError> {
+    record(dir, run).map(|(record, folder)| of_record(&record, folder))
+}
+
+/// The same with everything that is on record, and its folder.
+pub(crate) fn record(dir: &Path, run: &str) -> Result<(RunRecord, PathBuf), CliError> {
     let folder = store::locate(dir, run).map_err(|error| {
         CliError::setup(terminal::chain(&error))
             .hint("name the folder of a run (reports/<run-id>), or its id with --output-dir for where it lies")
     })?;
     let record = judged::read(&folder)?;
-    let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
-    for case in &record.info.cases {
-        attempts.insert(case.case.clone(), deciding(&record, case));
+    Ok((record, folder))
+}
+
+/// A run.
+pub(crate) fn of_record(record: &RunRecord, folder: PathBuf) -> ComparedSide {
+    let info = &record.info;
+    let cases = info.cases.iter().map(|case| {
+        let judged = record.verdict_of(&case.case);
+        SideCase {
+            case: case.case.clone(),
+            asked: asked(case),
+            unfit: match judged {
+                None => Some("was never judged".to_owned()),
+                Some(judged) => no_figures(case, judged),
+            },
+            status: judged.map(|judged| judged.status),
+            reason: judged.map(crate::standing::reason).unwrap_or_default(),
+            text: judged.map_or(TextVerdict::Unchecked, |judged| judged.text),
+            environment: environment_of(record, &case.case).clone(),
+            attempts: deciding(record, case),
+        }
+    });
+    ComparedSide {
+        name: RunName {
+            run_id: info.run_id.clone(),
+            folder: folder.display().to_string(),
+            started_at: info.started_at.clone(),
+            tool: info.tool.clone(),
+            baseline: None,
+        },
+        cases: cases.collect(),
+        unfinished: unfinished(&info.cases, &record.attempts),
+        baseline: info.control.baseline.clone(),
+        selected: info.control.selected.clone(),
     }
-    Ok(StoredRun {
-        folder,
-        unfinished: unfinished(&record.info.cases, &record.attempts),
-        info: record.info,
-        verdict: record.verdict,
-        attempts,
-    })
 }
 
 /// The attempts of the try that decided, counted from 0: those of a retry are as good as those of a first try.
-fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
+pub(crate) fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
     let attempts = record.deciding_attempts(case).cloned();
     attempts
         .map(|attempt| Attempt {
@@ -54,26 +122,16 @@ fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
         .collect()
 }
 
-impl StoredRun {
+/// The machine a case was run on. A merged run has several.
+pub(crate) fn environment_of<'a>(record: &'a RunRecord, name: &str) -> &'a Environment {
+    let mut shards = record.info.shards.iter();
+    let shard = shards.find(|shard| shard.cases.iter().any(|case| case == name));
+    shard.map_or(&record.info.environment, |shard| &shard.environment)
+}
+
+impl ComparedSide {
     /// A case by its name.
-    pub(crate) fn case(&self, name: &str) -> Option<&CaseSpec> {
-        self.info.cases.iter().find(|case| case.case == name)
-    }
-
-    /// The judgement on a case.
-    pub(crate) fn verdict_of(&self, name: &str) -> Option<&CaseVerdict> {
-        self.verdict.cases.iter().find(|judged| judged.case == name)
-    }
-
-    /// The attempts that decided on a case.
-    pub(crate) fn attempts_of(&self, name: &str) -> Vec<&Attempt> {
-        self.attempts.get(name).into_iter().flatten().collect()
-    }
-
-    /// The machine a case was run on. A merged run has several.
-    pub(crate) fn environment_of(&self, name: &str) -> &Environment {
-        let mut shards = self.info.shards.iter();
-        let shard = shards.find(|shard| shard.cases.iter().any(|case| case == name));
-        shard.map_or(&self.info.environment, |shard| &shard.environment)
+    pub(crate) fn case(&self, name: &str) -> Option<&SideCase> {
+        self.cases.iter().find(|case| case.case == name)
     }
 }

@@ -82,6 +82,9 @@ pub struct GateSpec {
     /// what changed between the sessions is part of the answer.
     #[serde(default)]
     pub separate_timings_gate: bool,
+    /// Whether a counter that the base lacks is passed over. Otherwise nothing can be said of the whole.
+    #[serde(default)]
+    pub base_may_lack: bool,
 }
 
 impl GateSpec {
@@ -110,6 +113,7 @@ impl GateSpec {
             },
             expected_differences: Vec::new(),
             separate_timings_gate: false,
+            base_may_lack: false,
         }
     }
 

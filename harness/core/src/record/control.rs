@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CaseSpec, Environment, Tool};
+use super::{BaselineUse, CaseSpec, Environment, Tool};
 use crate::scenario::MOST_REPETITIONS;
 use crate::selection::Partition;
 
@@ -91,6 +91,9 @@ pub struct RunControl {
     /// Every setting with its origin.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<EffectiveSetting>,
+    /// The baseline it was to be held against, or saved as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineUse>,
 }
 
 /// A run that is part of a merged one.

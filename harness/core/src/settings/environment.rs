@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Given, MaxFail, MessageFormat};
+use super::{Given, HeldAgainst, MaxFail, MessageFormat};
 use crate::record::{FlakyResult, SettingSource};
 use crate::scenario::problem::nearest;
 
@@ -16,7 +16,7 @@ pub const CONFIG_FILE_VARIABLE: &str = "PLACEBENCH_CONFIG_FILE";
 pub const PARTITION_VARIABLE: &str = "PLACEBENCH_PARTITION";
 
 /// Names of all variables without what they have in common.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 17] = [
     "PROFILE",
     "CONFIG_FILE",
     "PARTITION",
@@ -31,6 +31,9 @@ const NAMES: [&str; 14] = [
     "OUTPUT_DIR",
     "RATES",
     "TIMEOUT_MULTIPLIER",
+    "BASELINE",
+    "BASELINE_LENIENT",
+    "BASELINE_DIR",
 ];
 
 const PREFIX: &str = "PLACEBENCH_";
@@ -67,6 +70,13 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
     if let Some((multiplier, _)) = &timeout_multiplier {
         super::check_multiplier(*multiplier).map_err(|why| format!("PLACEBENCH_TIMEOUT_MULTIPLIER: {why}"))?;
     }
+    let baseline = reader.text("PLACEBENCH_BASELINE");
+    let lenient = reader.text("PLACEBENCH_BASELINE_LENIENT");
+    if baseline.is_some() && lenient.is_some() {
+        return Err(
+            "PLACEBENCH_BASELINE and PLACEBENCH_BASELINE_LENIENT are both set: leave one of them out".to_owned(),
+        );
+    }
     Ok(Given {
         filterset: reader.text("PLACEBENCH_FILTERSET"),
         retries: reader.parsed("PLACEBENCH_RETRIES", "a number")?,
@@ -84,6 +94,8 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
         output_dir: reader.text("PLACEBENCH_OUTPUT_DIR"),
         rates: reader.text("PLACEBENCH_RATES"),
         timeout_multiplier,
+        baseline: HeldAgainst::either(baseline, lenient),
+        baseline_dir: reader.text("PLACEBENCH_BASELINE_DIR"),
     })
 }
 

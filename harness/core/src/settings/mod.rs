@@ -4,6 +4,7 @@
 //! profile `default`, the built-in value. Only `repetitions` and `rates` are also keys of scenarios: a flag or a variable
 //! wins over those, a profile gives way to them.
 
+mod baseline;
 mod environment;
 mod file;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use baseline::{DEFAULT_BASELINE_DIR, HeldAgainst, check_baseline_name};
 pub use environment::{CONFIG_FILE_VARIABLE, PARTITION_VARIABLE, PROFILE_VARIABLE, from_environment, misspelt};
 pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, json_schema, parse_config};
 
@@ -109,6 +111,10 @@ pub struct Given {
     pub rates: Option<(String, SettingSource)>,
     /// What all deadlines are multiplied by.
     pub timeout_multiplier: Option<(f64, SettingSource)>,
+    /// The baseline that runs are held against.
+    pub baseline: Option<(HeldAgainst, SettingSource)>,
+    /// Where baselines are.
+    pub baseline_dir: Option<(String, SettingSource)>,
 }
 
 /// A value with who said so.
@@ -151,6 +157,10 @@ pub struct Settings {
     pub rates: Chosen<Option<String>>,
     /// What all deadlines are multiplied by.
     pub timeout_multiplier: Chosen<f64>,
+    /// The baseline that runs are held against.
+    pub baseline: Chosen<Option<HeldAgainst>>,
+    /// Where baselines are.
+    pub baseline_dir: Chosen<String>,
 }
 
 /// The first word on each setting; `layers` come in the order in which they count.
@@ -186,6 +196,11 @@ pub fn choose(layers: &[Given]) -> Settings {
         ),
         rates: optional(first(layers, |given| given.rates.as_ref())),
         timeout_multiplier: or(first(layers, |given| given.timeout_multiplier.as_ref()), 1.0),
+        baseline: optional(first(layers, |given| given.baseline.as_ref())),
+        baseline_dir: or(
+            first(layers, |given| given.baseline_dir.as_ref()),
+            DEFAULT_BASELINE_DIR.to_owned(),
+        ),
     }
 }
 
@@ -250,6 +265,15 @@ impl Settings {
                 &self.timeout_multiplier,
                 self.timeout_multiplier.value.to_string(),
             ),
+            row(
+                "baseline",
+                &self.baseline,
+                self.baseline
+                    .value
+                    .as_ref()
+                    .map_or_else(|| "none".into(), ToString::to_string),
+            ),
+            row("baseline_dir", &self.baseline_dir, self.baseline_dir.value.clone()),
         ]
     }
 
