@@ -1,11 +1,24 @@
 //! What was asked of a case, part by part, without its words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use twox_hash::XxHash3_64;
 
 use crate::record::CaseSpec;
+
+/// The parts.
+const PARTS: [&str; 9] = [
+    "engine",
+    "model",
+    "devices",
+    "placement",
+    "prompt",
+    "generation",
+    "measure",
+    "fault",
+    "env",
+];
 
 /// For each part of a question a hash of it.
 pub type Asked = BTreeMap<String, String>;
@@ -15,26 +28,29 @@ pub type Asked = BTreeMap<String, String>;
 #[must_use]
 pub fn asked(case: &CaseSpec) -> Asked {
     let suite = case.snapshot_dir.rsplit_once('/').map_or("", |(suite, _)| suite);
-    let parts = [
-        ("engine", hash(&(&case.engine, &case.program), suite)),
-        ("model", hash(&(&case.model, &case.dtype), suite)),
-        ("devices", hash(&case.devices, suite)),
-        ("placement", hash(&case.request, suite)),
-        ("prompt", hash(&(&case.input, &case.companion_inputs), suite)),
-        ("generation", hash(&case.generation, suite)),
-        ("measure", hash(&case.measure, suite)),
-        ("fault", hash(&case.faults, suite)),
-        ("env", hash(&case.env, suite)),
+    let hashes = [
+        hash(&(&case.engine, &case.program), suite),
+        hash(&(&case.model, &case.dtype), suite),
+        hash(&case.devices, suite),
+        hash(&case.request, suite),
+        hash(&(&case.input, &case.companion_inputs), suite),
+        hash(&case.generation, suite),
+        hash(&case.measure, suite),
+        hash(&case.faults, suite),
+        hash(&case.env, suite),
     ];
-    parts.map(|(part, hash)| (part.to_owned(), hash)).into()
+    let parts = PARTS.into_iter().map(str::to_owned);
+    parts.zip(hashes).collect()
 }
 
-/// The parts that are not the same on both sides.
+/// The parts that are not the same on both sides, the weightiest first.
 #[must_use]
 pub fn asked_otherwise(base: &Asked, new: &Asked) -> Vec<String> {
-    let parts: std::collections::BTreeSet<&String> = base.keys().chain(new.keys()).collect();
+    let parts: BTreeSet<&String> = base.keys().chain(new.keys()).collect();
     let otherwise = parts.into_iter().filter(|part| base.get(*part) != new.get(*part));
-    otherwise.cloned().collect()
+    let mut otherwise: Vec<String> = otherwise.cloned().collect();
+    otherwise.sort_by_key(|part| PARTS.iter().position(|known| known == part));
+    otherwise
 }
 
 fn hash<T: Serialize>(part: &T, suite: &str) -> String {

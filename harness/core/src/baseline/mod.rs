@@ -146,3 +146,6 @@ impl Baseline {
         self.sources.iter().max_by(|a, b| a.started_at.cmp(&b.started_at))
     }
 }
+
+#[cfg(test)]
+mod tests;
