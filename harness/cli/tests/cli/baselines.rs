@@ -52,8 +52,8 @@ fn hold(env: &TestEnv, flags: &[&str]) -> (Ran, GateVerdict) {
     let ran = env.run(&[["run", "suite"].as_slice(), flags].concat());
     let verdict = env.verdict();
     assert_eq!(ran.code, Some(i32::from(verdict.exit_code)), "{ran:?}");
-    let gate = verdict.gate.unwrap_or_else(|| panic!("{ran:?}"));
-    (ran, gate)
+    assert!(verdict.gate.is_some(), "{ran:?}");
+    (ran, verdict.gate.unwrap())
 }
 
 fn assert_says(ran: &Ran, words: &[&str]) {

@@ -130,6 +130,8 @@ pub struct GateRow {
 pub struct GateView {
     /// What the run was held against.
     pub base: String,
+    /// Where that is; may be empty.
+    pub place: String,
     /// The answer in one line.
     pub closing: String,
     /// `good`, `bad` or `open`: its colour.
@@ -167,8 +169,13 @@ impl GateView {
             case.remarks.iter().map(remark)
         });
         let sentences = words.sentences.iter().map(|sentence| message(sentence));
+        let (base, place) = match &gate.base {
+            GateBase::Baseline { name, file } => (format!("baseline {name}"), file),
+            GateBase::Program { program, version } => (version.clone(), program),
+        };
         Self {
-            base: line(&words.base),
+            base: line(&base),
+            place: message(place),
             closing: line(&words.closing),
             tone: tone(gate),
             rows: rows.take(MOST_ROWS).collect(),
