@@ -1,6 +1,7 @@
 //! The command line. Types only: nothing is computed here.
 
 mod against;
+mod baseline;
 mod compare;
 mod history;
 mod report;
@@ -14,6 +15,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 
 pub(crate) use self::against::AgainstArgs;
+pub(crate) use self::baseline::BaselineArgs;
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
 pub(crate) use self::history::{
     DatabaseArgs, HistoryArgs, HistoryCommand, HistoryListArgs, ImportArgs, PruneArgs, RebuildArgs, TrendArgs,
@@ -146,6 +148,8 @@ pub(crate) struct RunArgs {
     pub(crate) failures: FailureArgs,
     #[command(flatten)]
     pub(crate) against: AgainstArgs,
+    #[command(flatten)]
+    pub(crate) baselines: BaselineArgs,
 }
 
 /// How to print a list.

@@ -3,20 +3,18 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use placebench_core::record::{Attempt, GateVerdict, RunInfo, RunRecord, RunVerdict};
+use placebench_core::record::{Attempt, RunInfo, RunRecord};
 use placebench_runner::run::unfinished;
 use placebench_runner::store;
 
 use crate::error::CliError;
-use crate::{against, snapshots, terminal};
+use crate::gate::{self, Earlier};
+use crate::{snapshots, terminal};
 
 /// Reads a run, and judges it again, also by what it was held against.
 pub(crate) fn read(run: &Path) -> Result<RunRecord, CliError> {
-    let mut record = read_alone(run)?;
-    if let Some(document) = against::gate::compared(&record, run)? {
-        against::gate::put_into(&mut record, &document);
-    }
-    Ok(record)
+    let record = read_alone(run)?;
+    gate::attach(record, run, Earlier::Stands).map(|(record, _)| record)
 }
 
 /// Reads a run, and judges it again by its own expectations alone.
@@ -29,33 +27,12 @@ pub(crate) fn read_alone(run: &Path) -> Result<RunRecord, CliError> {
     }
     let states = snapshots::states(&stored.info, &stored.attempts);
     let complete = is_complete(&stored.info, &stored.attempts);
-    let own = placebench_core::judge::judge(&stored.info, &stored.attempts, &states, complete);
-    // What the run was held against is not in its folder, but the answer is.
-    let verdict = match gate_on_record(run) {
-        Some(gate) => own.with_gate(gate),
-        None => own,
-    };
+    let verdict = placebench_core::judge::judge(&stored.info, &stored.attempts, &states, complete);
     Ok(RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
     })
-}
-
-/// The answer that the run was given when it was held against something. A run that was killed has no verdict on disk.
-fn gate_on_record(run: &Path) -> Option<GateVerdict> {
-    let path = run.join("verdict.json");
-    let text = std::fs::read(&path).ok()?;
-    match serde_json::from_slice::<RunVerdict>(&text) {
-        Ok(verdict) => verdict.gate,
-        Err(error) => {
-            terminal::warning(&format!(
-                "{}: {error}: what the run was held against is left out",
-                path.display()
-            ));
-            None
-        }
-    }
 }
 
 /// Whether nothing is left to be made: no attempt of a case, and no case of a shard that was not merged.

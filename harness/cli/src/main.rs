@@ -3,6 +3,7 @@
 mod against;
 mod args;
 mod audit;
+mod baseline;
 mod bisect;
 mod commands;
 mod compare;
@@ -12,6 +13,7 @@ mod engines;
 mod error;
 mod fetch_bar;
 mod foreign;
+mod gate;
 mod github;
 mod history;
 mod json_args;

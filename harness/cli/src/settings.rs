@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use placebench_core::record::{EffectiveSetting, SettingSource};
 use placebench_core::selection::{Filterset, Partition, parse};
 use placebench_core::settings::{
-    CONFIG_FILE, CONFIG_FILE_VARIABLE, Chosen, DEFAULT_PROFILE, Given, PARTITION_VARIABLE, PROFILE_VARIABLE, Settings,
-    choose, from_environment, misspelt, parse_config,
+    CONFIG_FILE, CONFIG_FILE_VARIABLE, Chosen, DEFAULT_PROFILE, Given, HeldAgainst, PARTITION_VARIABLE,
+    PROFILE_VARIABLE, Settings, choose, from_environment, misspelt, parse_config,
 };
 
-use crate::args::{RunArgs, SelectionArgs};
+use crate::args::{BaselineArgs, RunArgs, SelectionArgs};
 use crate::diagnostics::{self, FileProblems};
 use crate::error::CliError;
 use crate::terminal::{self, out, printable};
@@ -46,8 +46,16 @@ pub(crate) fn flags_of_run(args: &RunArgs) -> Result<Given, CliError> {
         timeout_multiplier: said(args.timeout_multiplier),
         jobs: said(args.jobs),
         gate: args.against.gate(),
+        baseline: said(held_against(&args.baselines)),
+        baseline_dir: said(args.baselines.baseline_dir.as_ref().map(path)),
         ..flags_of_selection(&args.selection.filterset)?
     })
+}
+
+/// The baseline that the flags name.
+fn held_against(args: &BaselineArgs) -> Option<HeldAgainst> {
+    let named = |name: &Option<String>, is_lenient| name.clone().map(|name| HeldAgainst { name, is_lenient });
+    named(&args.baseline, false).or_else(|| named(&args.baseline_lenient, true))
 }
 
 /// What `-E` says.
@@ -142,6 +150,9 @@ fn anchor(settings: &mut Settings, folder: &Path) {
     let beside = |path: &str| folder.join(path).to_string_lossy().into_owned();
     if is_profile(&settings.output_dir) {
         settings.output_dir.value = beside(&settings.output_dir.value);
+    }
+    if is_profile(&settings.baseline_dir) {
+        settings.baseline_dir.value = beside(&settings.baseline_dir.value);
     }
     if is_profile(&settings.rates) {
         settings.rates.value = settings.rates.value.as_deref().map(beside);

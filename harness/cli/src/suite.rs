@@ -61,6 +61,28 @@ pub(crate) fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>, CliError> {
     Ok(scenarios)
 }
 
+/// What the paths lead to, as scenarios are named: `smoke/` for a folder of a suite, `/` for all of it, `smoke/tiny` for a file.
+pub(crate) fn scope(paths: &[PathBuf]) -> Result<Vec<String>, CliError> {
+    let mut scope = Vec::new();
+    for path in paths {
+        let mut found = Vec::new();
+        find(path, &mut found)?;
+        let absolute = path
+            .canonicalize()
+            .map_err(|error| CliError::setup(format!("{}: {error}", path.display())))?;
+        match absolute.is_dir() {
+            false => scope.extend(found.iter().map(name)),
+            true => scope.extend(found.iter().map(|file| {
+                let inside = absolute.strip_prefix(&file.suite).unwrap_or(Path::new(""));
+                format!("{}/", joined(inside))
+            })),
+        }
+    }
+    scope.sort();
+    scope.dedup();
+    Ok(scope)
+}
+
 /// The cases of the scenarios; none is an error of its own.
 pub(crate) fn cases(scenarios: &[Scenario]) -> Result<Vec<CaseSpec>, CliError> {
     let cases: Vec<CaseSpec> = scenarios
@@ -252,7 +274,12 @@ fn name(file: &Found) -> String {
         .strip_prefix(&file.suite)
         .unwrap_or(&file.absolute)
         .with_extension("");
-    let parts: Vec<String> = inside
+    joined(&inside)
+}
+
+/// A path with `/`.
+fn joined(path: &Path) -> String {
+    let parts: Vec<String> = path
         .components()
         .map(|part| part.as_os_str().to_string_lossy().into_owned())
         .collect();

@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use console::Style;
 use placebench_core::exit_code::ExitCode;
-use placebench_core::record::{CaseStatus, CaseVerdict, RunRecord};
+use placebench_core::record::{CaseStatus, CaseVerdict, GateVerdict, RunRecord};
 use placebench_core::units::human_seconds;
+use placebench_report::view::changes;
 use placebench_report::view::divergence;
+use placebench_report::view::gate::GateWords;
 use placebench_report::view::modules::request_words;
 
 use crate::audit;
+use crate::compare::human;
 use crate::neighbours;
 use crate::progress::status_word;
 use crate::terminal::{self, block, out, printable};
@@ -53,6 +56,9 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
             words.push(format!("{number} {word}"));
         }
     }
+    if let Some(gate) = &verdict.gate {
+        print_gate(gate);
+    }
     out("");
     let cases = terminal::counted(verdict.cases.len(), "case");
     let line = format!("{cases}: {}; took {}", words.join(", "), human_seconds(closing.took_s));
@@ -76,8 +82,34 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
         printable(&closing.folder.join("report.html").display().to_string())
     ));
     if verdict.exit != ExitCode::Passed {
-        out(&format!("exit code {}: {}", verdict.exit_code, meaning(verdict.exit)));
+        let of_gate = verdict.gate.as_ref().filter(|gate| gate.exit == verdict.exit);
+        let meaning = of_gate.map_or_else(|| meaning(verdict.exit), |gate| changes::meaning(gate.exit));
+        out(&format!("exit code {}: {meaning}", verdict.exit_code));
     }
+}
+
+/// What the run was held against, only what differs, and the answer.
+fn print_gate(gate: &GateVerdict) {
+    let words = GateWords::new(gate);
+    out("");
+    let base = format!("held against {}", printable(&words.base));
+    out(&Style::new().bold().apply_to(base).to_string());
+    let lines = words.cases.iter().flat_map(human::case_lines);
+    lines.for_each(|line| out(&line));
+    if !words.cases.is_empty() && !words.sentences.is_empty() {
+        out("");
+    }
+    words.sentences.iter().for_each(|sentence| out(&printable(sentence)));
+    let style = match gate.exit {
+        ExitCode::Passed => Style::new().green(),
+        ExitCode::CaseFailed | ExitCode::Slower => Style::new().red(),
+        _ => Style::new().yellow(),
+    };
+    out(&format!(
+        "{} {}",
+        style.bold().apply_to("gate:"),
+        printable(&words.closing)
+    ));
 }
 
 /// A run that stopped before its end, why, and how it goes on.

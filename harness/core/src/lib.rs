@@ -11,6 +11,7 @@
 //! comment is its history.
 
 pub mod audit;
+pub mod baseline;
 pub mod bisect;
 pub mod breadcrumb;
 pub mod compare;

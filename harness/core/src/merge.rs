@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use crate::record::{CaseSpec, Environment, RunControl, RunInfo, Shard};
+use crate::record::{BaselineAction, BaselineUse, CaseSpec, Environment, RunControl, RunInfo, Shard};
 use crate::selection::Partition;
 
 /// A run that is to be merged.
@@ -302,12 +302,21 @@ fn put_together(parts: &[Part<'_>]) -> Merged {
             } else {
                 crate::record::FlakyResult::Pass
             },
+            baseline: baseline(parts),
             ..RunControl::default()
         },
         shards: parts.iter().flat_map(|part| shards_of(part.info)).collect(),
         environment: common_environment(parts.iter().map(|part| &part.info.environment)),
         seed: parts.first().map_or(0, |part| part.info.seed),
     }
+}
+
+/// What all runs were to be held against. Each saved its own cases itself, so that saving is not done again.
+fn baseline(parts: &[Part<'_>]) -> Option<BaselineUse> {
+    let mut asked = parts.iter().map(|part| part.info.control.baseline.as_ref());
+    let first = asked.next().flatten()?;
+    let is_held = matches!(first.action, BaselineAction::Hold | BaselineAction::HoldLeniently);
+    (is_held && asked.all(|other| other == Some(first))).then(|| first.clone())
 }
 
 /// A merged run brings the runs it was made from.

@@ -6,6 +6,7 @@
 
 mod against;
 mod attempt;
+mod baseline;
 mod case;
 mod control;
 mod divergence;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::against::{AgainstSpec, LeftOut};
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
+pub use self::baseline::{BaselineAction, BaselineFile, BaselineUse};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
 pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use placebench_core::record::{GateBase, GateVerdict, RunRecord};
+use placebench_core::record::{GateBase, GateVerdict, RunInfo, RunRecord};
 use placebench_runner::store;
 
 use crate::compare::document::{Document, document};
-use crate::compare::sentences::sentences;
-use crate::compare::stored::StoredRun;
+use crate::compare::stored::of_record;
 use crate::error::CliError;
-use crate::{judged, terminal};
+use crate::{gate, judged, terminal};
 
 /// The file that holds all a comparison was decided by.
 const COMPARISON_FILE: &str = "comparison.json";
@@ -20,10 +19,10 @@ pub(crate) fn compared(record: &RunRecord, folder: &Path) -> Result<Option<Docum
         return Ok(None);
     };
     // The record names the run, not the link to it.
-    let folder = &folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let base_folder = folder.join(store::BASE);
-    let base = StoredRun::of(base_folder.clone(), &judged::read_alone(&base_folder)?);
-    let new = StoredRun::of(folder.to_owned(), record);
+    let base = of_record(&judged::read_alone(&base_folder)?, base_folder);
+    let new = of_record(record, folder.clone());
     let mut document = document(&base, &new, against.noise.clone(), &against.spec)?;
     for absent in &mut document.not_compared {
         if let Some(left_out) = against.left_out.iter().find(|known| known.case == absent.case) {
@@ -33,22 +32,14 @@ pub(crate) fn compared(record: &RunRecord, folder: &Path) -> Result<Option<Docum
     Ok(Some(document))
 }
 
-/// Puts the answer of a comparison into the verdict of its run.
-pub(crate) fn put_into(record: &mut RunRecord, document: &Document) {
-    let Some(against) = &record.info.control.against else {
-        return;
+/// The answer of a comparison as it goes on record.
+pub(crate) fn verdict(info: &RunInfo, document: &Document) -> Option<GateVerdict> {
+    let against = info.control.against.as_ref()?;
+    let base = GateBase::Program {
+        program: against.program.clone(),
+        version: against.version.clone(),
     };
-    let gate = GateVerdict {
-        base: GateBase::Program {
-            program: against.program.clone(),
-            version: against.version.clone(),
-        },
-        comparison: document.comparison.clone(),
-        notes: sentences(document),
-        exit: document.exit,
-        exit_code: document.exit_code,
-    };
-    record.verdict = record.verdict.clone().with_gate(gate);
+    Some(gate::verdict(base, document.clone()))
 }
 
 /// Writes everything a comparison was decided by into the run's folder.

@@ -30,12 +30,7 @@ pub(crate) fn prepare(
         return Ok(None);
     };
     let gate = &effective.settings.gate;
-    let noise = gate
-        .noise
-        .value
-        .as_deref()
-        .map(|file| noise::read(std::path::Path::new(file)))
-        .transpose()?;
+    let noise = noise::of_gate(gate)?;
     let left_out = left_out(cases);
     let both = Comparable::new(cases, &left_out);
     if both.is_empty() {

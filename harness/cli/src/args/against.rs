@@ -12,7 +12,7 @@ use placebench_core::settings::GateGiven;
 pub(crate) struct AgainstArgs {
     /// Also run every case with this other placebench program, in turns with this one, and say what has changed: slower is exit
     /// code 111
-    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["resume", "audit"])]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["resume", "audit", "baseline", "baseline_lenient"])]
     pub(crate) against: Option<PathBuf>,
     /// Pairs of attempts before times are judged; 10 if absent, more for many cases
     #[arg(long, value_name = "N", value_parser = pairs(), conflicts_with = "resume")]

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use placebench_core::compare::FingerprintField;
-use placebench_core::settings::DEFAULT_OUTPUT_DIR;
+use placebench_core::settings::{DEFAULT_BASELINE_DIR, DEFAULT_OUTPUT_DIR};
 
 /// `compare`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompareArgs {
-    /// The run that is compared with: its folder, its id, or latest
+    /// What is compared with: a run (its folder, its id, or latest), or a baseline (baseline:NAME, or its file)
     #[arg(value_name = "BASE")]
     pub(crate) base: String,
     /// The run that is compared: its folder, its id, or latest
@@ -34,6 +34,9 @@ pub(crate) struct CompareArgs {
     /// Folder that holds the runs that are named by id
     #[arg(long, default_value = DEFAULT_OUTPUT_DIR, value_name = "DIR")]
     pub(crate) output_dir: PathBuf,
+    /// Folder that holds the baselines
+    #[arg(long, default_value = DEFAULT_BASELINE_DIR, value_name = "DIR")]
+    pub(crate) baseline_dir: PathBuf,
     /// Compare only what can be counted, and no times: a gate that needs no quiet machine and no repetitions
     #[arg(long, conflicts_with = "placements")]
     pub(crate) counters_only: bool,

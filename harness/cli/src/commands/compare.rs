@@ -1,77 +1,125 @@
 //! `placebench compare`: what has changed between two stored runs.
 
+use std::path::{Path, PathBuf};
+
 use placebench_core::compare::{Arrangement, GateSpec};
 use placebench_core::exit_code::ExitCode;
+use placebench_core::record::{RunInfo, RunRecord};
 use placebench_report::format::github::{Place, summary};
 
 use crate::args::{CompareArgs, CompareFormat};
+use crate::baseline::folder::{self, Stored};
+use crate::baseline::hold::beside;
+use crate::baseline::request::unknown;
 use crate::compare::document::Document;
-use crate::compare::stored::StoredRun;
 use crate::compare::words::words;
 use crate::compare::{self, document, human, markdown, noise, placements, stored};
 use crate::error::CliError;
-use crate::{github, terminal};
+use crate::{gate, github, terminal};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
-    let noise = args.noise.as_deref().map(noise::read).transpose()?;
-    let base = stored::read(&args.output_dir, &args.base)?;
-    let new = match &args.new {
-        Some(new) => Some(stored::read(&args.output_dir, new)?),
-        None => None,
-    };
-    let document = match &new {
-        Some(new) => document::document(&base, new, noise, &spec(args, is_other_side(&base, new)))?,
-        None => {
-            let document = placements::document(&base, args.reference.as_deref(), noise, &GateSpec::placements())?;
-            Document {
-                gates: args.gate,
-                ..document
-            }
-        }
-    };
-    match args.format {
-        CompareFormat::Human => {
-            for line in human::lines(&words(&document, args.all)) {
-                terminal::out(&line);
-            }
-        }
-        CompareFormat::Markdown => {
-            let text = markdown::render(&words(&document, args.all));
-            terminal::out(text.trim_end());
-        }
-        CompareFormat::Github => {
-            let locate = github::locate()?;
-            let place = |case: &str| {
-                let spec = new
-                    .as_ref()
-                    .and_then(|new| new.case(case))
-                    .or_else(|| base.case(case))?;
-                Some(Place {
-                    file: locate(&spec.file)?,
-                    line: spec.line,
-                })
-            };
-            let table = markdown::render(&words(&document, args.all));
-            let page = format!("## placebench compare\n\n{}\n", table.trim_end());
-            github::show(&compare::github::annotations(&document, &place), |most| {
-                summary::bounded(&page, most)
-            })?;
-        }
-        CompareFormat::Json => {
-            let value = serde_json::to_value(&document)
-                .map_err(|error| CliError::setup(format!("the comparison cannot be put into JSON: {error}")))?;
-            terminal::out(&terminal::pretty_json(&value));
-        }
-    }
+    // The run that is asked about: with one name alone, that run.
+    let (record, folder) = stored::record(&args.output_dir, args.new.as_ref().unwrap_or(&args.base))?;
+    let document = document_of(args, &record, folder)?;
+    show(args, &record, &document)?;
     Ok(match document.gates {
         true => document.exit,
         false => ExitCode::Passed,
     })
 }
 
+fn document_of(args: &CompareArgs, record: &RunRecord, folder: PathBuf) -> Result<Document, CliError> {
+    let noise = args.noise.as_deref().map(noise::read).transpose()?;
+    if args.new.is_none() {
+        let run = stored::of_record(record, folder);
+        let reference = args.reference.as_deref();
+        let document = placements::document(record, &run, reference, noise, &GateSpec::placements())?;
+        return Ok(Document {
+            gates: args.gate,
+            ..document
+        });
+    }
+    if let Some((name, files)) = baseline_of(args)? {
+        let held = beside(record, &folder, &files, &name, baseline_spec(args, &record.info));
+        let document = document::document(&held.base, &held.new, noise, &held.spec)?;
+        return Ok(document.without_files(held.unknown));
+    }
+    let (base, base_folder) = stored::record(&args.output_dir, &args.base)?;
+    let took_turns = is_other_side(&base.info, &record.info);
+    let base = stored::of_record(&base, base_folder);
+    let new = stored::of_record(record, folder);
+    document::document(&base, &new, noise, &spec(args, took_turns))
+}
+
+fn show(args: &CompareArgs, record: &RunRecord, document: &Document) -> Result<(), CliError> {
+    match args.format {
+        CompareFormat::Human => {
+            for line in human::lines(&words(document, args.all)) {
+                terminal::out(&line);
+            }
+        }
+        CompareFormat::Markdown => {
+            let text = markdown::render(&words(document, args.all));
+            terminal::out(text.trim_end());
+        }
+        CompareFormat::Github => {
+            let locate = github::locate()?;
+            let place = |case: &str| {
+                let spec = record.info.cases.iter().find(|spec| spec.case == case)?;
+                Some(Place {
+                    file: locate(&spec.file)?,
+                    line: spec.line,
+                })
+            };
+            let table = markdown::render(&words(document, args.all));
+            let page = format!("## placebench compare\n\n{}\n", table.trim_end());
+            github::show(&compare::github::annotations(document, &place), |most| {
+                summary::bounded(&page, most)
+            })?;
+        }
+        CompareFormat::Json => {
+            let value = serde_json::to_value(document)
+                .map_err(|error| CliError::setup(format!("the comparison cannot be put into JSON: {error}")))?;
+            terminal::out(&terminal::pretty_json(&value));
+        }
+    }
+    Ok(())
+}
+
 /// Whether the base is the other side of the new run, so that their attempts took turns.
-fn is_other_side(base: &StoredRun, new: &StoredRun) -> bool {
-    base.info.control.base_of.as_ref() == Some(&new.info.run_id)
+fn is_other_side(base: &RunInfo, new: &RunInfo) -> bool {
+    base.control.base_of.as_ref() == Some(&new.run_id)
+}
+
+/// The baseline that is to be compared with, if it is one: its name and its files.
+fn baseline_of(args: &CompareArgs) -> Result<Option<(String, Vec<Stored>)>, CliError> {
+    if let Some(name) = args.base.strip_prefix("baseline:") {
+        let files = folder::read_all(&args.baseline_dir, name)?;
+        return match files.is_empty() {
+            true => Err(unknown(&args.baseline_dir, name)),
+            false => Ok(Some((name.to_owned(), files))),
+        };
+    }
+    let path = Path::new(&args.base);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let file = folder::read(path)?;
+    Ok(Some((args.base.clone(), vec![file])))
+}
+
+/// The rules by which `run --baseline` judges, so that a merged run is judged like its shards.
+fn baseline_spec(args: &CompareArgs, info: &RunInfo) -> GateSpec {
+    let gate = gate::spec(info);
+    GateSpec {
+        expected_differences: args.expected_differences.clone(),
+        metrics: if args.counters_only {
+            Vec::new()
+        } else {
+            gate.metrics.clone()
+        },
+        ..gate
+    }
 }
 
 /// Two stored runs are two sessions, so that the wider floor holds for their times. Whoever asks about them wants to know

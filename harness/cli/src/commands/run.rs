@@ -2,6 +2,7 @@
 
 mod named;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use placebench_core::exit_code::ExitCode;
 use placebench_core::judge::judge;
-use placebench_core::record::{CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool};
+use placebench_core::record::{
+    BaselineAction, CaseSpec, CaseStatus, RECORD_VERSION, RunControl, RunInfo, RunRecord, Tool,
+};
 use placebench_core::settings::{DEFAULT_OUTPUT_DIR, MessageFormat};
 use placebench_core::stream::StreamEvent;
 use placebench_runner::cancel::Cancel;
@@ -23,12 +26,12 @@ use self::named::Ready;
 use crate::against::{self, side::BaseSide};
 use crate::args::RunArgs;
 use crate::commands::report;
-use crate::compare::{human, words::words};
 use crate::error::CliError;
+use crate::gate::{self, Earlier};
 use crate::progress::{self, Progress};
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{audit, engines, foreign, selection, snapshots, standing, suite, terminal, waiting};
+use crate::{audit, baseline, engines, foreign, selection, snapshots, standing, suite, terminal, waiting};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -138,15 +141,12 @@ pub(super) fn conclude(
     let policy = SnapshotPolicy::from_ci(std::env::var("CI").ok().as_deref());
     let pending = snapshots::propose(&stored.info, &stored.attempts, &verdict, policy);
     let not_kept = |error: CliError| error.hint(what_is_kept(folder.path()));
-    let mut record = RunRecord {
+    let record = RunRecord {
         info: stored.info,
         attempts: stored.attempts,
         verdict,
     };
-    let compared = against::gate::compared(&record, folder.path())?;
-    if let Some(document) = &compared {
-        against::gate::put_into(&mut record, document);
-    }
+    let (record, compared) = gate::attach(record, folder.path(), Earlier::IsOld)?;
     folder
         .write_verdict(&record.verdict)
         .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;
@@ -171,13 +171,20 @@ pub(super) fn conclude(
             folder: folder.path().to_string_lossy(),
         }),
     }
-    if let Some(document) = compared.filter(|_| format == MessageFormat::Human) {
-        terminal::out("");
-        human::lines(&words(&document, false))
-            .iter()
-            .for_each(|line| terminal::out(line));
-    }
+    save_baseline(&record)?;
     Ok(record.verdict.exit)
+}
+
+/// Last of all: whatever becomes of the baseline, the run is on record.
+fn save_baseline(record: &RunRecord) -> Result<(), CliError> {
+    let asked = record.info.control.baseline.as_ref();
+    let saves = |action| matches!(action, BaselineAction::Save | BaselineAction::SaveCounters);
+    if let Some(asked) = asked.filter(|asked| saves(asked.action)) {
+        for line in baseline::save::save(record, asked)? {
+            terminal::note(&line);
+        }
+    }
+    Ok(())
 }
 
 type Begun = (Ready, Option<BaseSide>);
@@ -200,7 +207,9 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     for scenario in &mut scenarios {
         settings.apply(scenario, rates.as_ref());
     }
-    let selected = selection::apply(suite::cases(&scenarios)?, effective);
+    let all = suite::cases(&scenarios)?;
+    let names: Vec<String> = all.iter().map(|case| case.case.clone()).collect();
+    let selected = selection::apply(all, effective);
     let Some(selected) = selection::unless_empty(selected, args.selection.no_cases)? else {
         return Ok(None);
     };
@@ -216,6 +225,16 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
         against::cases::inject_slowdown(&mut cases, percent);
     }
     let control = RunControl {
+        baseline: match args.audit || (against.is_some() && args.baselines.save_baseline.is_none()) {
+            // An audit makes no figures; and whoever names a program wants to know about that, not about a profile's baseline.
+            true => None,
+            false => baseline::request::request(
+                &args.baselines,
+                settings,
+                suite::scope(&args.paths)?,
+                left_out(names, &selected.of_all_shards, &cases),
+            )?,
+        },
         profile: effective.config_file.is_some().then(|| effective.profile.clone()),
         filterset: selected.filterset.map(|filterset| filterset.to_string()),
         partition: effective.partition,
@@ -233,6 +252,16 @@ fn begin(args: &RunArgs, effective: &Effective) -> Result<Option<Begun>, CliErro
     let ready = named::begin(&args.name, Path::new(&settings.output_dir.value), info)?;
     let base = BaseSide::open(&ready.info, of_base, &ready.folder)?;
     Ok(Some((ready, base)))
+}
+
+/// Cases that are there, and selected for no shard.
+fn left_out(names: Vec<String>, of_all_shards: &[String], cases: &[CaseSpec]) -> Vec<String> {
+    let own = cases.iter().map(|case| case.case.as_str());
+    let selected: HashSet<&str> = of_all_shards.iter().map(String::as_str).chain(own).collect();
+    names
+        .into_iter()
+        .filter(|name| !selected.contains(name.as_str()))
+        .collect()
 }
 
 fn resume(output_dir: &Path, run: &str, allow_exec: bool) -> Result<Begun, CliError> {

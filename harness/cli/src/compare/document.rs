@@ -1,13 +1,15 @@
 //! What a comparison of two runs leaves behind, as programs read it.
 
-use placebench_core::compare::{CasePair, Comparison, CounterChange, GateSpec, Side, compare};
+use placebench_core::compare::{CaseComparison, CasePair, Comparison, GateSpec, Side, compare};
 use placebench_core::doctor::noise::NoiseFloor;
 use placebench_core::exit_code::ExitCode;
-use placebench_core::record::{TextVerdict, Tool};
+use placebench_core::record::Attempt;
+use placebench_report::view::changes::Standing;
 use serde::Serialize;
 
 use super::matching::{Absence, Matched, Matching, NotCompared, StatusChange, matching};
-use super::stored::StoredRun;
+pub(crate) use super::stored::RunName;
+use super::stored::{ComparedSide, SideCase};
 use crate::error::CliError;
 
 /// Version of the document.
@@ -16,7 +18,7 @@ use crate::error::CliError;
 pub(crate) const COMPARE_VERSION: u32 = 1;
 
 /// The document.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Document {
     /// [`COMPARE_VERSION`].
     pub(crate) schema_version: u32,
@@ -38,6 +40,9 @@ pub(crate) struct Document {
     pub(crate) unfinished: Vec<String>,
     /// The figures.
     pub(crate) comparison: Comparison,
+    /// Machines of the run that the baseline has no file of. A sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unknown_machines: Vec<String>,
     /// The answer.
     pub(crate) exit: ExitCode,
     /// The same as a number.
@@ -47,37 +52,27 @@ pub(crate) struct Document {
     pub(crate) gates: bool,
 }
 
-/// A run.
-#[derive(Debug, Serialize)]
-pub(crate) struct RunName {
-    /// Its name.
-    pub(crate) run_id: String,
-    /// Its folder.
-    pub(crate) folder: String,
-    /// When it was started.
-    pub(crate) started_at: String,
-    /// The program that made it.
-    pub(crate) tool: Tool,
-}
-
 /// Compares two runs.
 pub(crate) fn document(
-    base: &StoredRun,
-    new: &StoredRun,
+    base: &ComparedSide,
+    new: &ComparedSide,
     noise: Option<NoiseFloor>,
     spec: &GateSpec,
 ) -> Result<Document, CliError> {
     spec.check().map_err(|error| CliError::setup(error.to_string()))?;
     let matching = matching(base, new);
     let names = || matching.matched.iter().map(|matched| matched.case.as_str());
-    let attempts: Vec<_> = names()
-        .map(|case| (base.attempts_of(case), new.attempts_of(case)))
+    let cases = names().filter_map(|name| Some((base.case(name)?, new.case(name)?)));
+    let cases: Vec<(&SideCase, &SideCase)> = cases.collect();
+    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = (cases.iter())
+        .map(|(ours, theirs)| (ours.attempts.iter().collect(), theirs.attempts.iter().collect()))
         .collect();
-    let pairs: Vec<CasePair<'_>> = names()
+    let pairs: Vec<CasePair<'_>> = cases
+        .iter()
         .zip(&attempts)
-        .map(|(case, (ours, theirs))| CasePair {
-            base: side(base, case, ours),
-            new: side(new, case, theirs),
+        .map(|((our_case, their_case), (ours, theirs))| CasePair {
+            base: side(our_case, ours),
+            new: side(their_case, theirs),
             noise: noise.as_ref(),
         })
         .collect();
@@ -86,20 +81,21 @@ pub(crate) fn document(
     unfinished.sort();
     unfinished.dedup();
     unfinished.retain(|case| names().any(|name| name == case));
-    let exit = exit_of(&comparison, &matching, &unfinished);
+    let exit = exit_of(&comparison, &matching, &unfinished, base.name.baseline.is_some());
     let asked = matching
         .matched
         .into_iter()
         .filter(|case| !case.asked_otherwise.is_empty());
     Ok(Document {
         schema_version: COMPARE_VERSION,
-        base: name_of(base),
-        new: name_of(new),
-        same_run: base.folder == new.folder,
+        base: base.name.clone(),
+        new: new.name.clone(),
+        same_run: base.name.folder == new.name.folder,
         status_changes: matching.status_changes,
         not_compared: matching.not_compared,
         asked_otherwise: asked.collect(),
         unfinished,
+        unknown_machines: Vec::new(),
         noise,
         comparison,
         exit,
@@ -108,85 +104,61 @@ pub(crate) fn document(
     })
 }
 
-pub(super) fn side<'a>(
-    run: &'a StoredRun,
-    case: &'a str,
-    attempts: &'a [&'a placebench_core::record::Attempt],
-) -> Side<'a> {
+pub(super) fn side<'a>(case: &'a SideCase, attempts: &'a [&'a Attempt]) -> Side<'a> {
     Side {
-        case,
+        case: &case.case,
         attempts,
-        environment: run.environment_of(case),
-        text: run
-            .verdict_of(case)
-            .map_or(TextVerdict::Unchecked, |judged| judged.text),
-    }
-}
-
-pub(super) fn name_of(run: &StoredRun) -> RunName {
-    RunName {
-        run_id: run.info.run_id.clone(),
-        folder: run.folder.display().to_string(),
-        started_at: run.info.started_at.clone(),
-        tool: run.info.tool.clone(),
+        environment: &case.environment,
+        text: case.text,
     }
 }
 
 /// The gate's own answer, and what it cannot know: cases that broke, and cases it was never shown. What is certain
-/// outweighs what is not known.
-fn exit_of(comparison: &Comparison, matching: &Matching, unfinished: &[String]) -> ExitCode {
+/// outweighs what is not known. A baseline is meant to hold every case there is, another run is not: what is new has no verdict
+/// against a baseline unless that may lack it.
+fn exit_of(comparison: &Comparison, matching: &Matching, unfinished: &[String], is_baseline: bool) -> ExitCode {
     let is_broken = matching.status_changes.iter().any(|change| change.is_broken);
-    let is_missing = |case: &NotCompared| case.absence == Absence::MissingInNew;
-    let has_gap = !unfinished.is_empty() || matching.not_compared.iter().any(is_missing);
+    let may_lack = comparison.spec.base_may_lack;
+    let is_gap = |case: &NotCompared| match case.absence {
+        Absence::MissingInNew => true,
+        Absence::NewOnly => is_baseline && !may_lack,
+        Absence::Neither => false,
+    };
+    let has_gap = !unfinished.is_empty() || matching.not_compared.iter().any(is_gap);
     match comparison.exit {
         _ if is_broken => ExitCode::CaseFailed,
+        ExitCode::NoVerdict if comparison.cases.is_empty() && may_lack && !has_gap => ExitCode::Passed,
         ExitCode::Passed if has_gap => ExitCode::NoVerdict,
         exit => exit,
     }
 }
 
-/// What has become of a case, for counting. The first that is true of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    /// A counter got worse or is another, or the case broke.
-    Worse,
-    /// A timing got slower.
-    Slower,
-    /// Something of it cannot be judged.
-    NoVerdict,
-    /// A timing might have changed.
-    Unclear,
-    /// Something got better.
-    Better,
-    /// Nothing has changed.
-    Same,
-}
-
 impl Document {
+    /// The same, where a baseline has no file for a machine of the run: nothing can be said of the whole.
+    pub(crate) fn without_files(self, unknown_machines: Vec<String>) -> Self {
+        let exit = match self.exit {
+            ExitCode::Passed if !unknown_machines.is_empty() && !self.comparison.spec.base_may_lack => {
+                ExitCode::NoVerdict
+            }
+            exit => exit,
+        };
+        Self {
+            unknown_machines,
+            exit,
+            exit_code: exit.number(),
+            ..self
+        }
+    }
+
     /// What has become of each case that was compared.
     pub(crate) fn standings(&self) -> Vec<Standing> {
-        use placebench_core::compare::Change;
-        let standing = |case: &placebench_core::compare::CaseComparison| {
-            let mut of_case = vec![Standing::Same];
-            of_case.extend(case.counters.iter().map(|row| match row.change {
-                CounterChange::Worse | CounterChange::Differs => Standing::Worse,
-                CounterChange::NoVerdict => Standing::NoVerdict,
-                CounterChange::Better => Standing::Better,
-                CounterChange::Same => Standing::Same,
-            }));
-            of_case.extend(case.timings.iter().map(|row| match row.change {
-                Change::Slower => Standing::Slower,
-                Change::NoVerdict => Standing::NoVerdict,
-                Change::Unclear => Standing::Unclear,
-                Change::Faster => Standing::Better,
-                Change::Same => Standing::Same,
-            }));
-            let statuses = self.status_changes.iter().filter(|change| change.case == case.case);
-            of_case.extend(statuses.map(|change| match change.is_broken {
-                true => Standing::Worse,
-                false => Standing::Same,
-            }));
-            of_case.into_iter().min().unwrap_or(Standing::Same)
+        let broke = |case: &CaseComparison| {
+            let mut changes = self.status_changes.iter();
+            changes.any(|change| change.case == case.case && change.is_broken)
+        };
+        let standing = |case: &CaseComparison| match broke(case) {
+            true => Standing::Worse,
+            false => Standing::of(case),
         };
         self.comparison.cases.iter().map(standing).collect()
     }

@@ -1,8 +1,9 @@
 //! A comparison on the terminal: what has changed, case by case, then why something cannot be said, then the answer.
 
 use console::Style;
+use placebench_report::view::changes::{COLUMNS, CaseWords, Row, Tone};
 
-use super::words::{COLUMNS, Row, Tone, Words};
+use super::words::Words;
 use crate::doctor::show::table;
 use crate::terminal::printable;
 
@@ -10,15 +11,7 @@ use crate::terminal::printable;
 pub(crate) fn lines(words: &Words) -> Vec<String> {
     let mut lines: Vec<String> = words.runs.iter().map(|run| printable(run)).collect();
     for case in &words.cases {
-        lines.push(String::new());
-        lines.push(Style::new().bold().apply_to(printable(&case.case)).to_string());
-        if !case.rows.is_empty() {
-            lines.extend(table(
-                &COLUMNS.map(str::to_owned),
-                case.rows.iter().map(cells).collect(),
-            ));
-        }
-        lines.extend(case.remarks.iter().map(|remark| format!("  - {}", printable(remark))));
+        lines.extend(case_lines(case));
     }
     lines.push(String::new());
     lines.extend(words.sentences.iter().map(|sentence| printable(sentence)));
@@ -26,6 +19,22 @@ pub(crate) fn lines(words: &Words) -> Vec<String> {
         lines.push(String::new());
     }
     lines.push(Style::new().bold().apply_to(printable(&words.closing)).to_string());
+    lines
+}
+
+/// What is to be said of a case.
+pub(crate) fn case_lines(case: &CaseWords) -> Vec<String> {
+    let mut lines = vec![
+        String::new(),
+        Style::new().bold().apply_to(printable(&case.case)).to_string(),
+    ];
+    if !case.rows.is_empty() {
+        lines.extend(table(
+            &COLUMNS.map(str::to_owned),
+            case.rows.iter().map(cells).collect(),
+        ));
+    }
+    lines.extend(case.remarks.iter().map(|remark| format!("  - {}", printable(remark))));
     lines
 }
 

@@ -1,8 +1,9 @@
 //! A comparison as a table for issues and pull requests.
 
 use placebench_report::format::markdown::escape;
+use placebench_report::view::changes::{COLUMNS, Row};
 
-use super::words::{COLUMNS, Words};
+use super::words::Words;
 use crate::terminal::printable;
 
 /// The answer, the table and what must be known about it, in GitHub's Markdown.
@@ -10,7 +11,7 @@ pub(crate) fn render(words: &Words) -> String {
     let plain = |text: &str| escape(&printable(text));
     let mut text = format!("**{}**\n", plain(&words.closing));
     let rows = words.cases.iter().flat_map(|case| {
-        let row = |row: &super::words::Row| {
+        let row = |row: &Row| {
             let cells: Vec<String> = row.cells.iter().map(|cell| plain(cell)).collect();
             format!("| {} | {} |\n", plain(&case.case), cells.join(" | "))
         };

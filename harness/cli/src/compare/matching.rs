@@ -1,10 +1,12 @@
 //! Which cases of two runs can be compared, and what becomes of the others.
 
-use placebench_core::outcome::OutcomeKind;
-use placebench_core::record::{CaseSpec, CaseStatus, CaseVerdict};
+use std::collections::HashMap;
+
+use placebench_core::baseline::asked::asked_otherwise;
+use placebench_core::record::CaseStatus;
 use serde::Serialize;
 
-use super::stored::StoredRun;
+use super::stored::{ComparedSide, SideCase};
 
 /// A case that both runs have figures of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -12,7 +14,7 @@ pub(crate) struct Matched {
     /// Its name.
     pub(crate) case: String,
     /// What of it was asked otherwise by the new run, such as `generation`.
-    pub(crate) asked_otherwise: Vec<&'static str>,
+    pub(crate) asked_otherwise: Vec<String>,
 }
 
 /// Why a case is not compared.
@@ -65,20 +67,24 @@ pub(crate) struct Matching {
 }
 
 /// Matches the cases of two runs by name.
-pub(crate) fn matching(base: &StoredRun, new: &StoredRun) -> Matching {
+pub(crate) fn matching(base: &ComparedSide, new: &ComparedSide) -> Matching {
+    let by_name = |side: &'_ ComparedSide| -> HashMap<String, usize> {
+        let names = side.cases.iter().enumerate();
+        names.map(|(index, case)| (case.case.clone(), index)).collect()
+    };
+    let (in_base, in_new) = (by_name(base), by_name(new));
     let mut matching = Matching::default();
-    for ours in &base.info.cases {
+    for ours in &base.cases {
         let name = ours.case.as_str();
-        let Some(theirs) = new.case(name) else {
+        let Some(theirs) = in_new.get(name).and_then(|index| new.cases.get(*index)) else {
             matching.leave_out(name, Absence::MissingInNew, "the new run does not have it".to_owned());
             continue;
         };
-        let (before, now) = (base.verdict_of(name), new.verdict_of(name));
-        matching.status_changes.extend(status_change(name, before, now));
-        match (unfit(ours, before), unfit(theirs, now)) {
+        matching.status_changes.extend(status_change(ours, theirs));
+        match (&ours.unfit, &theirs.unfit) {
             (None, None) => matching.matched.push(Matched {
                 case: name.to_owned(),
-                asked_otherwise: asked_otherwise(ours, theirs),
+                asked_otherwise: asked_otherwise(&ours.asked, &theirs.asked),
             }),
             (None, Some(reason)) => {
                 matching.leave_out(name, Absence::MissingInNew, format!("in the new run it {reason}"));
@@ -89,13 +95,13 @@ pub(crate) fn matching(base: &StoredRun, new: &StoredRun) -> Matching {
             (Some(_), Some(reason)) => matching.leave_out(name, Absence::Neither, format!("it {reason}")),
         }
     }
-    for theirs in &new.info.cases {
-        if base.case(&theirs.case).is_none() {
-            matching.leave_out(
-                &theirs.case,
-                Absence::NewOnly,
-                "it is new: the base does not have it".to_owned(),
-            );
+    for theirs in new.cases.iter().filter(|case| !in_base.contains_key(&case.case)) {
+        match &theirs.unfit {
+            None => {
+                let reason = "it is new: the base does not have it".to_owned();
+                matching.leave_out(&theirs.case, Absence::NewOnly, reason);
+            }
+            Some(reason) => matching.leave_out(&theirs.case, Absence::Neither, format!("it {reason}")),
         }
     }
     matching
@@ -111,60 +117,19 @@ impl Matching {
     }
 }
 
-/// Why a side has no figures to compare, if so.
-pub(super) fn unfit(case: &CaseSpec, judged: Option<&CaseVerdict>) -> Option<String> {
-    let Some(judged) = judged else {
-        return Some("was never judged".to_owned());
-    };
-    if case.audit.is_some() {
-        return Some("was audited, which makes no figures".to_owned());
-    }
-    match judged.status {
-        CaseStatus::Skipped => return Some(format!("was skipped: {}", judged.sentence)),
-        CaseStatus::Setup => return Some(format!("could not be set up: {}", judged.sentence)),
-        CaseStatus::Passed | CaseStatus::Flaky | CaseStatus::Failed | CaseStatus::Pending => {}
-    }
-    if case.expect.outcome != OutcomeKind::Completed {
-        let outcome = case.expect.outcome.as_str();
-        return Some(format!("is expected to end as {outcome}, which makes no figures"));
-    }
-    let fails = case.expect.fails.join(", ");
-    (!fails.is_empty()).then(|| format!("is expected to fail ({fails}), so its figures mean nothing"))
-}
-
-fn status_change(name: &str, base: Option<&CaseVerdict>, new: Option<&CaseVerdict>) -> Option<StatusChange> {
-    let (base, new) = (base?, new?);
-    let ran = |judged: &CaseVerdict| !matches!(judged.status, CaseStatus::Skipped | CaseStatus::Setup);
-    if base.status == new.status || !ran(base) || !ran(new) {
+fn status_change(base: &SideCase, new: &SideCase) -> Option<StatusChange> {
+    let (before, now) = (base.status?, new.status?);
+    let ran = |status: CaseStatus| !matches!(status, CaseStatus::Skipped | CaseStatus::Setup);
+    if before == now || !ran(before) || !ran(now) {
         return None;
     }
-    let is_broken = new.status == CaseStatus::Failed;
+    let is_broken = now == CaseStatus::Failed;
     let told = if is_broken { new } else { base };
     Some(StatusChange {
-        case: name.to_owned(),
-        base: base.status,
-        new: new.status,
-        reason: crate::standing::reason(told),
+        case: new.case.clone(),
+        base: before,
+        new: now,
+        reason: told.reason.clone(),
         is_broken,
     })
-}
-
-/// What makes two cases of the same name two different questions.
-fn asked_otherwise(base: &CaseSpec, new: &CaseSpec) -> Vec<&'static str> {
-    let parts = [
-        ("engine", base.engine == new.engine && base.program == new.program),
-        ("model", base.model == new.model && base.dtype == new.dtype),
-        ("devices", base.devices == new.devices),
-        ("placement", base.request == new.request),
-        (
-            "prompt",
-            base.input == new.input && base.companion_inputs == new.companion_inputs,
-        ),
-        ("generation", base.generation == new.generation),
-        ("measure", base.measure == new.measure),
-        ("fault", base.faults == new.faults),
-        ("env", base.env == new.env),
-    ];
-    let otherwise = parts.into_iter().filter(|(_, is_same)| !is_same);
-    otherwise.map(|(part, _)| part).collect()
 }

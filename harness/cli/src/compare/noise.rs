@@ -4,6 +4,7 @@ use std::path::Path;
 
 use placebench_core::doctor::noise::{FEWEST_PAIRS, NoiseFloor};
 use placebench_core::doctor::report::DOCTOR_VERSION;
+use placebench_core::settings::GateSettings;
 use serde::Deserialize;
 
 use crate::error::CliError;
@@ -14,6 +15,12 @@ use crate::terminal;
 struct Document {
     schema_version: u32,
     noise_floor: Option<NoiseFloor>,
+}
+
+/// The noise of the machine that the settings name a file of, if they do.
+pub(crate) fn of_gate(gate: &GateSettings) -> Result<Option<NoiseFloor>, CliError> {
+    let file = gate.noise.value.as_deref();
+    file.map(|file| read(Path::new(file))).transpose()
 }
 
 /// Reads the noise floor of a file.

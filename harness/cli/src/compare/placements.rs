@@ -3,41 +3,45 @@
 
 use placebench_core::compare::{CasePair, GateSpec, compare};
 use placebench_core::doctor::noise::NoiseFloor;
-use placebench_core::record::{Attempt, CaseSpec};
+use placebench_core::record::{Attempt, CaseSpec, RunRecord};
 
-use super::document::{COMPARE_VERSION, Document, name_of, side};
-use super::matching::{Absence, NotCompared, unfit};
-use super::stored::StoredRun;
+use super::document::{COMPARE_VERSION, Document, side};
+use super::matching::{Absence, NotCompared};
+use super::stored::{ComparedSide, SideCase};
 use crate::error::CliError;
 
 /// What a placement is compared with where neither the command line nor the scenario says.
 const USUAL_REFERENCE: &str = "single";
 
-/// Compares the placements of a run. `reference` is the placement the others are compared with; absent: the one the scenario's
-/// texts must agree with, else `single`, else the first.
+/// Compares the placements of a run, which is given as a record and as a side. `reference` is the placement the others are
+/// compared with; absent: the one the scenario's texts must agree with, else `single`, else the first.
 pub(crate) fn document(
-    run: &StoredRun,
+    record: &RunRecord,
+    run: &ComparedSide,
     reference: Option<&str>,
     noise: Option<NoiseFloor>,
     spec: &GateSpec,
 ) -> Result<Document, CliError> {
-    let mut couples: Vec<(&CaseSpec, &CaseSpec)> = Vec::new();
+    let mut couples: Vec<(&SideCase, &SideCase)> = Vec::new();
     let mut not_compared = Vec::new();
-    for case in &run.info.cases {
-        let Some(base) = reference_of(run, case, reference) else {
+    for case in &record.info.cases {
+        let Some(base) = reference_of(record, case, reference) else {
             not_compared.push(absent(
                 case,
                 "its prompt has no such placement to compare with".to_owned(),
             ));
             continue;
         };
+        let (Some(ours), Some(theirs)) = (run.case(&base.case), run.case(&case.case)) else {
+            continue;
+        };
         if base.case == case.case {
             continue;
         }
-        let why = |of: &CaseSpec| unfit(of, run.verdict_of(&of.case)).map(|why| format!("{} {why}", of.case));
-        match why(base).or_else(|| why(case)) {
+        let why = |of: &SideCase| of.unfit.as_ref().map(|why| format!("{} {why}", of.case));
+        match why(ours).or_else(|| why(theirs)) {
             Some(why) => not_compared.push(absent(case, why)),
-            None => couples.push((base, case)),
+            None => couples.push((ours, theirs)),
         }
     }
     if couples.is_empty() && not_compared.is_empty() {
@@ -45,16 +49,15 @@ pub(crate) fn document(
             "no prompt of this run has two placements: there is nothing to compare",
         ));
     }
-    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = couples
-        .iter()
-        .map(|(base, new)| (run.attempts_of(&base.case), run.attempts_of(&new.case)))
+    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = (couples.iter())
+        .map(|(base, new)| (base.attempts.iter().collect(), new.attempts.iter().collect()))
         .collect();
     let pairs: Vec<CasePair<'_>> = couples
         .iter()
         .zip(&attempts)
         .map(|((base, new), (ours, theirs))| CasePair {
-            base: side(run, &base.case, ours),
-            new: side(run, &new.case, theirs),
+            base: side(base, ours),
+            new: side(new, theirs),
             noise: noise.as_ref(),
         })
         .collect();
@@ -67,13 +70,14 @@ pub(crate) fn document(
     };
     Ok(Document {
         schema_version: COMPARE_VERSION,
-        base: name_of(run),
-        new: name_of(run),
+        base: run.name.clone(),
+        new: run.name.clone(),
         same_run: false,
         status_changes: Vec::new(),
         not_compared,
         asked_otherwise: Vec::new(),
         unfinished: run.unfinished.iter().filter(|case| compared(case)).cloned().collect(),
+        unknown_machines: Vec::new(),
         noise,
         comparison,
         exit,
@@ -90,7 +94,7 @@ fn absent(case: &CaseSpec, reason: String) -> NotCompared {
     }
 }
 
-fn reference_of<'a>(run: &'a StoredRun, case: &CaseSpec, named: Option<&str>) -> Option<&'a CaseSpec> {
+fn reference_of<'a>(run: &'a RunRecord, case: &CaseSpec, named: Option<&str>) -> Option<&'a CaseSpec> {
     let is_beside = |other: &&CaseSpec| other.scenario == case.scenario && other.prompt == case.prompt;
     let of_placement = |name: &str| {
         let mut beside = run.info.cases.iter().filter(is_beside);

@@ -1,42 +1,114 @@
-//! A side of a comparison as read back from its folder.
+//! A side of a comparison: a run as read back from its folder, or a baseline.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use placebench_core::baseline::asked::{Asked, asked};
+use placebench_core::baseline::no_figures;
 use placebench_core::merge::common_environment;
-use placebench_core::record::{Attempt, CaseSpec, CaseVerdict, Environment, RunInfo, RunRecord, RunVerdict};
+use placebench_core::record::{Attempt, BaselineUse, CaseSpec, CaseStatus, Environment, RunRecord, TextVerdict, Tool};
 use placebench_runner::run::unfinished;
 use placebench_runner::store;
+use serde::Serialize;
 
 use crate::error::CliError;
 use crate::{judged, terminal};
 
-/// A run whose attempts lie with their cases.
-pub(crate) struct StoredRun {
-    /// Its folder.
-    pub(crate) folder: PathBuf,
-    /// `run.json`.
-    pub(crate) info: RunInfo,
-    /// The judgement, made again.
-    pub(crate) verdict: RunVerdict,
-    /// Names of the cases with attempts that were never made.
-    pub(crate) unfinished: Vec<String>,
-    attempts: BTreeMap<String, Vec<Attempt>>,
-    environments: BTreeMap<String, Environment>,
+/// A run, or a baseline, as it is named.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunName {
+    /// Its name; of a baseline that of the newest run in it.
+    pub(crate) run_id: String,
+    /// Its folder; of a baseline its file.
+    pub(crate) folder: String,
+    /// When it was started.
+    pub(crate) started_at: String,
+    /// The program that made it.
+    pub(crate) tool: Tool,
+    /// The machine a baseline is of; absent for a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baseline: Option<String>,
 }
 
-/// Reads a run that is named by its folder, its id, or as `latest`.
-pub(crate) fn read(dir: &Path, run: &str) -> Result<StoredRun, CliError> {
+/// A case on one side.
+pub(crate) struct SideCase {
+    /// Its name.
+    pub(crate) case: String,
+    /// What was asked.
+    pub(crate) asked: Asked,
+    /// Why it has no figures to compare, if so. In words that follow "it".
+    pub(crate) unfit: Option<String>,
+    /// How it ended; absent where it was never judged.
+    pub(crate) status: Option<CaseStatus>,
+    /// What is wrong with it. Escape it where shown.
+    pub(crate) reason: String,
+    /// The judgement on its text.
+    pub(crate) text: TextVerdict,
+    /// The machine it was run on.
+    pub(crate) environment: Environment,
+    /// The attempts of the try that decided, counted from 0.
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// A side.
+pub(crate) struct ComparedSide {
+    /// What it is called.
+    pub(crate) name: RunName,
+    /// Its cases, in order.
+    pub(crate) cases: Vec<SideCase>,
+    /// Names of the cases with attempts that were never made.
+    pub(crate) unfinished: Vec<String>,
+    /// The baseline a run was asked to be held against, or saved as.
+    pub(crate) baseline: Option<BaselineUse>,
+    /// Cases of other shards of a run.
+    pub(crate) selected: Vec<String>,
+}
+
+/// Reads a run that is named by its folder, its id, or as `latest`; with its folder. It is judged by its own expectations.
+pub(crate) fn record(dir: &Path, run: &str) -> Result<(RunRecord, PathBuf), CliError> {
     let folder = store::locate(dir, run).map_err(|error| {
         CliError::setup(terminal::chain(&error))
             .hint("name the folder of a run (reports/<run-id>), or its id with --output-dir for where it lies")
     })?;
     let record = judged::read_alone(&folder)?;
-    Ok(StoredRun::of(folder, &record))
+    Ok((record, folder))
+}
+
+/// A run.
+pub(crate) fn of_record(record: &RunRecord, folder: PathBuf) -> ComparedSide {
+    let info = &record.info;
+    let cases = info.cases.iter().map(|case| {
+        let judged = record.verdict_of(&case.case);
+        SideCase {
+            case: case.case.clone(),
+            asked: asked(case),
+            unfit: match judged {
+                None => Some("was never judged".to_owned()),
+                Some(judged) => no_figures(case, judged),
+            },
+            status: judged.map(|judged| judged.status),
+            reason: judged.map(crate::standing::reason).unwrap_or_default(),
+            text: judged.map_or(TextVerdict::Unchecked, |judged| judged.text),
+            environment: environment_of(record, case),
+            attempts: deciding(record, case),
+        }
+    });
+    ComparedSide {
+        name: RunName {
+            run_id: info.run_id.clone(),
+            folder: folder.display().to_string(),
+            started_at: info.started_at.clone(),
+            tool: info.tool.clone(),
+            baseline: None,
+        },
+        cases: cases.collect(),
+        unfinished: unfinished(&info.cases, &record.attempts),
+        baseline: info.control.baseline.clone(),
+        selected: info.control.selected.clone(),
+    }
 }
 
 /// The attempts of the try that decided, counted from 0: those of a retry are as good as those of a first try.
-fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
+pub(crate) fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
     let attempts = record.deciding_attempts(case).cloned();
     attempts
         .map(|attempt| Attempt {
@@ -46,52 +118,19 @@ fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
         .collect()
 }
 
-impl StoredRun {
-    /// From what was read of its folder.
-    pub(crate) fn of(folder: PathBuf, record: &RunRecord) -> Self {
-        let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
-        let mut environments = BTreeMap::new();
-        for case in &record.info.cases {
-            let numbers = record.deciding_attempts(case).map(|attempt| attempt.attempt);
-            environments.insert(case.case.clone(), environment_of(&record.info, case, numbers));
-            attempts.insert(case.case.clone(), deciding(record, case));
-        }
-        Self {
-            folder,
-            unfinished: unfinished(&record.info.cases, &record.attempts),
-            info: record.info.clone(),
-            verdict: record.verdict.clone(),
-            attempts,
-            environments,
-        }
-    }
-
-    /// A case by its name.
-    pub(crate) fn case(&self, name: &str) -> Option<&CaseSpec> {
-        self.info.cases.iter().find(|case| case.case == name)
-    }
-
-    /// The judgement on a case.
-    pub(crate) fn verdict_of(&self, name: &str) -> Option<&CaseVerdict> {
-        self.verdict.cases.iter().find(|judged| judged.case == name)
-    }
-
-    /// The attempts that decided on a case.
-    pub(crate) fn attempts_of(&self, name: &str) -> Vec<&Attempt> {
-        self.attempts.get(name).into_iter().flatten().collect()
-    }
-
-    /// The machine a case was run on: that of its shard in a merged run. Where a run was gone on with on another machine, what
-    /// those that made the deciding attempts have in common.
-    pub(crate) fn environment_of(&self, name: &str) -> &Environment {
-        self.environments.get(name).unwrap_or(&self.info.environment)
+/// The machine a case was run on: that of its shard in a merged run. Where a run was gone on with on another machine, what
+/// those that made the deciding attempts have in common.
+pub(crate) fn environment_of(record: &RunRecord, case: &CaseSpec) -> Environment {
+    let numbers = record.deciding_attempts(case).map(|attempt| attempt.attempt);
+    match record.info.environments_of(&case.case, numbers).as_slice() {
+        [one] => (*one).clone(),
+        several => common_environment(several.iter().copied()),
     }
 }
 
-/// The machine that made these attempts of a case.
-fn environment_of(info: &RunInfo, case: &CaseSpec, attempts: impl Iterator<Item = u32>) -> Environment {
-    match info.environments_of(&case.case, attempts).as_slice() {
-        [one] => (*one).clone(),
-        several => common_environment(several.iter().copied()),
+impl ComparedSide {
+    /// A case by its name.
+    pub(crate) fn case(&self, name: &str) -> Option<&SideCase> {
+        self.cases.iter().find(|case| case.case == name)
     }
 }

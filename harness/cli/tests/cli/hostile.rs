@@ -1,5 +1,6 @@
 //! Text of strangers, in every place that can hold some, comes out of every output as text.
 
+mod baselines;
 mod payloads;
 mod readers;
 

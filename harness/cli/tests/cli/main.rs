@@ -5,6 +5,7 @@
 mod against;
 mod audit;
 mod bad_input;
+mod baselines;
 mod bisect;
 mod boundaries;
 mod cargo_insta;

@@ -114,7 +114,7 @@ pub struct CounterRow {
 
 /// Compares everything that can be counted. A counter that neither side has is left out (not every engine has a planner),
 /// but tokens are always there.
-pub(super) fn compare(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> Vec<CounterRow> {
+pub(crate) fn compare(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> Vec<CounterRow> {
     let (base, new) = (completed(base), completed(new));
     let mut rows = Vec::new();
     rows.extend(map_row(Counter::Plan, &base, &new, planned));

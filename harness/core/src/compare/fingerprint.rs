@@ -168,11 +168,26 @@ fn distinct(items: impl Iterator<Item = String>) -> Vec<String> {
     items
 }
 
+/// The environment without the variables that no comparison looks at: they name people and places, and say nothing of the
+/// machine.
+#[must_use]
+pub fn comparable(environment: &Environment) -> Environment {
+    let variables = environment.worker_env.iter().filter(|(name, _)| changes_speed(name));
+    let mut worker_env: Vec<(String, String)> = variables.cloned().collect();
+    worker_env.sort();
+    Environment {
+        worker_env,
+        ..environment.clone()
+    }
+}
+
+fn changes_speed(name: &str) -> bool {
+    name.ends_with(SPEED_SUFFIX) || SPEED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Those variables in order, `NAME=value`.
 pub(crate) fn speed_variables(environment: &Environment) -> String {
-    let matters =
-        |name: &str| name.ends_with(SPEED_SUFFIX) || SPEED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    let variables = environment.worker_env.iter().filter(|(name, _)| matters(name));
+    let variables = environment.worker_env.iter().filter(|(name, _)| changes_speed(name));
     distinct(variables.map(|(name, value)| format!("{name}={value}"))).join(" ")
 }
 
@@ -232,5 +247,10 @@ mod tests {
         assert_eq!(fields(|machine| machine.worker_env[0].1 = "/home/b".into()), []);
         assert_eq!(fields(|machine| machine.memory_bytes = Bytes((32 << 30) - 4096)), []);
         assert_eq!(fields(|machine| machine.worker_env.reverse()), []);
+        assert_eq!(fields(|machine| *machine = comparable(machine)), []);
+        assert_eq!(
+            comparable(&environment()).worker_env,
+            [("RAYON_NUM_THREADS".to_owned(), "8".to_owned())]
+        );
     }
 }

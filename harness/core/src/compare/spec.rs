@@ -107,6 +107,9 @@ pub struct GateSpec {
     /// What unclear timings mean.
     #[serde(default)]
     pub unclear: UnclearResult,
+    /// Whether a counter that the base lacks is passed over. Otherwise nothing can be said of the whole.
+    #[serde(default)]
+    pub base_may_lack: bool,
 }
 
 impl GateSpec {
@@ -136,6 +139,7 @@ impl GateSpec {
             expected_differences: Vec::new(),
             separate_timings_gate: false,
             unclear: UnclearResult::Fail,
+            base_may_lack: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AgainstSpec, CaseSpec, Environment, Resumption, Tool};
+use super::{AgainstSpec, BaselineUse, CaseSpec, Environment, Resumption, Tool};
 use crate::scenario::MOST_REPETITIONS;
 use crate::selection::Partition;
 
@@ -100,6 +100,9 @@ pub struct RunControl {
     /// Where it was gone on with on another machine, or with other variables, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resumptions: Vec<Resumption>,
+    /// The baseline it was to be held against, or saved as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineUse>,
 }
 
 /// A run that is part of a merged one.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{GateGiven, Given, MaxFail, MessageFormat};
+use super::{GateGiven, Given, HeldAgainst, MaxFail, MessageFormat};
 use crate::record::{FlakyResult, SettingSource};
 use crate::scenario::problem::nearest;
 
@@ -16,7 +16,7 @@ pub const CONFIG_FILE_VARIABLE: &str = "PLACEBENCH_CONFIG_FILE";
 pub const PARTITION_VARIABLE: &str = "PLACEBENCH_PARTITION";
 
 /// Names of all variables without what they have in common.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 21] = [
     "PROFILE",
     "CONFIG_FILE",
     "PARTITION",
@@ -35,6 +35,9 @@ const NAMES: [&str; 18] = [
     "MAX_PAIRS",
     "NOISE",
     "JOBS",
+    "BASELINE",
+    "BASELINE_LENIENT",
+    "BASELINE_DIR",
 ];
 
 const PREFIX: &str = "PLACEBENCH_";
@@ -73,6 +76,13 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
     if let Some((multiplier, _)) = &timeout_multiplier {
         super::check_multiplier(*multiplier).map_err(|why| format!("PLACEBENCH_TIMEOUT_MULTIPLIER: {why}"))?;
     }
+    let baseline = reader.text("PLACEBENCH_BASELINE");
+    let lenient = reader.text("PLACEBENCH_BASELINE_LENIENT");
+    if baseline.is_some() && lenient.is_some() {
+        return Err(
+            "PLACEBENCH_BASELINE and PLACEBENCH_BASELINE_LENIENT are both set: leave one of them out".to_owned(),
+        );
+    }
     Ok(Given {
         filterset: reader.text("PLACEBENCH_FILTERSET"),
         retries: reader.parsed("PLACEBENCH_RETRIES", "a number")?,
@@ -97,6 +107,8 @@ pub fn from_environment(read: &dyn Fn(&str) -> Option<String>) -> Result<Given, 
             ..GateGiven::default()
         },
         jobs: at_least_one("PLACEBENCH_JOBS")?,
+        baseline: HeldAgainst::either(baseline, lenient),
+        baseline_dir: reader.text("PLACEBENCH_BASELINE_DIR"),
     })
 }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::gate::{self, GateTable};
-use super::{Given, MaxFail, MessageFormat};
+use super::{Given, HeldAgainst, MaxFail, MessageFormat};
 use crate::record::{FlakyResult, SettingSource};
 use crate::scenario::Problem;
 use crate::scenario::parse::parse_as;
@@ -80,6 +80,15 @@ pub struct ProfileTable {
     /// How many attempts of cases whose times nobody asks for may run at a time; 1 if absent.
     #[schemars(with = "Option<u32>")]
     pub jobs: Option<Spanned<u32>>,
+    /// Name of the baseline that runs are held against; what it lacks has no verdict.
+    #[schemars(with = "Option<String>")]
+    pub baseline: Option<Spanned<String>>,
+    /// The same, but what it lacks is passed over.
+    #[schemars(with = "Option<String>")]
+    pub baseline_lenient: Option<Spanned<String>>,
+    /// Folder of the baselines, relative to this file; ci/baselines (in the current folder) if absent.
+    #[schemars(with = "Option<String>")]
+    pub baseline_dir: Option<Spanned<String>>,
 }
 
 /// Reads and checks a configuration file: all profiles, whichever is used.
@@ -128,6 +137,17 @@ fn check(table: &ProfileTable, text: &str, problems: &mut Vec<Problem>) {
             && *number.get_ref() == 0
         {
             problems.push(Problem::at(number.span(), format!("{key} must be at least 1")));
+        }
+    }
+    if let (Some(_), Some(lenient)) = (&table.baseline, &table.baseline_lenient) {
+        problems.push(
+            Problem::at(lenient.span(), "baseline already says what runs are held against")
+                .hint("leave one of the two out"),
+        );
+    }
+    for name in [&table.baseline, &table.baseline_lenient].into_iter().flatten() {
+        if let Err(why) = super::check_baseline_name(name.get_ref()) {
+            problems.push(Problem::at(name.span(), why));
         }
     }
     if let Some(multiplier) = &table.timeout_multiplier
@@ -222,5 +242,10 @@ fn given(table: &ProfileTable, profile: &str, file: &str, text: &str) -> Given {
             .map(|table| gate::given(table, &source))
             .unwrap_or_default(),
         jobs: said(table.jobs.as_ref(), &source),
+        baseline: HeldAgainst::either(
+            said(table.baseline.as_ref(), &source),
+            said(table.baseline_lenient.as_ref(), &source),
+        ),
+        baseline_dir: said(table.baseline_dir.as_ref(), &source),
     }
 }

@@ -4,6 +4,7 @@
 //! profile `default`, the built-in value. What the gate is judged by has a table of its own in a profile (`gate`). Only `repetitions` and `rates` are also keys of scenarios: a flag or a variable
 //! wins over those, a profile gives way to them.
 
+mod baseline;
 mod environment;
 mod file;
 mod gate;
@@ -12,6 +13,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use baseline::{DEFAULT_BASELINE_DIR, HeldAgainst, check_baseline_name};
 pub use environment::{CONFIG_FILE_VARIABLE, PARTITION_VARIABLE, PROFILE_VARIABLE, from_environment, misspelt};
 pub use file::{CONFIG_FILE, ConfigFile, DEFAULT_PROFILE, ProfileTable, json_schema, parse_config};
 pub use gate::{GateGiven, GateSettings, GateTable, TokensTable};
@@ -115,6 +117,10 @@ pub struct Given {
     pub gate: GateGiven,
     /// How many attempts may run at a time.
     pub jobs: Option<(u32, SettingSource)>,
+    /// The baseline that runs are held against.
+    pub baseline: Option<(HeldAgainst, SettingSource)>,
+    /// Where baselines are.
+    pub baseline_dir: Option<(String, SettingSource)>,
 }
 
 /// A value with who said so.
@@ -161,6 +167,10 @@ pub struct Settings {
     pub gate: GateSettings,
     /// How many attempts of cases whose times nobody asks for may run at a time.
     pub jobs: Chosen<u32>,
+    /// The baseline that runs are held against.
+    pub baseline: Chosen<Option<HeldAgainst>>,
+    /// Where baselines are.
+    pub baseline_dir: Chosen<String>,
 }
 
 fn first<L, T: Clone>(layers: &[L], of: impl Fn(&L) -> Option<&(T, SettingSource)>) -> Option<(T, SettingSource)> {
@@ -198,6 +208,11 @@ pub fn choose(layers: &[Given]) -> Settings {
         timeout_multiplier: or(first(layers, |given| given.timeout_multiplier.as_ref()), 1.0),
         gate: GateSettings::choose(&gates),
         jobs: or(first(layers, |given| given.jobs.as_ref()), 1),
+        baseline: optional(first(layers, |given| given.baseline.as_ref())),
+        baseline_dir: or(
+            first(layers, |given| given.baseline_dir.as_ref()),
+            DEFAULT_BASELINE_DIR.to_owned(),
+        ),
     }
 }
 
@@ -262,8 +277,17 @@ impl Settings {
                 &self.timeout_multiplier,
                 self.timeout_multiplier.value.to_string(),
             ),
+            row("jobs", &self.jobs, self.jobs.value.to_string()),
+            row(
+                "baseline",
+                &self.baseline,
+                self.baseline
+                    .value
+                    .as_ref()
+                    .map_or_else(|| "none".into(), ToString::to_string),
+            ),
+            row("baseline_dir", &self.baseline_dir, self.baseline_dir.value.clone()),
         ];
-        rows.push(row("jobs", &self.jobs, self.jobs.value.to_string()));
         rows.extend(self.gate.explained());
         rows
     }

@@ -1,7 +1,7 @@
 //! A table for issues, pull requests and step summaries.
 
 use crate::view::titles::cell;
-use crate::view::{CaseView, ReportView};
+use crate::view::{CaseView, GateView, ReportView, changes};
 
 /// The columns.
 pub const COLUMNS: [&str; 7] = ["case", "status", "TTFT", "TPOT", "peak memory", "text", "note"];
@@ -48,10 +48,38 @@ pub fn render(view: &ReportView) -> String {
         }
     }
     text.push_str(&faults(view));
+    text.push_str(&view.gate.as_ref().map(gate).unwrap_or_default());
     for note in &view.notes {
         text.push_str(&format!("\n{}\n", escape(note)));
     }
     text.push_str(&format!("\n{} Run {}.\n", escape(&view.summary), escape(&view.run_id)));
+    text
+}
+
+/// What the run was held against, what has changed, and the answer.
+fn gate(gate: &GateView) -> String {
+    let mut text = format!(
+        "\n**{}**\n",
+        escape(&format!("Held against {}: {}", gate.base, gate.closing))
+    );
+    if !gate.rows.is_empty() {
+        let columns = changes::COLUMNS;
+        text.push_str(&format!(
+            "\n| case | {} |\n|{}\n",
+            columns.join(" | "),
+            " --- |".repeat(columns.len() + 1)
+        ));
+    }
+    for row in &gate.rows {
+        let cells: Vec<String> = row.cells.iter().map(|cell| escape(cell)).collect();
+        text.push_str(&format!("| {} | {} |\n", escape(&row.case), cells.join(" | ")));
+    }
+    if gate.more > 0 {
+        text.push_str(&format!("\nand {} more rows\n", gate.more));
+    }
+    for sentence in &gate.sentences {
+        text.push_str(&format!("\n{}\n", escape(sentence)));
+    }
     text
 }
 

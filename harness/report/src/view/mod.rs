@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod case;
+pub mod changes;
 pub mod divergence;
 pub mod evidence;
 mod facts;
@@ -12,6 +13,7 @@ pub mod faults;
 pub mod forecast;
 pub mod forecast_memory;
 mod forecast_words;
+pub mod gate;
 mod machines;
 pub mod memory;
 pub mod modules;
@@ -30,6 +32,7 @@ use placebench_core::record::{CaseSpec, CaseStatus, RunRecord};
 use serde::Serialize;
 
 pub use case::{CaseView, FindingView};
+pub use gate::GateView;
 
 use crate::slug::Slugs;
 use words::{line, message, shell};
@@ -172,6 +175,8 @@ pub struct ReportView {
     pub environment: Vec<Fact>,
     /// The command line that made the run.
     pub command: String,
+    /// What it was held against, and the answer.
+    pub gate: Option<GateView>,
 }
 
 impl ReportView {
@@ -193,13 +198,17 @@ impl ReportView {
             }
         }
         let counts = counts(&scenarios);
+        let gate = record.verdict.gate.as_ref();
         let mut command = vec![record.info.tool.name.clone()];
         command.extend(record.info.arguments.iter().cloned());
         Self {
             run_id: line(&record.info.run_id),
             started_at: line(&record.info.started_at),
-            headline: titles::headline(&counts),
-            tone: titles::tone(&counts),
+            headline: match gate.and_then(gate::headline) {
+                Some(of_gate) => format!("{}, {of_gate}", titles::headline(&counts)),
+                None => titles::headline(&counts),
+            },
+            tone: gate::worse_tone(titles::tone(&counts), gate),
             summary: titles::summary(record),
             notes: titles::notes(record),
             counts,
@@ -209,6 +218,7 @@ impl ReportView {
             devices,
             environment: facts::of_machine(record),
             command: shell(&command),
+            gate: gate.map(GateView::new),
         }
     }
 

@@ -1,0 +1,560 @@
+//! A case in a baseline: what is kept of its attempts, and attempts made of it again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::asked::{Asked, asked, short_hash};
+use super::compact::{Repeated, Stage, check_map, check_steps, pack_map, pack_steps, unpack_map, unpack_steps};
+use super::source::Source;
+use crate::compare::counters::{self, CounterChange};
+use crate::compare::{Counter, GateSpec, NoVerdictReason};
+use crate::device::DeviceId;
+use crate::judge::compare::{NearTie, near_ties};
+use crate::outcome::{Outcome, OutcomeKind, Phase};
+use crate::placement::Concurrency;
+use crate::protocol::{
+    FinishReason, Generation, MemoryFigure, MemoryKind, PlannedPlacement, RealisedModule, TokenLogit,
+};
+use crate::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, PhaseSpan, TextVerdict};
+use crate::units::Bytes;
+
+/// Bytes by device.
+type ByDevice = BTreeMap<DeviceId, u64>;
+
+/// Tokens of one sequence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineTokens {
+    /// The tokens.
+    pub ids: Vec<u32>,
+    /// The tokens that might nearly have been chosen: step, token, and how far its logit was from that of the chosen one. Absent
+    /// where the engine told no logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near_ties: Option<Vec<(u32, u32, f64)>>,
+}
+
+/// What one process took, in seconds, to five digits: rounding is then far below any change that counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimedAttempt {
+    /// From its start to the end of loading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_s: Option<f64>,
+    /// To the first token, of each generation.
+    pub ttft_s: Vec<f64>,
+    /// To the last token, of each generation.
+    pub e2e_s: Vec<f64>,
+    /// To the last token of the sequences that were generated together with it; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_e2e_s: Vec<f64>,
+    /// Generated tokens, where that is not as many as `tokens` of the case holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_tokens: Vec<usize>,
+}
+
+/// A case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineCase {
+    /// Its scenario.
+    pub scenario: String,
+    /// Position of the run it comes from among the sources.
+    pub source: usize,
+    /// What was asked.
+    pub asked: Asked,
+    /// The judgement on its text.
+    pub text: TextVerdict,
+    /// The resolved map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Vec<Stage>>,
+    /// The realised map, in order of execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realised: Option<Vec<Stage>>,
+    /// Activations moved between devices, by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hops: Repeated,
+    /// Bytes moved by them, by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfer_bytes: Repeated,
+    /// Weights copied in for offloaded layers, by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streamed_bytes: Repeated,
+    /// Weights by device.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights_bytes: ByDevice,
+    /// Peak by device.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub peak_bytes: ByDevice,
+    /// Tokens of the prompt: how many, and a hash of them.
+    pub prompt: (usize, String),
+    /// Generated tokens of the sequence that is judged, then of those that were generated together with it.
+    pub tokens: Vec<BaselineTokens>,
+    /// The counters it leaves out: [`machine_counters`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Counter>,
+    /// Why a GPU was slowed down meanwhile, if it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub throttled: Vec<String>,
+    /// What each of its processes took; empty where the baseline holds no timings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<TimedAttempt>,
+}
+
+/// Why a case is not saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsaved {
+    /// It never makes figures: it is expected to fail, was skipped, or was audited. Why, in words that follow "it".
+    NoFigures(String),
+    /// It should have made figures that can be relied on, and did not. Why, in words that follow "it".
+    Unfit(String),
+}
+
+impl BaselineCase {
+    /// Boils the attempts of a case down: those of the try that decided, counted from 0. `attempts_per_try` must all be there.
+    ///
+    /// # Errors
+    /// Why it cannot be saved.
+    pub fn new(
+        case: &CaseSpec,
+        judged: &CaseVerdict,
+        attempts: &[&Attempt],
+        left_out: Vec<Counter>,
+        timings: bool,
+    ) -> Result<Self, Unsaved> {
+        if let Some(why) = no_figures(case, judged) {
+            return Err(Unsaved::NoFigures(why));
+        }
+        let unfit = |why: &str| Err(Unsaved::Unfit(why.to_owned()));
+        if judged.status != CaseStatus::Passed {
+            return unfit(&format!("is {}", judged.status.as_str()));
+        }
+        if attempts.len() != case.attempts_per_try() as usize {
+            return unfit("was not made as often as it was to be");
+        }
+        let complete = attempts.iter().all(|attempt| attempt.outcome == Outcome::Completed);
+        let first = attempts.first().copied().filter(|_| complete);
+        let Some((first, generation)) = first.and_then(|first| Some((first, first.generations.first()?))) else {
+            return unfit("has attempts without a generation");
+        };
+        if let Some(why) = unreliable(attempts, &left_out) {
+            return unfit(&why);
+        }
+        let memory = |kind, counter| -> ByDevice {
+            let figures = first.memory.iter().filter(|figure| figure.kind == kind);
+            let kept = figures.filter(|_| !left_out.contains(&counter));
+            kept.map(|figure| (figure.device.clone(), figure.bytes.0)).collect()
+        };
+        let mut saved = Self {
+            scenario: case.scenario.clone(),
+            source: 0,
+            asked: asked(case),
+            text: judged.text,
+            plan: first.planned.as_ref().map(|planned| {
+                let map = planned.device_map.iter();
+                pack_map(map.map(|(module, device)| (module.as_str(), device)))
+            }),
+            realised: first.realised.as_ref().map(|modules| {
+                let map = modules.iter();
+                pack_map(map.map(|module| (module.module.as_str(), &module.device)))
+            }),
+            hops: pack_steps(generation.hops.iter().map(|hops| u64::from(*hops))),
+            transfer_bytes: pack_steps(generation.transfer_bytes.iter().copied()),
+            streamed_bytes: pack_steps(generation.streamed_bytes.iter().copied()),
+            weights_bytes: memory(MemoryKind::Weights, Counter::WeightsBytes),
+            peak_bytes: memory(MemoryKind::Peak, Counter::PeakBytes),
+            prompt: prompt_of(generation),
+            tokens: sequences(generation).map(BaselineTokens::new).collect(),
+            left_out: Vec::new(),
+            throttled: Vec::new(),
+            attempts: Vec::new(),
+        };
+        saved.left_out = left_out;
+        if timings {
+            let gpus = attempts.iter().flat_map(|attempt| &attempt.gpus);
+            saved.throttled = gpus.flat_map(|gpu| gpu.throttle_reasons.iter().cloned()).collect();
+            saved.throttled.sort();
+            saved.throttled.dedup();
+            let tokens = generation.output_ids.len();
+            saved.attempts = attempts
+                .iter()
+                .map(|attempt| TimedAttempt::new(attempt, tokens))
+                .collect();
+        }
+        Ok(saved)
+    }
+
+    /// Attempts from which a comparison reads what it would have read of those that were saved. `new` are those of the other
+    /// side: the prompt is kept as a hash, and where theirs is the same one, its tokens are put in its place.
+    #[must_use]
+    pub fn attempts(&self, name: &str, source: &Source, new: &[&Attempt]) -> Vec<Attempt> {
+        let prompts = new.iter().flat_map(|attempt| &attempt.generations);
+        let same = prompts
+            .clone()
+            .find(|generation| prompt_of(generation) == self.prompt)
+            .map(|generation| generation.input_ids.clone());
+        // No model has so many tokens: whatever prompt is on the other side, it is another one.
+        let input_ids = same.unwrap_or_else(|| vec![u32::MAX; self.prompt.0]);
+        let untimed = TimedAttempt {
+            load_s: None,
+            ttft_s: Vec::new(),
+            e2e_s: Vec::new(),
+            group_e2e_s: Vec::new(),
+            output_tokens: Vec::new(),
+        };
+        let all = match self.attempts.as_slice() {
+            [] => std::slice::from_ref(&untimed),
+            timed => timed,
+        };
+        let mut gpus = source.telemetry();
+        if let (false, Some(first)) = (self.throttled.is_empty(), gpus.first_mut()) {
+            first.throttle_reasons.clone_from(&self.throttled);
+        }
+        let attempt = |(number, timed): (usize, &TimedAttempt)| Attempt {
+            attempt: u32::try_from(number).unwrap_or(u32::MAX),
+            phases: timed.phases(),
+            profile: source.profile.clone(),
+            devices: source.device_facts(),
+            planned: self.plan.as_ref().map(|stages| PlannedPlacement {
+                device_map: unpack_map(stages),
+                budgets: Vec::new(),
+                weights_bytes: Vec::new(),
+                warnings: Vec::new(),
+                forecast: None,
+            }),
+            realised: self.realised.as_ref().map(|stages| realised(stages)),
+            memory: self.memory(),
+            gpus: gpus.clone(),
+            generations: timed.generations(&self.generation(&input_ids)),
+            ..empty_attempt(name)
+        };
+        all.iter().enumerate().map(attempt).collect()
+    }
+
+    /// The other side's attempts without what is left out here.
+    #[must_use]
+    pub fn comparable(&self, new: &[&Attempt]) -> Vec<Attempt> {
+        without(new, &self.left_out)
+    }
+
+    fn memory(&self) -> Vec<MemoryFigure> {
+        let kinds = [
+            (MemoryKind::Weights, &self.weights_bytes),
+            (MemoryKind::Peak, &self.peak_bytes),
+        ];
+        let figures = kinds.into_iter().flat_map(|(kind, by_device)| {
+            by_device.iter().map(move |(device, bytes)| MemoryFigure {
+                device: device.clone(),
+                kind,
+                bytes: Bytes(*bytes),
+                allowed_bytes: None,
+            })
+        });
+        figures.collect()
+    }
+
+    /// The generation without its times.
+    fn generation(&self, input_ids: &[u32]) -> Generation {
+        let sequence = |tokens: &BaselineTokens| Generation {
+            input_ids: Vec::new(),
+            output_ids: tokens.ids.clone(),
+            text: String::new(),
+            finish_reason: FinishReason::Length,
+            start_s: 0.0,
+            token_stamps_s: Vec::new(),
+            top2_gaps: Vec::new(),
+            top5: tokens.top(),
+            hops: Vec::new(),
+            transfer_bytes: Vec::new(),
+            streamed_bytes: Vec::new(),
+            stage_times_s: Vec::new(),
+            text_offsets: Vec::new(),
+            companions: Vec::new(),
+        };
+        let mut sequences = self.tokens.iter().map(sequence);
+        let first = sequences.next().unwrap_or_else(|| {
+            sequence(&BaselineTokens {
+                ids: Vec::new(),
+                near_ties: None,
+            })
+        });
+        let hops = unpack_steps(&self.hops).into_iter();
+        Generation {
+            input_ids: input_ids.to_vec(),
+            hops: hops.map(|hops| u32::try_from(hops).unwrap_or(u32::MAX)).collect(),
+            transfer_bytes: unpack_steps(&self.transfer_bytes),
+            streamed_bytes: unpack_steps(&self.streamed_bytes),
+            companions: sequences.collect(),
+            ..first
+        }
+    }
+
+    /// Whether attempts can be made of it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for stages in [&self.plan, &self.realised].into_iter().flatten() {
+            check_map(stages)?;
+        }
+        for steps in [&self.hops, &self.transfer_bytes, &self.streamed_bytes] {
+            check_steps(steps)?;
+        }
+        if self.tokens.is_empty() {
+            return Err("it has no tokens".to_owned());
+        }
+        let most = self.tokens.iter().map(|tokens| tokens.ids.len()).max().unwrap_or(0);
+        for timed in &self.attempts {
+            let generations = timed.ttft_s.len();
+            let fits = |list: usize| list == generations || list == 0;
+            let tokens_fit = timed
+                .output_tokens
+                .iter()
+                .all(|tokens| *tokens <= most.saturating_mul(16) + 16);
+            if timed.e2e_s.len() != generations
+                || !fits(timed.group_e2e_s.len())
+                || !fits(timed.output_tokens.len())
+                || !tokens_fit
+            {
+                return Err("the lists of its times do not fit each other".to_owned());
+            }
+        }
+        // Tokens of a prompt are put back one by one.
+        match self.prompt.0 {
+            0..=10_000_000 => Ok(()),
+            more => Err(format!("a prompt of {more} tokens cannot be")),
+        }
+    }
+}
+
+/// Why a case never has figures, if so. In words that follow "it".
+#[must_use]
+pub fn no_figures(case: &CaseSpec, judged: &CaseVerdict) -> Option<String> {
+    if case.audit.is_some() {
+        return Some("was audited, which makes no figures".to_owned());
+    }
+    match judged.status {
+        CaseStatus::Skipped => return Some(format!("was skipped: {}", judged.sentence)),
+        CaseStatus::Setup => return Some(format!("could not be set up: {}", judged.sentence)),
+        CaseStatus::Passed | CaseStatus::Flaky | CaseStatus::Failed | CaseStatus::Pending => {}
+    }
+    if case.expect.outcome != OutcomeKind::Completed {
+        let outcome = case.expect.outcome.as_str();
+        return Some(format!("is expected to end as {outcome}, which makes no figures"));
+    }
+    let fails = case.expect.fails.join(", ");
+    (!fails.is_empty()).then(|| format!("is expected to fail ({fails}), so its figures mean nothing"))
+}
+
+/// Engines that count their memory by the bytes they ask for: the same on every machine. Others ask the allocator, the driver
+/// or the system.
+const COUNTING_ENGINES: [&str; 3] = ["candle", "candle-reference", "mock"];
+
+/// The counters of a case that another machine may count otherwise although nothing has changed. Peaks: those that are not
+/// counted by the bytes that were asked for, and those of sequences in flight, which depend on how threads meet. Any of them
+/// belongs to a baseline for one machine, none to one for all.
+#[must_use]
+pub fn machine_counters(case: &CaseSpec) -> Vec<Counter> {
+    let is_counted = COUNTING_ENGINES.contains(&case.engine.as_str());
+    match is_counted && !matches!(case.request.concurrency, Concurrency::InFlight(_)) {
+        true => Vec::new(),
+        false => vec![Counter::PeakBytes],
+    }
+}
+
+/// What of attempts is no figure to hold others against, because it differs from attempt to attempt. In words that follow "it".
+fn unreliable(attempts: &[&Attempt], left_out: &[Counter]) -> Option<String> {
+    let kept = without(attempts, left_out);
+    let kept: Vec<&Attempt> = kept.iter().collect();
+    let rows = counters::compare(&kept, &kept, &GateSpec::versions());
+    let row = rows.into_iter().find(|row| row.change != CounterChange::Same)?;
+    let why = row.reason.as_ref().map(NoVerdictReason::sentence).or(row.detail);
+    Some(format!(
+        "cannot be relied on ({}): {}",
+        row.counter.as_str(),
+        why.unwrap_or_default()
+    ))
+}
+
+fn without(attempts: &[&Attempt], left_out: &[Counter]) -> Vec<Attempt> {
+    let is_kept = |figure: &MemoryFigure| match figure.kind {
+        MemoryKind::Peak => !left_out.contains(&Counter::PeakBytes),
+        MemoryKind::Weights => !left_out.contains(&Counter::WeightsBytes),
+        MemoryKind::KvCache => true,
+    };
+    let reduced = |attempt: &&Attempt| Attempt {
+        memory: attempt
+            .memory
+            .iter()
+            .filter(|figure| is_kept(figure))
+            .cloned()
+            .collect(),
+        ..(*attempt).clone()
+    };
+    attempts.iter().map(reduced).collect()
+}
+
+fn sequences(generation: &Generation) -> impl Iterator<Item = &Generation> {
+    std::iter::once(generation).chain(&generation.companions)
+}
+
+/// How long the prompt is, and a hash of its tokens.
+fn prompt_of(generation: &Generation) -> (usize, String) {
+    let bytes: Vec<u8> = generation.input_ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    (generation.input_ids.len(), short_hash(&bytes))
+}
+
+fn realised(stages: &[Stage]) -> Vec<RealisedModule> {
+    let modules = unpack_map(stages).into_iter();
+    modules
+        .map(|(module, device)| RealisedModule {
+            module,
+            device,
+            bytes: Bytes(0),
+        })
+        .collect()
+}
+
+fn empty_attempt(case: &str) -> Attempt {
+    Attempt {
+        case: case.to_owned(),
+        attempt: 0,
+        started_at: String::new(),
+        wall_s: 0.0,
+        outcome: Outcome::Completed,
+        phases: Vec::new(),
+        versions: Vec::new(),
+        profile: None,
+        devices: Vec::new(),
+        planned: None,
+        realised: None,
+        places: Vec::new(),
+        links: Vec::new(),
+        memory: Vec::new(),
+        gpus: Vec::new(),
+        peak_rss_bytes: None,
+        generations: Vec::new(),
+        partial_tokens: Vec::new(),
+        stderr_tail: String::new(),
+        leaked_pipes: false,
+        evidence: None,
+        recovery: None,
+        held_bytes: Vec::new(),
+        faults_struck: None,
+        killed_after_s: None,
+        audit: Vec::new(),
+        eos_token_ids: None,
+        probe: None,
+        foreign_processes: Vec::new(),
+        concurrent: 0,
+    }
+}
+
+impl BaselineTokens {
+    fn new(generation: &Generation) -> Self {
+        let tie = |tie: NearTie| {
+            // Four digits: the tolerance has two.
+            let gap = (f64::from(tie.gap) * 1e4).round() / 1e4;
+            (tie.index, tie.id, gap)
+        };
+        Self {
+            ids: generation.output_ids.clone(),
+            near_ties: near_ties(generation).map(|ties| ties.into_iter().map(tie).collect()),
+        }
+    }
+
+    /// For each step the chosen token and those near it, as logits that are as far apart.
+    fn top(&self) -> Vec<Vec<TokenLogit>> {
+        let Some(ties) = &self.near_ties else {
+            return Vec::new();
+        };
+        let mut steps: Vec<Vec<TokenLogit>> = self.ids.iter().map(|&id| vec![TokenLogit { id, logit: 0.0 }]).collect();
+        for &(step, id, gap) in ties {
+            let step = usize::try_from(step).ok().and_then(|step| steps.get_mut(step));
+            if let Some(step) = step {
+                let logit = -narrowed(gap);
+                step.push(TokenLogit { id, logit });
+            }
+        }
+        steps
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "gaps come from 32-bit logits; rounding the last digit of a tie moves no verdict"
+)]
+fn narrowed(gap: f64) -> f32 {
+    gap as f32
+}
+
+impl TimedAttempt {
+    fn new(attempt: &Attempt, tokens: usize) -> Self {
+        let load = attempt.phases.iter().find(|span| span.phase == Phase::Load);
+        let generations = || attempt.generations.iter();
+        let last = |generation: &Generation| generation.token_stamps_s.last().copied();
+        let column = |of: &dyn Fn(&Generation) -> Option<f64>| -> Vec<f64> {
+            generations()
+                .map(|generation| rounded(of(generation).unwrap_or(0.0)))
+                .collect()
+        };
+        let of_group = |generation: &Generation| sequences(generation).filter_map(last).max_by(f64::total_cmp);
+        let lengths: Vec<usize> = generations()
+            .map(|generation| generation.token_stamps_s.len())
+            .collect();
+        Self {
+            load_s: load.and_then(|span| span.end_s).map(rounded),
+            ttft_s: column(&|generation| generation.token_stamps_s.first().copied()),
+            e2e_s: column(&last),
+            group_e2e_s: match generations().any(|generation| !generation.companions.is_empty()) {
+                true => column(&of_group),
+                false => Vec::new(),
+            },
+            output_tokens: match lengths.iter().all(|length| *length == tokens) {
+                true => Vec::new(),
+                false => lengths,
+            },
+        }
+    }
+
+    fn phases(&self) -> Vec<PhaseSpan> {
+        let span = |end_s| PhaseSpan {
+            phase: Phase::Load,
+            start_s: 0.0,
+            end_s: Some(end_s),
+        };
+        self.load_s.map(span).into_iter().collect()
+    }
+
+    /// The generations with times from which the same figures follow. One without times where none are kept.
+    fn generations(&self, generation: &Generation) -> Vec<Generation> {
+        if self.ttft_s.is_empty() {
+            return vec![generation.clone()];
+        }
+        let times = self.ttft_s.iter().zip(&self.e2e_s).enumerate();
+        let of = |(index, (&first, &last)): (usize, (&f64, &f64))| {
+            let tokens = self.output_tokens.get(index).copied();
+            let mut timed = Generation {
+                token_stamps_s: stamps(first, last, tokens.unwrap_or(generation.output_ids.len())),
+                ..generation.clone()
+            };
+            if let (Some(end), Some(companion)) = (self.group_e2e_s.get(index), timed.companions.first_mut()) {
+                companion.token_stamps_s = vec![*end];
+            }
+            timed
+        };
+        times.map(of).collect()
+    }
+}
+
+/// Evenly spread stamps from the first to the last.
+fn stamps(first: f64, last: f64, tokens: usize) -> Vec<f64> {
+    let gaps = tokens.saturating_sub(1).max(1) as f64;
+    let mut stamps: Vec<f64> = (0..tokens)
+        .map(|token| first + (last - first) * token as f64 / gaps)
+        .collect();
+    // Rounding must not move it.
+    if let (true, Some(end)) = (tokens > 1, stamps.last_mut()) {
+        *end = last;
+    }
+    stamps
+}
+
+/// To five digits.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
+}
