@@ -12,6 +12,7 @@ pub mod asked;
 mod case;
 mod compact;
 pub mod key;
+mod restore;
 mod source;
 mod text;
 mod update;
