@@ -256,13 +256,13 @@ pub struct Fault {
     pub kind: FaultKind,
     /// Where and when.
     pub at: FaultPoint,
-    /// `slow_link`: the delay of each hop, in seconds.
+    /// `slow_link`: the delay of each hop, `slow_step`: of each step, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_s: Option<f64>,
     /// `crash`: the signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<CrashSignal>,
-    /// `slow_step`: what the time of a step is multiplied by, above 1.
+    /// `slow_step`: what the time of a step is multiplied by, above 1, where no delay is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<f64>,
 }

@@ -287,7 +287,7 @@ fn what_cannot_be_judged_has_its_reason() {
     };
     let implausible = with_other_base(&env, |attempts| {
         generations(attempts, &|made| {
-            made.token_stamps_s.iter_mut().for_each(|stamp| *stamp *= 5.0)
+            made.token_stamps_s.iter_mut().for_each(|stamp| *stamp *= 5.0);
         });
     });
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Which cases are run: filters, profiles, environment, and how that goes on record.
 
+use std::collections::BTreeSet;
+
 use placebench_core::record::{RunInfo, SettingSource};
 
 use crate::env::{Ran, TestEnv};
@@ -323,16 +325,27 @@ fn editors_learn_the_keys_of_a_configuration() {
         (&false.into(), &false.into())
     );
     // A profile that says everything says nothing the schema does not know, and the other way round.
+    let gate = "[profile.all.gate]\nmetrics = [\"tpot_s\"]\nmin_effect = 0.03\nalpha = 0.1\nconfidence = 0.9\nagreement = 0.9\n\
+                implausible_factor = 3.0\npairs = 8\nmax_pairs = 9\npeak_tolerance = 0.0\ntokens = { rule = \"exact\" }\n\
+                unclear = \"warn\"\nseparate_timings_gate = true\nnoise = \"noise.json\"\n";
     let all = "[profile.all]\nfilterset = \"all()\"\nretries = 1\nflaky_result = \"fail\"\nfail_fast = false\nmax_fail = 2\nrepetitions = 2\nseed = 3\n\
-               message_format = \"human\"\noutput_dir = \"out\"\nrates = \"machine.json\"\ntimeout_multiplier = 1.5\nbaseline = \"main\"\nbaseline_dir = \"kept\"\n\
+               message_format = \"human\"\noutput_dir = \"out\"\nrates = \"machine.json\"\ntimeout_multiplier = 1.5\njobs = 2\nbaseline = \"main\"\nbaseline_dir = \"kept\"\n\
                [profile.easy]\nbaseline_lenient = \"main\"\n";
     env.scenario("s", "[placement.x]\ndevice_map = \"cpu\"\n");
-    env.write("placebench.toml", all);
+    env.write("placebench.toml", &format!("{all}{gate}"));
     assert_eq!(env.run(&["run", "suite", "-P", "all", "--show-config"]).code, Some(0));
-    let keys = all.lines().filter(|line| !line.starts_with('['));
-    let written = keys.map(|line| line.split(' ').next().unwrap());
-    let known = profile["properties"].as_object().unwrap().keys().map(String::as_str);
-    assert_eq!(known.collect::<std::collections::BTreeSet<_>>(), written.collect());
+    let keys = |text: &str| -> BTreeSet<String> {
+        let keys = text.lines().filter(|line| !line.starts_with('['));
+        keys.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let known = |table: &str| -> BTreeSet<String> {
+        let table = &schema["$defs"][table]["properties"];
+        table.as_object().unwrap().keys().cloned().collect()
+    };
+    let mut written = keys(all);
+    written.insert("gate".to_owned());
+    assert_eq!(known("ProfileTable"), written);
+    assert_eq!(known("GateTable"), keys(gate));
 }
 
 #[test]

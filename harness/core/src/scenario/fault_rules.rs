@@ -24,8 +24,12 @@ pub(super) fn fault(
     for name in fault.placements.iter().flatten() {
         placement_exists(name, placements, problems);
     }
+    let delayed = match fault.kind {
+        FaultKind::SlowStep => FaultKind::SlowStep,
+        _ => FaultKind::SlowLink,
+    };
     for (key, span, kind) in [
-        ("delay", fault.delay.as_ref().map(Spanned::span), FaultKind::SlowLink),
+        ("delay", fault.delay.as_ref().map(Spanned::span), delayed),
         ("signal", fault.signal.as_ref().map(Spanned::span), FaultKind::Crash),
         ("factor", fault.factor.as_ref().map(Spanned::span), FaultKind::SlowStep),
     ] {
@@ -41,6 +45,12 @@ pub(super) fn fault(
                 ),
             ));
         }
+    }
+    if let (Some(factor), Some(_)) = (&fault.factor, &fault.delay) {
+        problems.push(
+            Problem::at(factor.span(), "factor and delay both say how much longer a step takes")
+                .hint("leave one of the two out"),
+        );
     }
     if let Some(factor) = &fault.factor
         && !(*factor.get_ref() > 1.0 && *factor.get_ref() <= MOST_SLOWDOWN)

@@ -356,7 +356,7 @@ pub struct FaultTable {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub placements: Option<Vec<Spanned<String>>>,
-    /// slow_link: the delay of each hop; 100ms if absent.
+    /// slow_link: the delay of each hop; 100ms if absent. slow_step: what each step takes longer, instead of factor.
     #[serde(default)]
     #[schemars(with = "Option<Period>")]
     pub delay: Option<Spanned<Period>>,

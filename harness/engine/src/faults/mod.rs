@@ -295,8 +295,10 @@ impl FaultPlan {
         slow.filter(|armed| armed.fault.kind == FaultKind::SlowStep)
             .map(|armed| {
                 armed.note();
-                let factor = armed.fault.factor.unwrap_or(SLOWER).clamp(1.0, 100.0);
-                took.mul_f64(factor - 1.0)
+                match armed.fault.delay_s {
+                    Some(_) => delay(&armed.fault),
+                    None => took.mul_f64(armed.fault.factor.unwrap_or(SLOWER).clamp(1.0, 100.0) - 1.0),
+                }
             })
             .sum()
     }

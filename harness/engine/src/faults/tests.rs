@@ -257,6 +257,9 @@ fn a_slow_step_takes_a_share_longer_where_it_is_meant_to() {
     };
     assert_eq!(more(slow(Some(1.25), None), Some(1)), (25, 1));
     assert_eq!(more(slow(None, Some(Phase::Decode)), Some(1)), (100, 1));
+    let mut delayed = slow(None, None);
+    delayed.delay_s = Some(0.03);
+    assert_eq!(more(delayed, Some(1)), (30, 1));
     assert_eq!(more(slow(Some(1.25), Some(Phase::Prefill)), Some(1)), (0, 0));
     assert_eq!(more(slow(Some(1.25), None), None), (0, 0), "not in a generation");
     assert_eq!(
