@@ -78,11 +78,11 @@ impl<'a> Progress<'a> {
                 self.bar.set_message(self.running(case, attempt, "starting"));
                 self.stream(&json!({ "type": "attempt-started", "case": case.case, "attempt": attempt }));
             }
-            RunEvent::Worker { case, observation } => {
-                if let Observation::Event(event) = observation {
-                    self.on_worker(case, event);
-                }
-            }
+            RunEvent::Worker { case, observation } => match observation {
+                Observation::Event(event) => self.on_worker(case, event),
+                Observation::Waiting { card, holder } => self.on_waiting(case, card, holder),
+                _ => {}
+            },
             RunEvent::AttemptFinished { case, attempt } => {
                 self.under_way.retain(|name| *name != case.case);
                 self.stream(&json!({
@@ -119,6 +119,19 @@ impl<'a> Progress<'a> {
             let attempt = self.attempts.iter().filter(|attempt| attempt.case == case.case).count();
             self.bar
                 .set_message(self.running(case, u32::try_from(attempt).unwrap_or(0), &doing));
+        }
+    }
+
+    fn on_waiting(&self, case: &CaseSpec, card: &str, holder: Option<u32>) {
+        self.stream(&json!({ "type": "attempt-waiting", "case": case.case, "gpu": card, "pid": holder }));
+        if self.format == MessageFormat::Human {
+            let who = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let line = format!(
+                "{} waits for {}: another run of yours measures on it{who}; --no-device-lock does not wait",
+                printable(&case.case),
+                printable(card)
+            );
+            self.bar.suspend(|| terminal::note(&line));
         }
     }
 

@@ -319,7 +319,8 @@ fn editors_learn_the_keys_of_a_configuration() {
     );
     // A profile that says everything says nothing the schema does not know, and the other way round.
     let all = "[profile.all]\nfilterset = \"all()\"\nretries = 1\nflaky_result = \"fail\"\nfail_fast = false\nmax_fail = 2\nrepetitions = 2\nseed = 3\n\
-               message_format = \"human\"\noutput_dir = \"out\"\nrates = \"machine.json\"\ntimeout_multiplier = 1.5\n";
+               message_format = \"human\"\noutput_dir = \"out\"\nrates = \"machine.json\"\ntimeout_multiplier = 1.5\njobs = 2\n\
+               gate = {}\n";
     env.scenario("s", "[placement.x]\ndevice_map = \"cpu\"\n");
     env.write("placebench.toml", all);
     assert_eq!(env.run(&["run", "suite", "-P", "all", "--show-config"]).code, Some(0));

@@ -92,7 +92,11 @@ fn make(
         }
         RunEvent::CaseRetried { case, retry } => log.push(format!("{} retry {retry}", case.placement)),
         RunEvent::CaseFinished { case } => log.push(format!("{} over", case.placement)),
-        RunEvent::AttemptStarted { .. } | RunEvent::Worker { .. } => {}
+        RunEvent::AttemptStarted { .. }
+        | RunEvent::Worker { .. }
+        | RunEvent::BaseAttemptStarted { .. }
+        | RunEvent::BaseWorker { .. }
+        | RunEvent::BaseAttemptFinished { .. } => {}
     });
     let attempts = store::read(&dir.join("latest")).unwrap().attempts;
     Made {

@@ -81,7 +81,11 @@ fn one_misfortune_does_not_stop_the_others_and_is_not_repeated() {
         RunEvent::AttemptStarted { .. } => started += 1,
         RunEvent::AttemptFinished { .. } => finished += 1,
         RunEvent::CaseFinished { case } => over.push(case.case.clone()),
-        RunEvent::Worker { .. } | RunEvent::CaseRetried { .. } => {}
+        RunEvent::Worker { .. }
+        | RunEvent::CaseRetried { .. }
+        | RunEvent::BaseAttemptStarted { .. }
+        | RunEvent::BaseWorker { .. }
+        | RunEvent::BaseAttemptFinished { .. } => {}
     });
     assert_eq!(
         summary,
