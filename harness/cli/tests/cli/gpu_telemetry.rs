@@ -220,17 +220,20 @@ fn start_slow_run(env: &TestEnv, library: &std::path::Path, more: &[&str]) -> st
     command.spawn().unwrap()
 }
 
-/// Waits for a line of the event stream; the other lines before it.
+/// The lines of the event stream up to one that contains this.
 fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, wanted: &str) -> Vec<String> {
-    let mut before = Vec::new();
-    for line in lines {
-        let line = line.unwrap();
-        if line.contains(wanted) {
-            return before;
+    let mut seen = Vec::new();
+    for line in lines.by_ref() {
+        seen.push(line.unwrap());
+        if seen.last().is_some_and(|line| line.contains(wanted)) {
+            break;
         }
-        before.push(line);
     }
-    panic!("{wanted} never came: {before:#?}")
+    assert!(
+        seen.last().is_some_and(|line| line.contains(wanted)),
+        "{wanted} never came: {seen:#?}"
+    );
+    seen
 }
 
 #[test]
