@@ -117,6 +117,9 @@ pub(crate) struct RunArgs {
     /// alone; times of attempts that ran beside others are not shown. 1 if absent
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
+    /// Measure on a GPU although another run of yours measures on it. Otherwise an attempt waits until the card is free
+    #[arg(long)]
+    pub(crate) no_device_lock: bool,
     /// Multiply all deadlines by this, for a machine that is slow as a whole
     #[arg(long, value_name = "FACTOR", value_parser = multiplier, conflicts_with = "resume")]
     pub(crate) timeout_multiplier: Option<f64>,

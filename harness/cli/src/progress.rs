@@ -82,11 +82,11 @@ impl<'a> Progress<'a> {
                     attempt,
                 });
             }
-            RunEvent::Worker { case, observation } => {
-                if let Observation::Event(event) = observation {
-                    self.on_worker(case, event);
-                }
-            }
+            RunEvent::Worker { case, observation } => match observation {
+                Observation::Event(event) => self.on_worker(case, event),
+                Observation::Waiting { card, holder } => self.on_waiting(case, card, holder),
+                _ => {}
+            },
             RunEvent::AttemptFinished { case, attempt } => {
                 self.under_way.retain(|name| *name != case.case);
                 self.stream(&StreamEvent::AttemptFinished {
@@ -133,6 +133,23 @@ impl<'a> Progress<'a> {
             let attempt = self.attempts.iter().filter(|attempt| attempt.case == case.case).count();
             self.bar
                 .set_message(self.running(case, u32::try_from(attempt).unwrap_or(0), &doing));
+        }
+    }
+
+    fn on_waiting(&self, case: &CaseSpec, card: &str, holder: Option<u32>) {
+        self.stream(&StreamEvent::AttemptWaiting {
+            case: case.case.as_str().into(),
+            gpu: card.into(),
+            pid: holder,
+        });
+        if self.format == MessageFormat::Human {
+            let who = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            let line = format!(
+                "{} waits for {}: another run of yours measures on it{who}; --no-device-lock does not wait",
+                printable(&case.case),
+                printable(card)
+            );
+            self.bar.suspend(|| terminal::note(&line));
         }
     }
 

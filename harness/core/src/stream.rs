@@ -41,6 +41,15 @@ pub enum StreamEvent<'a> {
         /// Number of the attempt within the case, from 0.
         attempt: u32,
     },
+    /// The attempt waits for a GPU that another run uses. Printed once, when it has waited for a second.
+    AttemptWaiting {
+        /// The case.
+        case: Cow<'a, str>,
+        /// UUID of the card.
+        gpu: Cow<'a, str>,
+        /// The process of the other run; absent where it is not known.
+        pid: Option<u32>,
+    },
     /// Something happened in the process, in the words of the worker protocol.
     Worker {
         /// The case.
@@ -203,6 +212,7 @@ mod tests {
             [
                 "run-started",
                 "attempt-started",
+                "attempt-waiting",
                 "worker",
                 "attempt-finished",
                 "base-attempt-started",

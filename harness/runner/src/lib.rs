@@ -11,6 +11,7 @@ mod arms;
 mod breach;
 pub mod breadcrumb;
 pub mod cancel;
+mod device_lock;
 mod devices;
 pub mod environment;
 mod event_log;

@@ -97,6 +97,7 @@ enum Message {
 
 /// An [`Observation`] that can be sent.
 enum Seen {
+    Waiting(String, Option<u32>),
     Spawned(u32),
     Event(WorkerEvent),
     Judged(Outcome),
@@ -106,6 +107,7 @@ enum Seen {
 impl Seen {
     fn of(observation: Observation<'_>) -> Self {
         match observation {
+            Observation::Waiting { card, holder } => Self::Waiting(card.to_owned(), holder),
             Observation::Spawned { pid } => Self::Spawned(pid),
             Observation::Event(event) => Self::Event(event.clone()),
             Observation::Judged(outcome) => Self::Judged(outcome.clone()),
@@ -115,6 +117,7 @@ impl Seen {
 
     fn observation(&self) -> Observation<'_> {
         match self {
+            Self::Waiting(card, holder) => Observation::Waiting { card, holder: *holder },
             Self::Spawned(pid) => Observation::Spawned { pid: *pid },
             Self::Event(event) => Observation::Event(event),
             Self::Judged(outcome) => Observation::Judged(outcome),

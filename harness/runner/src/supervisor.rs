@@ -21,12 +21,14 @@ use serde::Serialize;
 
 use crate::breadcrumb::BreadcrumbPage;
 use crate::cancel::Cancel;
+use crate::device_lock::{self, DeviceLocks, Hold};
 use crate::environment;
 use crate::event_log::EventLog;
 use crate::gpu::GpuWatch;
 use crate::outcome;
 use crate::pipes::Listeners;
 use crate::recovery;
+use crate::slots::is_measured;
 use crate::supervision::Supervision;
 use crate::sys::{self, Group, GroupSignal};
 use crate::worker_env;
@@ -77,6 +79,8 @@ pub struct WorkerCommand {
     pub stop: StopLimits,
     /// The folder it runs in; absent: this process's own.
     pub folder: Option<PathBuf>,
+    /// Whether it waits until no other run of this user measures on its cards.
+    pub lock_devices: bool,
 }
 
 impl WorkerCommand {
@@ -88,6 +92,7 @@ impl WorkerCommand {
             args: args.into_iter().map(Into::into).collect(),
             stop: StopLimits::default(),
             folder: None,
+            lock_devices: false,
         }
     }
 }
@@ -95,6 +100,13 @@ impl WorkerCommand {
 /// What can be watched while an attempt runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Observation<'a> {
+    /// Another run of this user measures on a card that is needed.
+    Waiting {
+        /// Identity of the card.
+        card: &'a str,
+        /// The process of that run, where the system tells.
+        holder: Option<u32>,
+    },
     /// The process runs.
     Spawned {
         /// Its process id.
@@ -131,7 +143,17 @@ pub fn run_attempt(
         .map(|path| EventLog::open(path, attempt_number))
         .transpose()?;
 
-    let gpus = GpuWatch::start(request, &case.env);
+    let (gpus, locks) = match watch_own(command, case, request, cancel, observer) {
+        Ok(Some(own)) => own,
+        Ok(None) => {
+            let outcome = Outcome::Skipped {
+                reason: INTERRUPTED.to_owned(),
+                hint: None,
+            };
+            return Ok(attempt_without_process(case, attempt_number, started_at, outcome));
+        }
+        Err(source) => return Err(cannot_make("the lock of a GPU (--no-device-lock does without)")(source)),
+    };
     let mut process = process_of(command, case, page.path());
     process.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let spawned = Instant::now();
@@ -159,6 +181,7 @@ pub fn run_attempt(
             watched.then_some(telemetry)
         }
     };
+    drop(locks);
     match answered {
         Some(Some(watched)) => {
             attempt.gpus = watched.gpus;
@@ -170,6 +193,34 @@ pub fn run_attempt(
         None => {}
     }
     Ok(attempt)
+}
+
+/// Begins to watch the cards a case may use, once no other run of this user measures on them; none where the run is to end
+/// meanwhile.
+fn watch_own(
+    command: &WorkerCommand,
+    case: &CaseSpec,
+    request: &WorkerRequest,
+    cancel: &Cancel,
+    observer: &mut dyn FnMut(Observation<'_>),
+) -> io::Result<Option<(Option<GpuWatch>, DeviceLocks)>> {
+    let watch = GpuWatch::start(request, &case.env);
+    let cards = watch.as_ref().filter(|_| command.lock_devices).map(GpuWatch::cards);
+    let Some(cards) = cards.filter(|cards| !cards.is_empty()) else {
+        return Ok(Some((watch, DeviceLocks::default())));
+    };
+    let hold = if is_measured(case) { Hold::Alone } else { Hold::Shared };
+    let folder = device_lock::usual_folder(std::env::var_os("XDG_RUNTIME_DIR").as_deref());
+    let locks = device_lock::acquire(&folder, &cards, hold, cancel, &mut |card, holder| {
+        observer(Observation::Waiting { card, holder });
+    })?;
+    let Some(locks) = locks else { return Ok(None) };
+    if !locks.had_to_wait {
+        return Ok(Some((watch, locks)));
+    }
+    // What was seen at first was the other run.
+    drop(watch.map(GpuWatch::stop));
+    Ok(Some((GpuWatch::start(request, &case.env), locks)))
 }
 
 /// The record of an attempt for which no process was started.

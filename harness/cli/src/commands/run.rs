@@ -21,6 +21,7 @@ use placebench_runner::run::{FailurePolicy, RunEvent, RunPlan};
 use placebench_runner::side_by_side;
 use placebench_runner::snapshot::SnapshotPolicy;
 use placebench_runner::store::{self, RunFolder};
+use placebench_runner::supervisor::WorkerCommand;
 
 use self::named::Ready;
 use crate::against::{self, side::BaseSide};
@@ -61,7 +62,10 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let plan = RunPlan {
         cases: &info.cases,
         seed: info.seed,
-        worker: &|case| foreign::worker(case, &program),
+        worker: &|case| WorkerCommand {
+            lock_devices: !args.no_device_lock,
+            ..foreign::worker(case, &program)
+        },
         cuda_devices: engines::cuda_devices_for(&info.cases),
         previous: &previous,
         policy: FailurePolicy {

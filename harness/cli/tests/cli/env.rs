@@ -66,6 +66,8 @@ max_new_tokens = 12
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.root.path())
+            // Runs of other tests hold no locks here.
+            .env("XDG_RUNTIME_DIR", self.root.path())
             .stdin(Stdio::null());
         command
     }

@@ -1,7 +1,8 @@
 //! What the driver says about GPUs, from a library that stands in for NVIDIA's.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use placebench_core::outcome::Outcome;
 use placebench_core::record::Attempt;
@@ -210,6 +211,69 @@ fn doctor_lists_the_foreign_processes() {
     );
     let ran = doctor("");
     assert!(!ran.stdout.contains("other programs"), "{ran:?}");
+}
+
+/// A run whose attempt takes about two seconds on the card, with others of the same user at the same time.
+fn start_slow_run(env: &TestEnv, library: &std::path::Path, more: &[&str]) -> std::process::Child {
+    let mut command = env.command(&[&["run", "suite", "--message-format", "ndjson"], more].concat());
+    command.env("PLACEBENCH_NVML_LIBRARY", library).stdout(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// The lines of the event stream up to one that contains this.
+fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, wanted: &str) -> Vec<String> {
+    let mut seen = Vec::new();
+    for line in lines.by_ref() {
+        seen.push(line.unwrap());
+        if seen.last().is_some_and(|line| line.contains(wanted)) {
+            break;
+        }
+    }
+    assert!(
+        seen.last().is_some_and(|line| line.contains(wanted)),
+        "{wanted} never came: {seen:#?}"
+    );
+    seen
+}
+
+#[test]
+fn a_measured_attempt_waits_for_the_card_of_another_run() {
+    let env = TestEnv::new();
+    let scenario = "schema_version = 1\n[model]\npath = \"models/m\"\n[devices]\n\"half:0\" = { on = \"cuda:0\" }\n\"half:1\" = \
+                    { on = \"cuda:0\" }\n[[prompt]]\nname = \"p\"\ntext = \"Hello\"\n[generation]\nmax_new_tokens = 16\n\
+                    [placement.split]\ndevice_map = { \"model.embed_tokens\" = \"half:0\", \"model.layers.0-7\" = \"half:0\", \
+                    \"model.norm\" = \"half:1\", \"lm_head\" = \"half:1\" }\n[[fault]]\nkind = \"slow_link\"\ndelay = \"100ms\"\n\
+                    [expect.limits]\nttft = \"60s\"\n";
+    env.write("suite/s.toml", scenario);
+    let library = library(&env);
+    let mut first = start_slow_run(&env, &library, &[]);
+    let mut of_first = BufReader::new(first.stdout.take().unwrap()).lines();
+    // Its worker runs, so that it holds the card.
+    until(&mut of_first, "\"type\":\"worker\"");
+    let mut beside = start_slow_run(&env, &library, &["--no-device-lock"]);
+    let mut of_beside = BufReader::new(beside.stdout.take().unwrap()).lines();
+    let said = until(&mut of_beside, "\"type\":\"worker\"");
+    assert!(!said.iter().any(|line| line.contains("attempt-waiting")), "{said:#?}");
+    let mut second = start_slow_run(&env, &library, &[]);
+    let mut of_second = BufReader::new(second.stdout.take().unwrap()).lines();
+    let said = until(&mut of_second, "\"type\":\"worker\"");
+    let waited = said.iter().find(|line| line.contains("attempt-waiting"));
+    let is_holder_known = format!("\"pid\":{}", first.id());
+    assert!(waited.is_some_and(|line| line.contains("GPU-12345678")), "{said:#?}");
+    let waited = waited.unwrap();
+    assert!(
+        waited.contains(&is_holder_known) || waited.contains("\"pid\":null"),
+        "{waited}"
+    );
+    until(&mut of_first, "\"type\":\"attempt-finished\"");
+    for (child, lines) in [
+        (&mut first, of_first),
+        (&mut beside, of_beside),
+        (&mut second, of_second),
+    ] {
+        lines.for_each(drop);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
 }
 
 /// A suite whose first case stalls on the card, with two more after it: one on the card, one on the host.

@@ -122,6 +122,19 @@ impl GpuWatch {
         latest.iter().map(one).collect()
     }
 
+    /// Identities of the cards that may be used, as far as the driver has told.
+    pub(crate) fn cards(&self) -> Vec<String> {
+        let latest = self.shared.lock().latest.clone();
+        let known: Vec<GpuTelemetry> = latest
+            .into_iter()
+            .flat_map(|(_, latest)| latest)
+            .map(|(gpu, _)| gpu)
+            .collect();
+        let order = self.order(&known);
+        let own = known.iter().filter(|gpu| self.may_use(gpu, &order));
+        own.map(|gpu| gpu.uuid.clone()).collect()
+    }
+
     /// Takes a last sample and sums up; `None` where the driver does not answer any more.
     pub(crate) fn stop(self) -> Option<Watched> {
         self.tell(Stop::Now);

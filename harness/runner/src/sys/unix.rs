@@ -188,6 +188,20 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Locks a file together with others that do so; false where another process holds it alone.
+pub(crate) fn try_lock_shared(file: &File) -> io::Result<bool> {
+    match rustix::fs::flock(file.as_fd(), FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The user whose rights this process has.
+pub(crate) fn user_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Lets go of a lock now. Closing the file is not enough: a process that is just being started by another thread may hold
 /// a copy of it for a moment.
 pub(crate) fn unlock(file: &File) -> io::Result<()> {
@@ -204,7 +218,7 @@ pub(crate) fn lock_holder(file: &File) -> Option<u32> {
 fn holder_of(locks: &str, inode: u64) -> Option<u32> {
     locks.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else {
+        let [_, "FLOCK", _, "WRITE" | "READ", pid, file, ..] = words.as_slice() else {
             return None;
         };
         let is_it = file.rsplit(':').next()?.parse() == Ok(inode);

@@ -79,7 +79,7 @@ fn stall(mode: &str, point: &str, deadline: Deadline) -> Attempt {
             Observation::Spawned { pid: spawned } => pid = spawned,
             Observation::Judged(_) => assert!(runs(pid), "judged while it still runs"),
             Observation::Stopping(step) => steps.push(step),
-            Observation::Event(_) => {}
+            Observation::Event(_) | Observation::Waiting { .. } => {}
         },
     );
     assert_eq!(steps, [StopStep::Terminate]);
@@ -195,6 +195,7 @@ fn who_ignores_sigterm_is_killed() {
             grace: Duration::from_millis(200),
             ..StopLimits::default()
         },
+        lock_devices: false,
     };
     let mut steps = Vec::new();
     let attempt = attempt_of(
