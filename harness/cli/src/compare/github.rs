@@ -27,7 +27,7 @@ pub(crate) fn annotations(document: &Document, place: &dyn Fn(&str) -> Option<Pl
     for case in missing.filter(|case| case.absence == Absence::MissingInNew) {
         all.push(Annotation {
             level: Level::Warning,
-            title: format!("{}: has nothing to compare with {base}", case.case),
+            title: format!("{}: is missing, and is in {base}", case.case),
             message: case.reason.clone(),
             place: place(&case.case),
         });
