@@ -57,6 +57,9 @@ impl RunInfo {
     /// with it does what `asked` would do. Names, times and machines are no part of that.
     #[must_use]
     pub fn differs_from(&self, asked: &Self) -> Option<String> {
+        if !self.shards.is_empty() {
+            return Some("it was merged from other runs".to_owned());
+        }
         differing_cases(self, asked).or_else(|| differing_control(self, asked))
     }
 }
@@ -179,6 +182,19 @@ mod tests {
         assert_eq!(cpus(&info, "a", &[]), ["one"]);
     }
 
+    fn shard(info: &RunInfo) -> Shard {
+        Shard {
+            run_id: "shard".into(),
+            started_at: String::new(),
+            tool: info.tool.clone(),
+            environment: machine("shard"),
+            arguments: Vec::new(),
+            seed: 0,
+            control: RunControl::default(),
+            cases: vec!["a".into()],
+        }
+    }
+
     #[test]
     fn a_merged_run_asks_the_shard() {
         let mut info = run();
@@ -187,14 +203,8 @@ mod tests {
             ..RunControl::default()
         };
         info.shards = vec![Shard {
-            run_id: "shard".into(),
-            started_at: String::new(),
-            tool: info.tool.clone(),
-            environment: machine("shard"),
-            arguments: Vec::new(),
-            seed: 0,
             control,
-            cases: vec!["a".into()],
+            ..shard(&info)
         }];
         assert_eq!(cpus(&info, "a", &[0]), ["shard"]);
         assert_eq!(cpus(&info, "a", &[0, 1]), ["shard", "two"]);
@@ -210,6 +220,12 @@ mod tests {
         again.arguments = vec!["run".into(), "elsewhere".into()];
         again.control.resumptions = vec![resumption("two", &[])];
         assert_eq!(begun.differs_from(&again), None);
+        let mut merged = run();
+        merged.shards = vec![shard(&merged)];
+        assert_eq!(
+            merged.differs_from(&again).as_deref(),
+            Some("it was merged from other runs")
+        );
         let told = |change: &dyn Fn(&mut RunInfo)| {
             let mut asked = run();
             change(&mut asked);
