@@ -109,7 +109,7 @@ fn a_page_says_what_changed_when_and_what_with() {
         "{change:?}"
     );
     assert_eq!(change.date, "2026-01-13");
-    assert_eq!(change.beside, ["placebench: placebench 0.1.0 → placebench 0.2.0"]);
+    assert_eq!(change.beside, ["placebench 0.1.0 → placebench 0.2.0"]);
     assert_eq!(view.states[0].now, "failed (stalled) since 2026-01-23, 2 runs");
     assert_eq!(view.states[0].changes[0].size, "passed → failed (stalled)");
     let page = render(&view).unwrap();
