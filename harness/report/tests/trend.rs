@@ -1,5 +1,4 @@
 //! The page of a trend: it says what changed, stays small, and lets nobody else speak.
-#![expect(clippy::unwrap_used, reason = "helpers of tests outside of test functions unwrap")]
 
 use placebench_core::compare::Direction;
 use placebench_core::exit_code::ExitCode;
