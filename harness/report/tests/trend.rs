@@ -1,5 +1,4 @@
 //! The page of a trend: it says what changed, stays small, and lets nobody else speak.
-#![expect(clippy::unwrap_used, reason = "helpers of tests outside of test functions unwrap")]
 
 use placebench_core::compare::Direction;
 use placebench_core::exit_code::ExitCode;
@@ -109,7 +108,7 @@ fn a_page_says_what_changed_when_and_what_with() {
         "{change:?}"
     );
     assert_eq!(change.date, "2026-01-13");
-    assert_eq!(change.beside, ["placebench: placebench 0.1.0 → placebench 0.2.0"]);
+    assert_eq!(change.beside, ["placebench 0.1.0 → placebench 0.2.0"]);
     assert_eq!(view.states[0].now, "failed (stalled) since 2026-01-23, 2 runs");
     assert_eq!(view.states[0].changes[0].size, "passed → failed (stalled)");
     let page = render(&view).unwrap();

@@ -21,7 +21,7 @@ pub(crate) fn query(metrics: &[&str]) -> TrendQuery {
 
 /// A little different every day.
 fn wobble(day: u64) -> f64 {
-    [0.0, 0.004, -0.006, 0.002, -0.001, 0.007, -0.003][day as usize % 7]
+    [0.0, 0.004, -0.006, 0.002, -0.001, 0.007, -0.003][usize::try_from(day % 7).unwrap()]
 }
 
 #[test]
