@@ -130,6 +130,8 @@ pub(crate) fn without_worker(case: &CaseSpec, number: u32, outcome: Outcome) -> 
         audit: Vec::new(),
         eos_token_ids: None,
         probe: None,
+        foreign_processes: Vec::new(),
+        concurrent: 0,
     }
 }
 
