@@ -64,12 +64,12 @@ pub(crate) enum Command {
     Review(SnapshotArgs),
     /// List pending snapshots, and approved ones that no case refers to
     Pending(PendingArgs),
-    /// Keep the results of many runs in one database, and say what has become of them
-    History(HistoryArgs),
     /// Approve pending snapshots
     Accept(AcceptArgs),
     /// Throw pending snapshots away
     Reject(SnapshotArgs),
+    /// Keep the results of many runs in one database, and say what has become of them
+    History(HistoryArgs),
     /// Execute one attempt: the other end of the worker protocol
     #[command(hide = true)]
     Worker,

@@ -119,10 +119,18 @@ fn asked_notes(document: &Document) -> Vec<String> {
     parts.into_iter().map(note).collect()
 }
 
-/// The answer that `verdict.json` holds.
+/// The answer that `verdict.json` holds. A run that was killed has none.
 fn on_record(folder: &Path) -> Option<GateVerdict> {
-    let text = std::fs::read_to_string(folder.join(VERDICT_FILE)).ok()?;
-    serde_json::from_str::<RunVerdict>(&text).ok()?.gate
+    let path = folder.join(VERDICT_FILE);
+    let text = std::fs::read(&path).ok()?;
+    match serde_json::from_slice::<RunVerdict>(&text) {
+        Ok(verdict) => verdict.gate,
+        Err(error) => {
+            let path = path.display();
+            terminal::warning(&format!("{path}: {error}: what the run was held against is left out"));
+            None
+        }
+    }
 }
 
 /// A run that should have been held against something, and was not.
