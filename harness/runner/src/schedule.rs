@@ -1,11 +1,14 @@
 //! In which order attempts are made.
 //!
-//! A machine warms up, throttles and gets busy while a run goes on. So the placements of a prompt take turns, and each
+//! A machine warms up, throttles and gets busy while a run goes on. So the placements of a prompt, and all cases that are compared with each other, take turns, and each
 //! round goes through them the other way round (A B B A): a steady drift then falls on all of them alike. Which of them
 //! comes first is drawn from the run's seed. With two programs the two attempts of a pair are neighbours, and which of them is
 //! first is drawn case by case.
 
+use std::collections::HashMap;
+
 use placebench_core::record::{CaseSpec, Isolation};
+use placebench_core::selection::groups_of;
 
 /// Whose attempt it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,17 +119,19 @@ fn repetitions_in_one(case: &CaseSpec) -> u32 {
     }
 }
 
-/// Cases of the same scenario and prompt, in the order in which they first appear.
+/// Cases that are compared with each other ([`groups_of`]), in the order in which the groups first appear. A group is judged,
+/// and its failures are retried, when all of it was run.
 fn groups(cases: &[CaseSpec]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<((&str, &str), Vec<usize>)> = Vec::new();
-    for (index, case) in cases.iter().enumerate() {
-        let key = (case.scenario.as_str(), case.prompt.as_str());
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, group)) => group.push(index),
-            None => groups.push((key, vec![index])),
-        }
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (index, name) in groups_of(cases).into_iter().enumerate() {
+        let group = *known.entry(name).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(index);
     }
-    groups.into_iter().map(|(_, group)| group).collect()
+    groups
 }
 
 /// Fisher and Yates.
@@ -225,6 +230,28 @@ mod tests {
             let order: Vec<usize> = schedule(&cases, seed).iter().map(|slot| slot.case % 2).collect();
             assert_eq!(order, [0, 0, 1, 1]);
         }
+    }
+
+    /// What generates several prompts together must agree with each of them alone.
+    #[test]
+    fn prompts_that_are_generated_together_are_one_group() {
+        let of_prompt = |prompt: &str, placement: &str| CaseSpec {
+            case: format!("s/{prompt}/{placement}"),
+            prompt: prompt.to_owned(),
+            ..case("s", placement, 1, Isolation::Process)
+        };
+        let mut cases = vec![
+            of_prompt("p", "alone"),
+            of_prompt("p", "batch"),
+            of_prompt("q", "alone"),
+        ];
+        let sizes = |cases: &[CaseSpec]| -> Vec<usize> {
+            let groups = schedule_groups(cases, 0, &|_| false);
+            groups.iter().map(|group| group.cases.len()).collect()
+        };
+        assert_eq!(sizes(&cases), [2, 1]);
+        cases[1].companion_inputs = vec![cases[2].input.clone()];
+        assert_eq!(sizes(&cases), [3]);
     }
 
     #[test]
