@@ -62,6 +62,12 @@ pub(crate) fn permit(cases: &[CaseSpec], allowed: bool) -> Result<(), CliError> 
         .hint("nothing was run; if you trust the suite, say so with --allow-exec: what it starts has your rights"))
 }
 
+/// What `run --resume` needs on its command line for this run, with a space before it.
+pub(crate) fn flags_to_resume(info: &RunInfo) -> &'static str {
+    let starts_something = info.control.against.is_some() || !reasons(&info.cases).is_empty();
+    if starts_something { " --allow-exec" } else { "" }
+}
+
 /// Refuses to go on with a run that is held against a program which only its record names: the record may come from somebody
 /// else.
 pub(crate) fn permit_other_side(info: &RunInfo, allowed: bool) -> Result<(), CliError> {

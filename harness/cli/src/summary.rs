@@ -11,11 +11,10 @@ use placebench_report::view::divergence;
 use placebench_report::view::gate::GateWords;
 use placebench_report::view::modules::request_words;
 
-use crate::audit;
 use crate::compare::human;
-use crate::neighbours;
 use crate::progress::status_word;
 use crate::terminal::{self, block, out, printable};
+use crate::{audit, foreign, neighbours};
 
 /// What the summary speaks of besides the record.
 pub(crate) struct Closing<'a> {
@@ -127,7 +126,8 @@ fn print_incomplete(record: &RunRecord) {
         _ => "the run was interrupted".to_owned(),
     };
     let id = printable(&record.info.run_id);
-    out(&format!("{why}; go on with: placebench run --resume {id}"));
+    let flags = foreign::flags_to_resume(&record.info);
+    out(&format!("{why}; go on with: placebench run --resume {id}{flags}"));
 }
 
 fn print_flaky(judged: &CaseVerdict) {

@@ -37,7 +37,8 @@ use crate::units::Bytes;
 /// History: 1.0 (first); 1.1 (rates, forecast, places and the times of stages and hops; links; sequences that are
 /// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards; limits,
 /// memory held after each generation, and which injected faults struck; audits; probes of the prompt, text offsets, end tokens,
-/// where texts part; machines a run was gone on with; processes of others on a GPU, attempts that ran beside others).
+/// where texts part; machines a run was gone on with; processes of others on a GPU, attempts that ran beside others; another
+/// program, baselines and the answer of the gate; the fault `slow_step`).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

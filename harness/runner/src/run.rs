@@ -4,7 +4,10 @@
 //! hang costs six deadlines and says nothing new. A device that did not recover from an attempt is left alone for the rest of
 //! the run: the cases that would use it are on record as skipped.
 
-use std::collections::{BTreeSet, HashMap};
+mod plan;
+mod progress;
+
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -12,6 +15,8 @@ use placebench_core::outcome::Outcome;
 use placebench_core::protocol::{PROTOCOL_VERSION, WorkerRequest};
 use placebench_core::record::{Attempt, CaseSpec};
 
+pub use self::plan::{RunEvent, RunPlan, RunSummary};
+pub(crate) use self::progress::Progress;
 use crate::arms::Base;
 pub use crate::arms::{BasePlan, MorePairs};
 use crate::cancel::Cancel;
@@ -21,7 +26,7 @@ use crate::failures::{Failures, LastTry};
 use crate::quarantine::Quarantine;
 use crate::schedule::{Arm, Group, Slot, Turn, schedule_groups, slots_of};
 use crate::store::{RunFolder, StoreError, is_interrupted};
-use crate::supervisor::{Observation, SupervisorError, WorkerCommand, attempt_without_process, run_attempt};
+use crate::supervisor::{SupervisorError, attempt_without_process, run_attempt};
 
 /// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -32,91 +37,6 @@ pub enum RunError {
     /// The records cannot be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// What is to be run.
-#[derive(Clone, Copy)]
-pub struct RunPlan<'a> {
-    /// The cases.
-    pub cases: &'a [CaseSpec],
-    /// Seed of the order of attempts.
-    pub seed: u64,
-    /// The program that runs a case.
-    pub worker: &'a dyn Fn(&CaseSpec) -> WorkerCommand,
-    /// CUDA devices of this machine.
-    pub cuda_devices: u32,
-    /// What an earlier process has already recorded in the same folder; empty for a fresh run.
-    pub previous: &'a [Attempt],
-    /// What is done about failures.
-    pub policy: FailurePolicy<'a>,
-}
-
-/// What can be watched while a run goes on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RunEvent<'a> {
-    /// A process is about to be started.
-    AttemptStarted {
-        /// The case.
-        case: &'a CaseSpec,
-        /// Number of the attempt within the case, from 0.
-        attempt: u32,
-    },
-    /// Something happened in it.
-    Worker {
-        /// The case.
-        case: &'a CaseSpec,
-        /// What.
-        observation: Observation<'a>,
-    },
-    /// It is over and on record. Cases that are skipped have this event only.
-    AttemptFinished {
-        /// The case.
-        case: &'a CaseSpec,
-        /// Its record.
-        attempt: &'a Attempt,
-    },
-    /// A process of the program that the run is held against is about to be started.
-    BaseAttemptStarted {
-        /// The case.
-        case: &'a CaseSpec,
-        /// Number of the attempt.
-        attempt: u32,
-    },
-    /// Something happened in it.
-    BaseWorker {
-        /// The case.
-        case: &'a CaseSpec,
-        /// What.
-        observation: Observation<'a>,
-    },
-    /// It is over and on record.
-    BaseAttemptFinished {
-        /// The case.
-        case: &'a CaseSpec,
-        /// Its record.
-        attempt: &'a Attempt,
-    },
-    /// The case failed and is about to be tried again.
-    CaseRetried {
-        /// The case.
-        case: &'a CaseSpec,
-        /// The number of the retry, from 1.
-        retry: u32,
-    },
-    /// No more attempts of this case will be made.
-    CaseFinished {
-        /// The case.
-        case: &'a CaseSpec,
-    },
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunSummary {
-    /// Attempts of the run's own program recorded now, those that were skipped included.
-    pub attempts: u32,
-    /// True where it was stopped before all attempts were made, from outside or because of too many failures.
-    pub interrupted: bool,
 }
 
 /// Makes all attempts that are not made yet. Must be called from a thread that lives until it returns.
@@ -389,52 +309,6 @@ impl<'a, 'b> Running<'a, 'b> {
         } else {
             ControlFlow::Continue(())
         }
-    }
-}
-
-/// What needs not be done any more.
-pub(crate) struct Progress<'a> {
-    pub(crate) made: BTreeSet<(&'a str, u32)>,
-    /// Cases and retries of which no further attempt is made.
-    over: BTreeSet<(&'a str, u32)>,
-}
-
-impl<'a> Progress<'a> {
-    pub(crate) fn of(cases: &'a [CaseSpec], attempts: &'a [Attempt]) -> Self {
-        let made = attempts.iter().filter(|attempt| !is_interrupted(attempt));
-        let cases: HashMap<&str, &CaseSpec> = cases.iter().map(|case| (case.case.as_str(), case)).collect();
-        let retry = |attempt: &Attempt| {
-            cases
-                .get(attempt.case.as_str())
-                .map_or(0, |case| case.retry_of(attempt.attempt))
-        };
-        Self {
-            made: made
-                .clone()
-                .map(|attempt| (attempt.case.as_str(), attempt.attempt))
-                .collect(),
-            over: made
-                .filter(|attempt| attempt.outcome != Outcome::Completed)
-                .map(|attempt| (attempt.case.as_str(), retry(attempt)))
-                .collect(),
-        }
-    }
-
-    /// How many attempts of a try were made by an earlier process.
-    fn made_of(&self, case: &CaseSpec, retry: u32) -> u32 {
-        let (name, each) = (case.case.as_str(), case.attempts_per_try());
-        let (from, to) = (retry.saturating_mul(each), retry.saturating_add(1).saturating_mul(each));
-        u32::try_from(self.made.range((name, from)..(name, to)).count()).unwrap_or(u32::MAX)
-    }
-
-    /// No further attempt of this try is made.
-    pub(crate) fn end(&mut self, case: &'a CaseSpec, attempt: u32) {
-        self.over.insert((&case.case, case.retry_of(attempt)));
-    }
-
-    fn is_made(&self, case: &CaseSpec, attempt: u32) -> bool {
-        let name = case.case.as_str();
-        self.over.contains(&(name, case.retry_of(attempt))) || self.made.contains(&(name, attempt))
     }
 }
 

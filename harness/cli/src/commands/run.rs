@@ -117,9 +117,10 @@ fn what_is_kept(folder: &Path) -> String {
         _ => String::new(),
     };
     format!(
-        "{attempts} on record in {}; once this is mended, go on with: placebench run --resume {}{elsewhere}",
+        "{attempts} on record in {}; once this is mended, go on with: placebench run --resume {}{elsewhere}{}",
         folder.display(),
-        stored.info.run_id
+        stored.info.run_id,
+        foreign::flags_to_resume(&stored.info)
     )
 }
 

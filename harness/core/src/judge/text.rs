@@ -242,7 +242,7 @@ fn against_snapshot(case: &CaseSpec, ours: &Generation, snapshot: &SnapshotState
         .extend(comparison.divergence(&ours, &theirs, approved.with()));
     if !comparison.agrees(rule) {
         let hint = if is_own {
-            "review the pending snapshot (`placebench review`, or `cargo insta review`): approve it only if the new text is \
+            "review the pending snapshot (`placebench review`): approve it only if the new text is \
              right"
         } else {
             "the snapshot is that of another device class: if this text is right too, approve the pending snapshot, which is \

@@ -50,7 +50,9 @@ pub fn misspelt(variable: &str) -> Option<String> {
     if NAMES.contains(&name) {
         return None;
     }
-    nearest(name, NAMES).map(|near| format!("{PREFIX}{near}"))
+    // Scripts have variables of their own, such as PLACEBENCH_BIN: a few letters may be wrong, not half of them.
+    let near = nearest(name, NAMES).filter(|near| strsim::normalized_damerau_levenshtein(name, near) > 0.6)?;
+    Some(format!("{PREFIX}{near}"))
 }
 
 /// What the environment says. `read` gives the value of a variable; an empty one counts as not set, so that a CI system can

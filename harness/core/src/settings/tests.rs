@@ -177,6 +177,8 @@ fn variables_that_make_no_sense_are_named() {
         "PLACEBENCH_RETRIES",
         "PLACEBENCH_BREADCRUMB",
         "PLACEBENCH_NVML_LIBRARY",
+        "PLACEBENCH_BIN",
+        "PLACEBENCH_ARTIFACTS",
         "PLACEBENCH_SUPERVISOR_PID",
         "RETRYS",
     ] {
