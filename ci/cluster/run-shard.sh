@@ -10,7 +10,7 @@
 set -euo pipefail
 # Before anything else, so that no signal finds this shell unprepared.
 child='' stopped_by='' caught='' is_told=''
-# shellcheck disable=SC2317 # called by the traps
+# shellcheck disable=SC2317,SC2329 # called by the traps
 stop() {
     caught=yes stopped_by=${stopped_by:-$1}
     tell
