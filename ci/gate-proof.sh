@@ -21,9 +21,16 @@ case ${WORK:-waits} in
 waits)
     mkdir -p "$output_dir/suite/models/m"
     echo '{"num_hidden_layers": 8, "mock_step_ms": 25}' >"$output_dir/suite/models/m/config.json"
-    engine=mock model="$output_dir/suite/models/m" tokens=8
+    engine=mock model="$output_dir/suite/models/m" tokens=8 prompt="The Queen"
+    # Nothing is waited for while loading: its two milliseconds are those of the system.
+    metrics='["ttft_s", "tpot_s"]'
     ;;
-model) engine=candle model="$PWD/scenarios/models/tiny" tokens=200 ;;
+model)
+    engine=candle model="$PWD/scenarios/models/tiny" tokens=200
+    # Long enough that its first token is more than a millisecond.
+    prompt=$(printf 'The Queen said to the rabbit that it was late. %.0s' {1..12})
+    metrics='["load_s", "ttft_s", "tpot_s"]'
+    ;;
 *)
     echo "WORK is waits or model" >&2
     exit 2
@@ -40,7 +47,7 @@ path = "$model"
 "sim:1" = { on = "cpu", memory = "64MiB" }
 [[prompt]]
 name = "queen"
-text = "The Queen"
+text = "$prompt"
 [generation]
 max_new_tokens = $tokens
 ignore_eos = true
@@ -51,6 +58,8 @@ device_map = $split
 [expect]
 agreement = { reference = "single", rule = "exact" }
 SCENARIO
+printf '[profile.default.gate]\nmetrics = %s\n' "$metrics" >"$output_dir/placebench.toml"
+export PLACEBENCH_CONFIG_FILE=$output_dir/placebench.toml
 echo "calibrating"
 "$placebench" doctor "$output_dir/suite/proof.toml" --quick --calibrate --pairs 20 --output "$output_dir/noise.json" >/dev/null || true
 
