@@ -13,6 +13,7 @@ mod divergence;
 mod foreign;
 mod gate;
 mod gpu_process;
+mod indexed;
 mod resumption;
 mod verdict;
 
@@ -27,6 +28,7 @@ pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing}
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::gate::{GateBase, GateVerdict};
 pub use self::gpu_process::GpuProcess;
+pub use self::indexed::IndexedRun;
 pub use self::resumption::Resumption;
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;

@@ -7,7 +7,7 @@
 //! empty where nothing was repeated. Columns are only ever added at the end.
 
 use placebench_core::device::DeviceBytes;
-use placebench_core::record::{CaseSpec, CaseVerdict, Finding, RunRecord};
+use placebench_core::record::{CaseSpec, CaseVerdict, Finding, IndexedRun, RunRecord};
 
 use crate::RenderError;
 use crate::view::case::deciding_attempt;
@@ -62,6 +62,7 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
         .terminator(csv::Terminator::Any(b'\n'))
         .from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
+    let record = &IndexedRun::new(record);
     for spec in &record.info.cases {
         writer.write_record(row(record, spec))?;
     }
@@ -70,7 +71,7 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
         .map_err(|error| csv::Error::from(error.into_error()).into())
 }
 
-fn row(record: &RunRecord, spec: &CaseSpec) -> [String; 35] {
+fn row(record: &IndexedRun<'_>, spec: &CaseSpec) -> [String; 35] {
     let verdict = record.verdict_of(&spec.case);
     let attempt = deciding_attempt(record, spec, verdict);
     let outcome = attempt.map(|attempt| &attempt.outcome);

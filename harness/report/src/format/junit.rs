@@ -9,7 +9,7 @@ use std::time::Duration;
 use placebench_core::compare::{CaseComparison, Change, CounterChange};
 use placebench_core::device::DeviceBytes;
 use placebench_core::outcome::Outcome;
-use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, GateVerdict, RunRecord};
+use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, GateVerdict, IndexedRun, RunRecord};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::github::changes::{base_words, counter_words, timing_words, timings_gate};
@@ -27,6 +27,7 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
     if let Ok(started) = chrono::DateTime::parse_from_rfc3339(&record.info.started_at) {
         report.set_timestamp(started);
     }
+    let record = &IndexedRun::new(record);
     let mut whole = 0.0;
     let mut names: Vec<&str> = Vec::new();
     for spec in &record.info.cases {
@@ -59,7 +60,7 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
     Ok(bytes)
 }
 
-fn test_case(record: &RunRecord, spec: &CaseSpec, wall_s: f64) -> TestCase {
+fn test_case(record: &IndexedRun<'_>, spec: &CaseSpec, wall_s: f64) -> TestCase {
     let verdict = record.verdict_of(&spec.case);
     let attempt = deciding_attempt(record, spec, verdict);
     let held = held_against(record, spec);
@@ -250,7 +251,7 @@ fn changes(case: &CaseComparison) -> Vec<(String, String)> {
     all
 }
 
-fn wall_s(record: &RunRecord, spec: &CaseSpec) -> f64 {
+fn wall_s(record: &IndexedRun<'_>, spec: &CaseSpec) -> f64 {
     record
         .attempts_of(&spec.case)
         .map(|attempt| attempt.wall_s)

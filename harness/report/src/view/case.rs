@@ -2,7 +2,7 @@
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::record::{
-    Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, RunRecord, TextVerdict,
+    Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
 };
 use placebench_core::units::human_seconds;
 use serde::Serialize;
@@ -140,7 +140,7 @@ pub struct CaseView {
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
 #[must_use]
 pub fn deciding_attempt<'a>(
-    record: &'a RunRecord,
+    record: &'a IndexedRun<'a>,
     spec: &'a CaseSpec,
     verdict: Option<&CaseVerdict>,
 ) -> Option<&'a Attempt> {
@@ -159,7 +159,11 @@ pub fn deciding_attempt<'a>(
 }
 
 /// The attempt whose placement is shown: a case can end before it has loaded while an earlier attempt got further.
-fn placed_attempt<'a>(record: &'a RunRecord, spec: &'a CaseSpec, deciding: Option<&'a Attempt>) -> Option<&'a Attempt> {
+fn placed_attempt<'a>(
+    record: &'a IndexedRun<'a>,
+    spec: &'a CaseSpec,
+    deciding: Option<&'a Attempt>,
+) -> Option<&'a Attempt> {
     let got_further = || {
         record
             .deciding_attempts(spec)
@@ -174,7 +178,7 @@ fn placed_attempt<'a>(record: &'a RunRecord, spec: &'a CaseSpec, deciding: Optio
 /// Everything a report says of a case.
 #[must_use]
 pub fn view(
-    record: &RunRecord,
+    record: &IndexedRun<'_>,
     spec: &CaseSpec,
     reference: Option<&CaseSpec>,
     devices: &[String],
@@ -290,7 +294,7 @@ fn figure(value: Option<String>, text: TextVerdict, why: &str) -> Figure {
     }
 }
 
-fn timing(record: &RunRecord, spec: &CaseSpec, text: TextVerdict, why: &str) -> Timing {
+fn timing(record: &IndexedRun<'_>, spec: &CaseSpec, text: TextVerdict, why: &str) -> Timing {
     if !status::is_timed(record, spec) {
         Timing::Missing(why.to_owned())
     } else if text.timing_is_valid() {

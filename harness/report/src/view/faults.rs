@@ -1,7 +1,7 @@
 //! What injected faults were detected as, where they were named, and how soon.
 
 use placebench_core::outcome::{LastSeen, Outcome};
-use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, RunRecord};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub struct FaultRow {
 }
 
 /// One row for each case with faults that was run.
-pub(super) fn rows<'a>(record: &RunRecord, cases: impl Iterator<Item = &'a CaseView>) -> Vec<FaultRow> {
+pub(super) fn rows<'a>(record: &IndexedRun<'_>, cases: impl Iterator<Item = &'a CaseView>) -> Vec<FaultRow> {
     let views: Vec<&CaseView> = cases.collect();
     let with_faults = record.info.cases.iter().filter(|spec| !spec.faults.is_empty());
     with_faults
@@ -40,7 +40,7 @@ pub(super) fn rows<'a>(record: &RunRecord, cases: impl Iterator<Item = &'a CaseV
         .collect()
 }
 
-fn row(record: &RunRecord, spec: &CaseSpec, view: &CaseView) -> Option<FaultRow> {
+fn row(record: &IndexedRun<'_>, spec: &CaseSpec, view: &CaseView) -> Option<FaultRow> {
     let verdict = record.verdict_of(&spec.case)?;
     if matches!(verdict.status, CaseStatus::Skipped | CaseStatus::Setup) {
         return None;

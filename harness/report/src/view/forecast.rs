@@ -6,7 +6,7 @@
 use placebench_core::device::DeviceId;
 use placebench_core::judge::{TimeTerm, shared_forecast};
 use placebench_core::planner::{Forecast, Objective, Prediction, StepTime};
-use placebench_core::record::{CaseMetrics, CaseSpec, RunRecord};
+use placebench_core::record::{CaseMetrics, CaseSpec, IndexedRun};
 use serde::Serialize;
 
 use super::forecast_memory::{self, MemoryTermView};
@@ -93,7 +93,7 @@ pub(super) enum Plans {
     Differ,
 }
 
-fn forecasts<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Forecast> {
+fn forecasts<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Forecast> {
     record
         .deciding_attempts(spec)
         .filter_map(|attempt| attempt.planned.as_ref()?.forecast.as_deref())
@@ -101,14 +101,14 @@ fn forecasts<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Ite
 
 /// The forecast of a case that all its attempts share; `None` where there is none, or they differ.
 #[must_use]
-pub fn shared<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Forecast> {
+pub fn shared<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> Option<&'a Forecast> {
     shared_forecast(&record.deciding_attempts(spec).collect::<Vec<_>>())
 }
 
 /// Prediction and measurement; `None` where nothing was foreseen and nothing measured by stages.
 #[must_use]
 pub(super) fn view(
-    record: &RunRecord,
+    record: &IndexedRun<'_>,
     spec: &CaseSpec,
     metrics: &CaseMetrics,
     steps: &[StepView],

@@ -28,7 +28,7 @@ pub mod words;
 use std::collections::BTreeSet;
 
 use placebench_core::device::DeviceId;
-use placebench_core::record::{CaseSpec, CaseStatus, RunRecord};
+use placebench_core::record::{CaseSpec, CaseStatus, IndexedRun, RunRecord};
 use serde::Serialize;
 
 pub use case::{CaseView, FindingView};
@@ -184,6 +184,7 @@ impl ReportView {
     #[must_use]
     pub fn new(record: &RunRecord) -> Self {
         let devices = devices(record);
+        let record = &IndexedRun::new(record);
         let mut builder = Builder {
             record,
             devices: &devices,
@@ -243,7 +244,7 @@ impl ScenarioView {
 
 /// What is needed while a view is made.
 struct Builder<'a> {
-    record: &'a RunRecord,
+    record: &'a IndexedRun<'a>,
     devices: &'a [String],
     slugs: Slugs,
     cases: usize,

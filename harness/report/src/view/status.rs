@@ -1,7 +1,7 @@
 //! How a case ended, in words.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, EarlierTry, RunRecord, TextVerdict};
+use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, EarlierTry, IndexedRun, TextVerdict};
 
 use super::words::{count, line, list, message};
 
@@ -33,7 +33,7 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
 
 /// Whether the times of a case are speeds, as far as the way it was run goes: an audit's are none, nor are those of attempts
 /// beside others.
-pub(super) fn is_timed(record: &RunRecord, spec: &CaseSpec) -> bool {
+pub(super) fn is_timed(record: &IndexedRun<'_>, spec: &CaseSpec) -> bool {
     spec.audit.is_none() && record.deciding_attempts(spec).all(|attempt| attempt.concurrent == 0)
 }
 

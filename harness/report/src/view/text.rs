@@ -1,7 +1,7 @@
 //! Prompts and outputs: bounded, visible, and parted where they part from the reference.
 
 use placebench_core::protocol::{Generation, Prompt};
-use placebench_core::record::{CaseSpec, RunRecord};
+use placebench_core::record::{CaseSpec, IndexedRun};
 use serde::Serialize;
 
 use super::words::{Lines, count, line, visible};
@@ -40,7 +40,7 @@ pub fn prompt(input: &Prompt) -> String {
 
 /// The output of a case, compared with that of the reference placement.
 #[must_use]
-pub fn output(record: &RunRecord, spec: &CaseSpec, reference: Option<&CaseSpec>, why_missing: &str) -> OutputView {
+pub fn output(record: &IndexedRun<'_>, spec: &CaseSpec, reference: Option<&CaseSpec>, why_missing: &str) -> OutputView {
     let generations: Vec<&Generation> = generations(record, spec).collect();
     let Some(own) = generations.first() else {
         return OutputView {
@@ -75,11 +75,11 @@ pub fn output(record: &RunRecord, spec: &CaseSpec, reference: Option<&CaseSpec>,
     view
 }
 
-fn generations<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Generation> {
+fn generations<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Generation> {
     record.deciding_attempts(spec).flat_map(|attempt| &attempt.generations)
 }
 
-fn generations_first<'a>(record: &'a RunRecord, spec: &'a CaseSpec) -> Option<&'a Generation> {
+fn generations_first<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> Option<&'a Generation> {
     generations(record, spec).next()
 }
 
