@@ -96,13 +96,13 @@ github() { # OPTIONS...
 }
 
 check_github() {
-    check "github: the smoke suite passes over four shards" 'gate: Merge and judge: ran, exit code 0' \
+    check "github: the smoke suite passes over four shards" 'gate: Merge and judge: ran,.* exit code 0$' \
         github --env GATE_PATHS=scenarios/smoke --expect shard=success --expect gate=success
-    check "github: a wrong case fails the gate, not its shard" 'gate: Merge and judge: ran, exit code 100' \
+    check "github: a wrong case fails the gate, not its shard" 'gate: Merge and judge: ran,.* exit code 100$' \
         github --overlay "$work/overlay" --env GATE_PATHS=wrong --event schedule --expect shard=success --expect gate=failure
-    check "github: a fork reaches no shard and fails the gate" 'gate: Every shard has run: ran, exit code 1' \
+    check "github: a fork reaches no shard and fails the gate" 'gate: Every shard has run: ran,.* exit code 1$' \
         github --fork --env GATE_PATHS=wrong --expect build=success --expect shard=skipped --expect gate=failure
-    check "github: a push is not taken for a fork" 'shard 4: Run the shard: ran, exit code 96' \
+    check "github: a push is not taken for a fork" 'shard 4: Run the shard: ran,.* exit code 96$' \
         github --event push --env GATE_PATHS=nowhere --expect shard=failure --expect gate=failure
 }
 

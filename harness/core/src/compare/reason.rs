@@ -214,7 +214,7 @@ impl NoVerdictReason {
             }
             Self::Implausible { ratio } => {
                 format!(
-                    "a change by the factor {ratio:.2} is not believed: look at both sides, then renew the baseline"
+                    "a change by the factor {ratio:.2} is not believed: look at both sides; if it is meant, compare with a newer base"
                 )
             }
             Self::NothingCompared => "there was nothing to compare".to_owned(),
