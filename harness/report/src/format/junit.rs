@@ -4,6 +4,7 @@
 //! (`gate.ttft_s`). A case that passed but got worse, or slower where that fails the run, is a failure of type `worse` or
 //! `slower`; one that nothing can be said of keeps its own result, and says `no_verdict` in its property `gate`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use placebench_core::compare::{CaseComparison, Change, CounterChange};
@@ -29,16 +30,19 @@ pub fn render(record: &RunRecord) -> Result<Vec<u8>, RenderError> {
     }
     let record = &IndexedRun::new(record);
     let mut whole = 0.0;
-    let mut names: Vec<&str> = Vec::new();
+    let mut scenarios: Vec<(&str, Vec<&CaseSpec>)> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
     for spec in &record.info.cases {
-        if !names.contains(&spec.scenario.as_str()) {
-            names.push(&spec.scenario);
+        let index = *known.entry(&spec.scenario).or_insert(scenarios.len());
+        match scenarios.get_mut(index) {
+            Some((_, specs)) => specs.push(spec),
+            None => scenarios.push((&spec.scenario, vec![spec])),
         }
     }
-    for name in names {
+    for (name, specs) in scenarios {
         let mut suite = TestSuite::new(line(name));
         let mut total = 0.0;
-        for spec in record.info.cases.iter().filter(|spec| spec.scenario == name) {
+        for spec in specs {
             let wall_s = wall_s(record, spec);
             total += wall_s;
             suite.add_test_case(test_case(record, spec, wall_s));

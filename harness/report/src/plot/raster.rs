@@ -59,18 +59,14 @@ pub fn png(scene: &Scene, fineness: Fineness) -> Result<Vec<u8>, RenderError> {
             .present()
             .map_err(|error| painter_error(scene, &error))?;
     }
-    let compression = match fineness {
-        Fineness::Fine => png::Compression::Balanced,
-        Fineness::Plain => png::Compression::Fast,
-    };
-    encode(scene, (width, height), &buffer, compression)
+    encode(scene, (width, height), &buffer, fineness)
 }
 
 fn encode(
     scene: &Scene,
     (width, height): (u32, u32),
     pixels: &[u8],
-    compression: png::Compression,
+    fineness: Fineness,
 ) -> Result<Vec<u8>, RenderError> {
     let error = |error: png::EncodingError| RenderError::Plot {
         picture: scene.title.clone(),
@@ -80,7 +76,14 @@ fn encode(
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(compression);
+    match fineness {
+        Fineness::Fine => encoder.set_compression(png::Compression::Balanced),
+        Fineness::Plain => {
+            encoder.set_compression(png::Compression::Fast);
+            // Charts are level fields, which this turns into zeros. Trying every filter on every line was a tenth of the time.
+            encoder.set_filter(png::Filter::Up);
+        }
+    }
     let mut writer = encoder.write_header().map_err(error)?;
     writer.write_image_data(pixels).map_err(error)?;
     writer.finish().map_err(error)?;
