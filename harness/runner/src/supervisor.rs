@@ -225,38 +225,7 @@ fn watch_own(
 
 /// The record of an attempt for which no process was started.
 pub(crate) fn attempt_without_process(case: &CaseSpec, attempt: u32, started_at: String, outcome: Outcome) -> Attempt {
-    Attempt {
-        case: case.case.clone(),
-        attempt,
-        started_at,
-        wall_s: 0.0,
-        outcome,
-        phases: Vec::new(),
-        versions: Vec::new(),
-        profile: None,
-        devices: Vec::new(),
-        planned: None,
-        realised: None,
-        places: Vec::new(),
-        links: Vec::new(),
-        memory: Vec::new(),
-        gpus: Vec::new(),
-        peak_rss_bytes: None,
-        generations: Vec::new(),
-        partial_tokens: Vec::new(),
-        stderr_tail: String::new(),
-        leaked_pipes: false,
-        evidence: None,
-        recovery: None,
-        held_bytes: Vec::new(),
-        faults_struck: None,
-        killed_after_s: None,
-        audit: Vec::new(),
-        eos_token_ids: None,
-        probe: None,
-        foreign_processes: Vec::new(),
-        concurrent: 0,
-    }
+    Attempt::without_worker(&case.case, attempt, started_at, outcome)
 }
 
 pub(crate) fn cannot_make(what: &'static str) -> impl Fn(io::Error) -> SupervisorError {

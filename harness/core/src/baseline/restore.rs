@@ -53,7 +53,7 @@ impl BaselineCase {
             memory: self.memory(),
             gpus: gpus.clone(),
             generations: timed.generations(&self.generation(&input_ids)),
-            ..empty_attempt(name)
+            ..Attempt::without_worker(name, 0, String::new(), Outcome::Completed)
         };
         all.iter().enumerate().map(attempt).collect()
     }
@@ -175,41 +175,6 @@ fn realised(stages: &[Stage]) -> Vec<RealisedModule> {
             bytes: Bytes(0),
         })
         .collect()
-}
-
-fn empty_attempt(case: &str) -> Attempt {
-    Attempt {
-        case: case.to_owned(),
-        attempt: 0,
-        started_at: String::new(),
-        wall_s: 0.0,
-        outcome: Outcome::Completed,
-        phases: Vec::new(),
-        versions: Vec::new(),
-        profile: None,
-        devices: Vec::new(),
-        planned: None,
-        realised: None,
-        places: Vec::new(),
-        links: Vec::new(),
-        memory: Vec::new(),
-        gpus: Vec::new(),
-        peak_rss_bytes: None,
-        generations: Vec::new(),
-        partial_tokens: Vec::new(),
-        stderr_tail: String::new(),
-        leaked_pipes: false,
-        evidence: None,
-        recovery: None,
-        held_bytes: Vec::new(),
-        faults_struck: None,
-        killed_after_s: None,
-        audit: Vec::new(),
-        eos_token_ids: None,
-        probe: None,
-        foreign_processes: Vec::new(),
-        concurrent: 0,
-    }
 }
 
 #[expect(

@@ -81,41 +81,15 @@ pub(crate) fn case() -> CaseSpec {
 pub(crate) fn attempt() -> Attempt {
     let device = |name: &str| DeviceId::new(name).unwrap();
     Attempt {
-        case: "s/p/split".into(),
-        attempt: 0,
-        started_at: String::new(),
         wall_s: 1.0,
-        outcome: Outcome::Completed,
-        phases: Vec::new(),
-        versions: Vec::new(),
-        profile: None,
-        devices: Vec::new(),
-        planned: None,
-        realised: None,
         places: vec![("a".into(), device("sim:0")), ("b".into(), device("sim:1"))],
-        links: Vec::new(),
         memory: vec![MemoryFigure {
             device: device("sim:0"),
             kind: MemoryKind::Peak,
             bytes: Bytes(2048),
             allowed_bytes: None,
         }],
-        gpus: Vec::new(),
-        peak_rss_bytes: None,
-        generations: Vec::new(),
-        partial_tokens: Vec::new(),
-        stderr_tail: String::new(),
-        leaked_pipes: false,
-        evidence: None,
-        recovery: None,
-        held_bytes: Vec::new(),
-        faults_struck: None,
-        killed_after_s: None,
-        audit: Vec::new(),
-        eos_token_ids: None,
-        probe: None,
-        foreign_processes: Vec::new(),
-        concurrent: 0,
+        ..Attempt::without_worker("s/p/split", 0, String::new(), Outcome::Completed)
     }
 }
 

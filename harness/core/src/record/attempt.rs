@@ -150,6 +150,45 @@ pub struct Attempt {
     pub concurrent: u32,
 }
 
+impl Attempt {
+    /// An attempt of which nothing but its outcome is known: no process said anything, or none was started.
+    #[must_use]
+    pub fn without_worker(case: &str, attempt: u32, started_at: String, outcome: Outcome) -> Self {
+        Self {
+            case: case.to_owned(),
+            attempt,
+            started_at,
+            wall_s: 0.0,
+            outcome,
+            phases: Vec::new(),
+            versions: Vec::new(),
+            profile: None,
+            devices: Vec::new(),
+            planned: None,
+            realised: None,
+            places: Vec::new(),
+            links: Vec::new(),
+            memory: Vec::new(),
+            gpus: Vec::new(),
+            peak_rss_bytes: None,
+            generations: Vec::new(),
+            partial_tokens: Vec::new(),
+            stderr_tail: String::new(),
+            leaked_pipes: false,
+            evidence: None,
+            recovery: None,
+            held_bytes: Vec::new(),
+            faults_struck: None,
+            killed_after_s: None,
+            audit: Vec::new(),
+            eos_token_ids: None,
+            probe: None,
+            foreign_processes: Vec::new(),
+            concurrent: 0,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0

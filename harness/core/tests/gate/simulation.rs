@@ -223,27 +223,14 @@ fn session(setting: &Setting, effect: f64, pairs: usize, random: &mut Random) ->
 
 /// A completed attempt with these figures.
 pub(crate) fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> Attempt {
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
     Attempt {
-        case: "suite/prompt/auto".into(),
-        attempt: u32::try_from(number).unwrap_or(u32::MAX),
-        started_at: String::new(),
-        wall_s: 0.0,
-        outcome: Outcome::Completed,
         phases: vec![PhaseSpan {
             phase: Phase::Load,
             start_s: 0.0,
             end_s: Some(load_s),
         }],
-        versions: vec![],
         profile: Some("release".into()),
-        devices: vec![],
-        planned: None,
-        realised: None,
-        places: vec![],
-        links: vec![],
-        memory: vec![],
-        gpus: vec![],
-        peak_rss_bytes: None,
         generations: vec![Generation {
             input_ids: vec![1, 2],
             output_ids: vec![3, 4, 5],
@@ -260,19 +247,7 @@ pub(crate) fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> A
             stage_times_s: vec![],
             companions: vec![],
         }],
-        partial_tokens: vec![],
-        stderr_tail: String::new(),
-        leaked_pipes: false,
-        evidence: None,
-        recovery: None,
-        held_bytes: vec![],
-        faults_struck: None,
-        killed_after_s: None,
-        audit: vec![],
-        eos_token_ids: None,
-        probe: None,
-        foreign_processes: Vec::new(),
-        concurrent: 0,
+        ..Attempt::without_worker("suite/prompt/auto", number, String::new(), Outcome::Completed)
     }
 }
 

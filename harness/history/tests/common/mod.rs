@@ -102,36 +102,8 @@ pub(crate) fn attempt(case: &CaseSpec, number: u32, tpot_s: f64) -> Attempt {
 /// An attempt of which no worker came to say anything.
 pub(crate) fn without_worker(case: &CaseSpec, number: u32, outcome: Outcome) -> Attempt {
     Attempt {
-        case: case.case.clone(),
-        attempt: number,
-        started_at: "2026-11-22T14:00:00.000Z".into(),
         wall_s: 0.1,
-        outcome,
-        phases: Vec::new(),
-        versions: Vec::new(),
-        profile: None,
-        devices: Vec::new(),
-        planned: None,
-        realised: None,
-        places: Vec::new(),
-        links: Vec::new(),
-        memory: Vec::new(),
-        gpus: Vec::new(),
-        peak_rss_bytes: None,
-        generations: Vec::new(),
-        partial_tokens: Vec::new(),
-        stderr_tail: String::new(),
-        leaked_pipes: false,
-        evidence: None,
-        recovery: None,
-        held_bytes: Vec::new(),
-        faults_struck: None,
-        killed_after_s: None,
-        audit: Vec::new(),
-        eos_token_ids: None,
-        probe: None,
-        foreign_processes: Vec::new(),
-        concurrent: 0,
+        ..Attempt::without_worker(&case.case, number, "2026-11-22T14:00:00.000Z".into(), outcome)
     }
 }
 

@@ -216,11 +216,7 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
 
 pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
     Attempt {
-        case: case.into(),
-        attempt: number,
-        started_at: "2026-11-22T14:00:00Z".into(),
         wall_s: 1.25,
-        outcome,
         phases: [
             (Phase::Spawn, 0.0, 0.01),
             (Phase::Load, 0.02, 0.31),
@@ -244,27 +240,8 @@ pub(crate) fn attempt(case: &str, number: u32, outcome: Outcome) -> Attempt {
                 architecture: None,
             })
             .into(),
-        planned: None,
-        realised: None,
-        places: Vec::new(),
-        links: Vec::new(),
-        memory: Vec::new(),
-        gpus: Vec::new(),
         peak_rss_bytes: Some(Bytes(48 << 20)),
-        generations: Vec::new(),
-        partial_tokens: Vec::new(),
-        stderr_tail: String::new(),
-        leaked_pipes: false,
-        evidence: None,
-        recovery: None,
-        held_bytes: Vec::new(),
-        faults_struck: None,
-        killed_after_s: None,
-        audit: Vec::new(),
-        eos_token_ids: None,
-        probe: None,
-        foreign_processes: Vec::new(),
-        concurrent: 0,
+        ..Attempt::without_worker(case, number, "2026-11-22T14:00:00Z".into(), outcome)
     }
 }
 
