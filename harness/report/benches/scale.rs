@@ -22,7 +22,7 @@ use placebench_core::placement::{DeviceMapRequest, StrategyName};
 use placebench_core::protocol::TokenLogit;
 use placebench_core::record::{Attempt, RunRecord};
 use placebench_report::view::ReportView;
-use placebench_report::{format, plots};
+use placebench_report::{artifacts, format, plots};
 
 const ATTEMPTS: usize = 10_000;
 const ROUNDS: usize = 3;
@@ -98,8 +98,8 @@ fn main() {
     println!("judging and rendering {attempts} attempts, the least of {ROUNDS} rounds, in seconds");
     for (shape, per_case) in SHAPES {
         let mut record = run_of(attempts, per_case);
-        let mut times = [Duration::MAX; 6];
-        let [judging, view_time, csv, junit, html, pictures] = &mut times;
+        let mut times = [Duration::MAX; 7];
+        let [judging, view_time, csv, junit, html, pictures, all] = &mut times;
         let mut made = 0;
         for _ in 0..ROUNDS {
             record.verdict = timed(judging, || judge(&record.info, &record.attempts, &HashMap::new(), true));
@@ -108,15 +108,17 @@ fn main() {
             timed(junit, || format::junit::render(&record).is_ok());
             timed(html, || format::html::render(&view).is_ok());
             made = timed(pictures, || plots(&view).map_or(0, |pictures| pictures.len()));
+            // As a run does it: the page beside the pictures.
+            timed(all, || artifacts(&record).is_ok());
         }
-        let all: Duration = times.iter().sum();
-        let [judging, view, csv, junit, html, pictures] = times.map(|time| time.as_secs_f64());
+        let together = *judging + *all;
+        let [judging, view, csv, junit, html, pictures, _] = times.map(|time| time.as_secs_f64());
         println!(
             "{shape} ({} of {per_case} attempts): judge {judging:.3}, view {view:.3}, csv {csv:.3}, junit {junit:.3}, html \
              {html:.3}, {made} pictures {pictures:.3}; together {:.3} ({} {} s)",
             record.info.cases.len(),
-            all.as_secs_f64(),
-            if all <= BUDGET { "within" } else { "ABOVE" },
+            together.as_secs_f64(),
+            if together <= BUDGET { "within" } else { "ABOVE" },
             BUDGET.as_secs()
         );
     }

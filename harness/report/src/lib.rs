@@ -61,21 +61,24 @@ pub enum RenderError {
 /// When a writer or painter fails; nothing in a record by itself is an error.
 pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
     let view = ReportView::new(record);
-    let mut artifacts = vec![
-        Artifact {
-            path: "results.csv".into(),
-            bytes: format::csv::render(record)?,
-        },
-        Artifact {
-            path: "junit.xml".into(),
-            bytes: format::junit::render(record)?,
-        },
-        Artifact {
-            path: "report.html".into(),
-            bytes: format::html::render(&view)?.into_bytes(),
-        },
-    ];
-    artifacts.extend(plots(&view)?);
+    // The page of a large run takes a third of what its pictures take.
+    let texts = || {
+        let page = format::html::render(&view)?.into_bytes();
+        Ok::<_, RenderError>([
+            ("results.csv", format::csv::render(record)?),
+            ("junit.xml", format::junit::render(record)?),
+            ("report.html", page),
+        ])
+    };
+    let (texts, pictures) = parallel::both(texts, || plots(&view));
+    let mut artifacts: Vec<Artifact> = texts?
+        .into_iter()
+        .map(|(path, bytes)| Artifact {
+            path: path.into(),
+            bytes,
+        })
+        .collect();
+    artifacts.extend(pictures?);
     Ok(artifacts)
 }
 
