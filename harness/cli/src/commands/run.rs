@@ -151,7 +151,7 @@ pub(super) fn conclude(
         attempts: stored.attempts,
         verdict,
     };
-    let (record, compared) = gate::attach(record, folder.path(), Earlier::IsOld)?;
+    let (record, compared) = gate::attach(record, folder.path(), Earlier::IsOld).map_err(not_kept)?;
     folder
         .write_verdict(&record.verdict)
         .map_err(|error| not_kept(CliError::setup(terminal::chain(&error))))?;

@@ -64,19 +64,7 @@ pub(crate) fn document(
     let names = || matching.matched.iter().map(|matched| matched.case.as_str());
     let cases = names().filter_map(|name| Some((base.case(name)?, new.case(name)?)));
     let cases: Vec<(&SideCase, &SideCase)> = cases.collect();
-    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = (cases.iter())
-        .map(|(ours, theirs)| (ours.attempts.iter().collect(), theirs.attempts.iter().collect()))
-        .collect();
-    let pairs: Vec<CasePair<'_>> = cases
-        .iter()
-        .zip(&attempts)
-        .map(|((our_case, their_case), (ours, theirs))| CasePair {
-            base: side(our_case, ours),
-            new: side(their_case, theirs),
-            noise: noise.as_ref(),
-        })
-        .collect();
-    let comparison = compare(&pairs, spec);
+    let comparison = compared(&cases, noise.as_ref(), spec);
     let mut unfinished = [base.unfinished.as_slice(), &new.unfinished].concat();
     unfinished.sort();
     unfinished.dedup();
@@ -104,7 +92,22 @@ pub(crate) fn document(
     })
 }
 
-pub(super) fn side<'a>(case: &'a SideCase, attempts: &'a [&'a Attempt]) -> Side<'a> {
+/// Compares cases, each given as base and new.
+pub(super) fn compared(cases: &[(&SideCase, &SideCase)], noise: Option<&NoiseFloor>, spec: &GateSpec) -> Comparison {
+    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = (cases.iter())
+        .map(|(base, new)| (base.attempts.iter().collect(), new.attempts.iter().collect()))
+        .collect();
+    let pairs: Vec<CasePair<'_>> = (cases.iter().zip(&attempts))
+        .map(|((base, new), (ours, theirs))| CasePair {
+            base: side(base, ours),
+            new: side(new, theirs),
+            noise,
+        })
+        .collect();
+    compare(&pairs, spec)
+}
+
+fn side<'a>(case: &'a SideCase, attempts: &'a [&'a Attempt]) -> Side<'a> {
     Side {
         case: &case.case,
         attempts,

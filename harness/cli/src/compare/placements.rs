@@ -1,11 +1,11 @@
 //! The placements of one run, each compared with the reference placement of its prompt. They took turns, so that their pairs are
 //! neighbours in time; what can be counted is meant to differ between them, and is not compared.
 
-use placebench_core::compare::{CasePair, GateSpec, compare};
+use placebench_core::compare::GateSpec;
 use placebench_core::doctor::noise::NoiseFloor;
-use placebench_core::record::{Attempt, CaseSpec, RunRecord};
+use placebench_core::record::{CaseSpec, RunRecord};
 
-use super::document::{COMPARE_VERSION, Document, side};
+use super::document::{COMPARE_VERSION, Document, compared};
 use super::matching::{Absence, NotCompared};
 use super::stored::{ComparedSide, SideCase};
 use crate::error::CliError;
@@ -49,21 +49,9 @@ pub(crate) fn document(
             "no prompt of this run has two placements: there is nothing to compare",
         ));
     }
-    let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = (couples.iter())
-        .map(|(base, new)| (base.attempts.iter().collect(), new.attempts.iter().collect()))
-        .collect();
-    let pairs: Vec<CasePair<'_>> = couples
-        .iter()
-        .zip(&attempts)
-        .map(|((base, new), (ours, theirs))| CasePair {
-            base: side(base, ours),
-            new: side(new, theirs),
-            noise: noise.as_ref(),
-        })
-        .collect();
-    let comparison = compare(&pairs, spec);
+    let comparison = compared(&couples, noise.as_ref(), spec);
     let exit = comparison.exit;
-    let compared = |case: &String| {
+    let is_compared = |case: &String| {
         couples
             .iter()
             .any(|(base, new)| [&base.case, &new.case].contains(&case))
@@ -76,7 +64,12 @@ pub(crate) fn document(
         status_changes: Vec::new(),
         not_compared,
         asked_otherwise: Vec::new(),
-        unfinished: run.unfinished.iter().filter(|case| compared(case)).cloned().collect(),
+        unfinished: run
+            .unfinished
+            .iter()
+            .filter(|case| is_compared(case))
+            .cloned()
+            .collect(),
         unknown_machines: Vec::new(),
         noise,
         comparison,
