@@ -8,7 +8,7 @@ use placebench_core::trend::{
     Facts, Figure, FigureHistory, FigurePoint, StateHistory, StatePoint, Trend, TrendMachine, TrendRun, TrendSpec,
     trend,
 };
-use placebench_report::format::trend::render;
+use placebench_report::format::html::trend::render;
 use placebench_report::view::trend::TrendView;
 
 fn runs(count: usize) -> Vec<TrendRun> {

@@ -91,7 +91,7 @@ fn beside(database: &Path) -> PathBuf {
 }
 
 fn write(trend: &Trend, page: &Path) -> Result<(), CliError> {
-    let html = placebench_report::format::trend::render(&TrendView::new(trend))
+    let html = placebench_report::format::html::trend::render(&TrendView::new(trend))
         .map_err(|error| CliError::setup(format!("the page cannot be made: {error}")))?;
     let name = page.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| CliError::with_code(ExitCode::Usage, "--output names no file"))?;

@@ -10,4 +10,3 @@ pub mod github_benchmark;
 pub mod html;
 pub mod junit;
 pub mod markdown;
-pub mod trend;

@@ -126,6 +126,7 @@ impl Painter<'_> {
                 opacity,
             } => self.rect((*x, *y), (x + w, y + h), paint_of(*paint, *opacity)),
             Mark::Line { from, to, paint, width } => self.line(*from, *to, *width, paint_of(*paint, 1.0)),
+            Mark::Hover { .. } => Ok(()),
             Mark::Dots { at, radius, paint } => at.iter().try_for_each(|&at| self.dot(at, *radius, *paint)),
             Mark::Text {
                 at,

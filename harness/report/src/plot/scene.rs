@@ -67,6 +67,20 @@ pub enum Mark {
         /// Colour.
         paint: Paint,
     },
+    /// A region that says something to whoever points at it: in a page, not on paper. What it says must be in the
+    /// chart's table too.
+    Hover {
+        /// Left.
+        x: f64,
+        /// Top.
+        y: f64,
+        /// Width.
+        w: f64,
+        /// Height.
+        h: f64,
+        /// What is said.
+        text: String,
+    },
 }
 
 /// A picture: its size, what it says, and its marks in painting order.
@@ -126,6 +140,19 @@ impl Scene {
     /// A straight line.
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), paint: Paint, width: f64) {
         self.marks.push(Mark::Line { from, to, paint, width });
+    }
+
+    /// A region that says something to whoever points at it. Every one costs a page about a hundred bytes.
+    pub fn hover(&mut self, (x, y): (f64, f64), (w, h): (f64, f64), text: impl Into<String>) {
+        if w > 0.0 && h > 0.0 {
+            self.marks.push(Mark::Hover {
+                x,
+                y,
+                w,
+                h,
+                text: text.into(),
+            });
+        }
     }
 
     /// A label: text of `size` in `weight`, cut in its middle where it is wider than `room`. Returns its width.

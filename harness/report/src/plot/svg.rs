@@ -7,6 +7,9 @@ use super::scene::{Anchor, Mark, Scene};
 /// Points of one series that a page draws; more would only make it heavy.
 const MOST_POINTS: usize = 400;
 
+/// The class of charts for small screens.
+pub const NARROW: &str = "narrow";
+
 /// The picture, with its title for screen readers. `class` is put on the element.
 #[must_use]
 pub fn svg(scene: &Scene, class: &str) -> String {
@@ -17,13 +20,13 @@ pub fn svg(scene: &Scene, class: &str) -> String {
         title = escape(&scene.title),
     );
     for mark in &scene.marks {
-        push(&mut svg, mark);
+        push(&mut svg, mark, class);
     }
     svg.push_str("</svg>");
     svg
 }
 
-fn push(svg: &mut String, mark: &Mark) {
+fn push(svg: &mut String, mark: &Mark, class: &str) {
     match mark {
         Mark::Rect {
             x,
@@ -76,6 +79,15 @@ fn push(svg: &mut String, mark: &Mark) {
                 short(at.0),
                 short(at.1),
                 short(*size),
+                escape(text)
+            ));
+        }
+        // A finger has nothing to point with, and the page stays small.
+        Mark::Hover { .. } if class == NARROW => {}
+        Mark::Hover { x, y, w, h, text } => {
+            let [x, y, w, h] = [x, y, w, h].map(|value| short(*value));
+            svg.push_str(&format!(
+                "<rect class=\"hover\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"><title>{}</title></rect>",
                 escape(text)
             ));
         }

@@ -1,21 +1,11 @@
 //! The page of a trend: one file that needs nothing else, not even a script.
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::Serialize;
 
+use super::document::{self, Shell};
 use crate::RenderError;
-use crate::plot::palette::{Scheme, css_classes, css_variables};
-use crate::plot::svg::svg;
 use crate::plot::trend::chart;
 use crate::view::trend::{FigureView, TrendView};
-
-const TEMPLATE: &str = include_str!("../../assets/trend.html.jinja");
-const STYLE: &str = include_str!("../../assets/report.css");
-
-/// Widths at which every chart is laid out: one for reading at a desk and on paper, one for a phone.
-const WIDTHS: [(f64, &str); 2] = [(920.0, "wide"), (320.0, "narrow")];
 
 /// Series whose charts are there at once; the others are folded.
 const MOST_OPEN: usize = 40;
@@ -34,11 +24,6 @@ const MOST_ROWS: usize = 40;
 /// # Errors
 /// When the template does not fit the view.
 pub fn render(view: &TrendView) -> Result<String, RenderError> {
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.add_template("trend", TEMPLATE)?;
     let changed = view.figures.iter().filter(|figure| figure.sense != "quiet").count();
     // Where nothing changed, some charts are there all the same.
     let open = match changed {
@@ -48,11 +33,8 @@ pub fn render(view: &TrendView) -> Result<String, RenderError> {
     let shown: Vec<Shown<'_>> = view.figures.iter().take(MOST_SERIES).enumerate().map(shown).collect();
     let (first, folded) = shown.split_at(open.min(shown.len()));
     let page = Page {
+        shell: Shell::new(),
         trend: view,
-        style: STYLE,
-        paints: css_classes(),
-        light: css_variables(Scheme::Light),
-        dark: css_variables(Scheme::Dark),
         states: view.states.get(..MOST_STATES).unwrap_or(&view.states),
         more_states: view.states.len().saturating_sub(MOST_STATES),
         open: first,
@@ -60,17 +42,14 @@ pub fn render(view: &TrendView) -> Result<String, RenderError> {
         more_series: view.figures.len().saturating_sub(MOST_SERIES),
         most_rows: MOST_ROWS,
     };
-    Ok(environment.get_template("trend")?.render(Value::from(Serde(page)))?)
+    document::fill("trend/trend.html.jinja", page)
 }
 
 /// All that the template asks for.
 #[derive(Serialize)]
 struct Page<'a> {
+    shell: Shell,
     trend: &'a TrendView,
-    style: &'static str,
-    paints: String,
-    light: String,
-    dark: String,
     states: &'a [crate::view::trend::StateView],
     more_states: usize,
     open: &'a [Shown<'a>],
@@ -98,12 +77,9 @@ fn shown((index, figure): (usize, &FigureView)) -> Shown<'_> {
             .first()
             .map_or("No change.", |change| change.size.as_str())
     );
-    let charts = WIDTHS
-        .iter()
-        .map(|(width, class)| svg(&chart(&figure.chart, &title, *width), class));
     Shown {
         figure,
         anchor: format!("series-{index}"),
-        charts: charts.collect(),
+        charts: document::chart(|width| chart(&figure.chart, &title, width)),
     }
 }

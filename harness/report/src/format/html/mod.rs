@@ -1,43 +1,31 @@
 //! `report.html`: one file that needs nothing else, not even a script.
-//!
-//! Everything from a record goes through the template engine's escaping; the only markup that is not escaped again are
-//! the charts, which escape their own labels. A content security policy in the page forbids scripts and loading.
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+mod document;
+pub mod trend;
+
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::RenderError;
 use crate::parallel;
-use crate::plot::palette::{Scheme, css_classes, css_variables};
-use crate::plot::{Chart, svg::svg};
+use crate::plot::Chart;
 use crate::view::{CaseView, Figure, PromptView, ReportView};
+use document::Shell;
 
-const TEMPLATE: &str = include_str!("../../assets/report.html.jinja");
-const STYLE: &str = include_str!("../../assets/report.css");
-
-/// Widths at which every chart is laid out: one for reading at a desk and on paper, one for a phone.
-const WIDTHS: [(f64, &str); 2] = [(920.0, "wide"), (320.0, "narrow")];
+/// The charts of a prompt by name; empty for one that would only say that there is nothing.
+type Pictures = BTreeMap<&'static str, String>;
 
 /// The page.
 ///
 /// # Errors
 /// When the template does not fit the view.
 pub fn render(view: &ReportView) -> Result<String, RenderError> {
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
-    environment.add_template("report", TEMPLATE)?;
     let cases =
         |wanted: &dyn Fn(&CaseView) -> bool| -> Vec<&CaseView> { view.cases().filter(|case| wanted(case)).collect() };
     let page = Page {
+        shell: Shell::new(),
         report: view,
-        style: STYLE,
-        paints: css_classes(),
-        light: css_variables(Scheme::Light),
-        dark: css_variables(Scheme::Dark),
         problems: cases(&|case| matches!(case.status, "failed" | "setup")),
         flaky: cases(&|case| case.status == "flaky"),
         pending: cases(&|case| case.status == "pending"),
@@ -47,27 +35,25 @@ pub fn render(view: &ReportView) -> Result<String, RenderError> {
         not_run: cases(&|case| matches!(case.status, "skipped" | "unjudged")),
         matrix: matrix(view),
         charts: charts(view),
-        captions: Chart::ALL.map(Chart::caption),
+        captions: Chart::ALL.map(|chart| (chart.name(), chart.caption())).into(),
     };
-    Ok(environment.get_template("report")?.render(Value::from(Serde(page)))?)
+    document::fill("report/report.html.jinja", page)
 }
 
 /// All that the template asks for.
 #[derive(Serialize)]
 struct Page<'a> {
+    shell: Shell,
     report: &'a ReportView,
-    style: &'static str,
-    paints: String,
-    light: String,
-    dark: String,
     problems: Vec<&'a CaseView>,
     flaky: Vec<&'a CaseView>,
     pending: Vec<&'a CaseView>,
     expected: Vec<&'a CaseView>,
     not_run: Vec<&'a CaseView>,
     matrix: Vec<MatrixRow<'a>>,
-    charts: Vec<Vec<String>>,
-    captions: [&'static str; 5],
+    /// By the prompt's slug.
+    charts: BTreeMap<&'a str, Pictures>,
+    captions: BTreeMap<&'static str, &'static str>,
 }
 
 /// A row of the overview: a prompt, and under each placement its case.
@@ -126,16 +112,17 @@ fn cell(case: &CaseView) -> Cell<'_> {
     }
 }
 
-/// For each prompt its charts, each at every width; nothing for a chart that would only say that there is nothing.
-fn charts(view: &ReportView) -> Vec<Vec<String>> {
-    let of = |prompt: &&PromptView| {
-        let at_width = |chart: Chart, (width, class): (f64, &str)| svg(&chart.bare(view, prompt, width), class);
-        let chart = |chart: Chart| -> String {
-            let widths = WIDTHS.iter().filter(|_| chart.has_data(prompt));
-            widths.map(|width| at_width(chart, *width)).collect()
-        };
-        Chart::ALL.into_iter().map(chart).collect()
-    };
+/// For each prompt its charts.
+fn charts(view: &ReportView) -> BTreeMap<&str, Pictures> {
     let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
-    parallel::map(&prompts.collect::<Vec<&PromptView>>(), of)
+    let prompts: Vec<&PromptView> = prompts.collect();
+    let draw = |prompt: &&PromptView| -> Pictures {
+        let chart = |chart: Chart| match chart.has_data(prompt) {
+            true => document::chart(|width| chart.bare(view, prompt, width)),
+            false => String::new(),
+        };
+        Chart::ALL.map(|kind| (kind.name(), chart(kind))).into()
+    };
+    let slugs = prompts.iter().map(|prompt| prompt.slug.as_str());
+    slugs.zip(parallel::map(&prompts, draw)).collect()
 }

@@ -1,0 +1,109 @@
+//! What every page of ours is made of: one style, one palette, one set of templates, one way to put charts into it.
+//!
+//! A page is one file that loads nothing; its content security policy says so to the browser too. All text goes through
+//! the template engine's escaping; only charts, which escape their own labels, and our own style are put in as they are.
+
+use std::fmt::Write as _;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::Serialize;
+
+use crate::RenderError;
+use crate::plot::palette::{Scheme, css_classes, css_variables};
+use crate::plot::scene::Scene;
+use crate::plot::svg::{NARROW, svg};
+
+/// Widths at which every chart is laid out: one for reading at a desk and on paper, one for a phone.
+const WIDTHS: [(f64, &str); 2] = [(1080.0, "wide"), (340.0, NARROW)];
+
+/// The styles, in the order in which they are written.
+const STYLES: [&str; 6] = [
+    include_str!("../../../assets/css/base.css"),
+    include_str!("../../../assets/css/overview.css"),
+    include_str!("../../../assets/css/prompt.css"),
+    include_str!("../../../assets/css/case.css"),
+    include_str!("../../../assets/css/trend.css"),
+    include_str!("../../../assets/css/media.css"),
+];
+
+/// A template by the name that others include it by: its path below `assets/`.
+macro_rules! template {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../assets/", $name)))
+    };
+}
+
+/// Every template there is.
+const TEMPLATES: &[(&str, &str)] = &[
+    template!("page/head.jinja"),
+    template!("page/macros.jinja"),
+    template!("report/report.html.jinja"),
+    template!("report/header.jinja"),
+    template!("report/gate.jinja"),
+    template!("report/failures.jinja"),
+    template!("report/overview.jinja"),
+    template!("report/expected.jinja"),
+    template!("report/faults.jinja"),
+    template!("report/not_run.jinja"),
+    template!("report/scenario.jinja"),
+    template!("report/prompt.jinja"),
+    template!("report/placement.jinja"),
+    template!("report/latency.jinja"),
+    template!("report/memory.jinja"),
+    template!("report/forecast.jinja"),
+    template!("report/audit.jinja"),
+    template!("report/case.jinja"),
+    template!("report/case_text.jinja"),
+    template!("report/case_placement.jinja"),
+    template!("report/case_hang.jinja"),
+    template!("report/case_details.jinja"),
+    template!("report/environment.jinja"),
+    template!("trend/trend.html.jinja"),
+];
+
+/// What the head of a page needs; `shell` in templates.
+#[derive(Debug, Serialize)]
+pub(super) struct Shell {
+    style: String,
+}
+
+impl Shell {
+    pub(super) fn new() -> Self {
+        let mut style = format!(
+            ":root{{color-scheme:light dark;{}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n{}\n",
+            css_variables(Scheme::Light),
+            css_variables(Scheme::Dark),
+            css_classes(),
+        );
+        for sheet in STYLES {
+            // Nothing is lost where it cannot be written: a String takes everything.
+            let _ = writeln!(style, "{}", sheet.trim_end());
+        }
+        Self { style }
+    }
+}
+
+/// Fills a page: `name` is its template, `page` what the template asks for.
+///
+/// # Errors
+/// When a template does not fit.
+pub(super) fn fill(name: &str, page: impl Serialize) -> Result<String, RenderError> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    for (name, source) in TEMPLATES {
+        environment.add_template(name, source)?;
+    }
+    Ok(environment.get_template(name)?.render(Value::from(Serde(page)))?)
+}
+
+/// A chart at every width; the style shows the one that fits.
+pub(super) fn chart(at_width: impl Fn(f64) -> Scene) -> String {
+    WIDTHS
+        .iter()
+        .map(|(width, class)| svg(&at_width(*width), class))
+        .collect()
+}
