@@ -53,7 +53,8 @@ function measured(most) {
         const frame = svg.viewBox.baseVal
         const labels = [...svg.querySelectorAll('text')].filter(isSeen).map(element => ({ element, box: element.getBBox() }))
         for (const { element, box } of labels) {
-            const inside = box.x >= frame.x - 0.5 && box.x + box.width <= frame.x + frame.width + 0.5 &&
+            // Letters begin a little beside where they are set.
+            const inside = box.x >= frame.x - 1.5 && box.x + box.width <= frame.x + frame.width + 1.5 &&
                 box.y >= frame.y - 2 && box.y + box.height <= frame.y + frame.height + 2
             if (!inside) outside.push(`${where(element)} at ${Math.round(box.x)}–${Math.round(box.x + box.width)} of ${frame.width}`)
         }
