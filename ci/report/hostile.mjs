@@ -54,7 +54,7 @@ function attack(text, used) {
 
 function changed(value, key, parents, state) {
     if (typeof value === 'string') {
-        const isVerdict = parents.length === 3 && parents[0] === 'verdict' && key === 'text'
+        const isVerdict = parents.join('.') === 'verdict.cases' && key === 'text'
         if (CLOSED.has(key) || isVerdict || DEVICE.test(value)) return value
         if (key === 'case') return state.cases.get(value) ?? attack(value, state.used)
         return attack(value, state.used)

@@ -135,6 +135,7 @@ impl Painter<'_> {
                 weight,
                 anchor,
                 paint,
+                tight: _,
             } => self.text(*at, text, (*size, *weight), *anchor, *paint),
         }
     }

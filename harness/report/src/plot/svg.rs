@@ -62,6 +62,7 @@ fn push(svg: &mut String, mark: &Mark, class: &str) {
             weight,
             anchor,
             paint,
+            tight,
         } => {
             let anchor = match anchor {
                 Anchor::Start => "",
@@ -73,8 +74,10 @@ fn push(svg: &mut String, mark: &Mark, class: &str) {
             } else {
                 ""
             };
+            // A browser's own font may be wider than the one that was measured with: it then sets the letters closer.
+            let length = tight.map_or_else(String::new, |width| format!(" textLength=\"{}\"", width.round()));
             svg.push_str(&format!(
-                "<text class=\"f-{}\" x=\"{}\" y=\"{}\" font-size=\"{}\"{bold}{anchor}>{}</text>",
+                "<text class=\"f-{}\" x=\"{}\" y=\"{}\" font-size=\"{}\"{bold}{anchor}{length}>{}</text>",
                 paint.name(),
                 short(at.0),
                 short(at.1),
@@ -135,5 +138,16 @@ mod tests {
         scene.text((0.0, 0.0), "<a>&'\"", Style::LABEL, 1000.0);
         let svg = svg(&scene, "wide");
         assert!(!svg.contains("<script") && !svg.contains("<a>"), "{svg}");
+    }
+
+    #[test]
+    fn a_label_without_room_keeps_its_width_in_any_font() {
+        let mut scene = Scene::new(100.0, "");
+        scene.text((0.0, 0.0), "model.layers.3 -> model.layers.4", Style::LABEL, 90.0);
+        scene.text((0.0, 20.0), "auto", Style::LABEL, 90.0);
+        let svg = svg(&scene, "wide");
+        let (cut, short) = svg.split_once("</text>").unwrap();
+        assert!(cut.contains("textLength=\"") && cut.contains('…'), "{cut}");
+        assert!(!short.contains("textLength"), "{short}");
     }
 }
