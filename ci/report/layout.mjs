@@ -42,6 +42,8 @@ function measured(most) {
     note('cut off', cut.map(where))
     const spilling = html.filter(element => {
         if (getComputedStyle(element).overflowX !== 'visible' || element.closest('.scroll, pre')) return false
+        // What opens over the page is no part of the box it hangs on; whether it leaves the window is asked above.
+        if ([...element.querySelectorAll('*')].some(one => ['absolute', 'fixed'].includes(getComputedStyle(one).position))) return false
         return element.scrollWidth > element.clientWidth + 1 && !element.querySelector('.scroll, pre') &&
             getComputedStyle(element).display !== 'inline'
     })
@@ -72,8 +74,8 @@ function measured(most) {
     }
     note('a label outside its picture', outside)
     note('labels on each other', overlapping)
-    // WCAG 2.5.8; links in sentences are as high as their line.
-    const small = html.filter(element => element.matches('button, input, select, summary')).filter(element => {
+    // WCAG 2.5.8; links in sentences are as high as their line, and a lone box to tick may be small (axe looks at the room around it).
+    const small = html.filter(element => element.matches('button, input:not([type=checkbox]), select, summary')).filter(element => {
         const { width, height } = element.getBoundingClientRect()
         const label = element.closest('label')?.getBoundingClientRect()
         return Math.max(width, label?.width ?? 0) < 24 || Math.max(height, label?.height ?? 0) < 24
