@@ -1,4 +1,5 @@
-//! What it takes to judge and render 10,000 stored attempts, in two shapes: few cases of many attempts, and many of few.
+//! What it takes to judge and render stored attempts: those of an everyday suite, of 50 cases and 6 repetitions, and 10,000, in two shapes:
+//! few cases of many attempts, and many of few.
 //!
 //! `cargo bench -p placebench-report --bench scale -- [ATTEMPTS]`. Each part is timed on its own, so that the one that grows
 //! too fast shows; the smallest of some rounds is printed, since whatever else runs only adds.
@@ -26,11 +27,33 @@ use placebench_report::{artifacts, format, plots};
 
 const ATTEMPTS: usize = 10_000;
 const ROUNDS: usize = 3;
-/// What a run of this size may take, as the project promises.
-const BUDGET: Duration = Duration::from_secs(2);
+/// A size of run, with what it may take and how large its page may be, as the project promises.
+struct Shape {
+    name: &'static str,
+    attempts: usize,
+    per_case: usize,
+    budget: Duration,
+    most_page_bytes: usize,
+}
 
-/// Attempts of each case, and the name of the shape.
-const SHAPES: [(&str, usize); 2] = [("few cases", 200), ("many cases", 6)];
+/// Those that are timed, `attempts` being the size of the large ones.
+fn shapes(attempts: usize) -> [Shape; 3] {
+    let large = |name, per_case| Shape {
+        name,
+        attempts,
+        per_case,
+        budget: Duration::from_secs(2),
+        most_page_bytes: usize::MAX,
+    };
+    let suite = Shape {
+        name: "a suite",
+        attempts: 300,
+        per_case: 6,
+        budget: Duration::from_secs(1),
+        most_page_bytes: 2 << 20,
+    };
+    [suite, large("few cases", 200), large("many cases", 6)]
+}
 
 fn placements() -> [(&'static str, DeviceMapRequest, usize); 3] {
     [
@@ -95,31 +118,47 @@ fn timed<T>(into: &mut Duration, work: impl FnOnce() -> T) -> T {
 fn main() {
     let asked = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let attempts = asked.unwrap_or(ATTEMPTS);
-    println!("judging and rendering {attempts} attempts, the least of {ROUNDS} rounds, in seconds");
-    for (shape, per_case) in SHAPES {
-        let mut record = run_of(attempts, per_case);
-        let mut times = [Duration::MAX; 7];
-        let [judging, view_time, csv, junit, html, pictures, all] = &mut times;
-        let mut made = 0;
-        for _ in 0..ROUNDS {
-            record.verdict = timed(judging, || judge(&record.info, &record.attempts, &HashMap::new(), true));
-            let view = timed(view_time, || ReportView::new(&record));
-            timed(csv, || format::csv::render(&record).is_ok());
-            timed(junit, || format::junit::render(&record).is_ok());
-            timed(html, || format::html::render(&view).is_ok());
-            made = timed(pictures, || plots(&view).map_or(0, |pictures| pictures.len()));
-            // As a run does it: the page beside the pictures.
-            timed(all, || artifacts(&record).is_ok());
-        }
-        let together = *judging + *all;
-        let [judging, view, csv, junit, html, pictures, _] = times.map(|time| time.as_secs_f64());
-        println!(
-            "{shape} ({} of {per_case} attempts): judge {judging:.3}, view {view:.3}, csv {csv:.3}, junit {junit:.3}, html \
-             {html:.3}, {made} pictures {pictures:.3}; together {:.3} ({} {} s)",
-            record.info.cases.len(),
-            together.as_secs_f64(),
-            if together <= BUDGET { "within" } else { "ABOVE" },
-            BUDGET.as_secs()
-        );
+    println!("judging and rendering, the least of {ROUNDS} rounds, in seconds");
+    shapes(attempts).iter().for_each(measure);
+}
+
+fn verdict(is_within: bool) -> &'static str {
+    if is_within { "within" } else { "ABOVE" }
+}
+
+fn measure(shape: &Shape) {
+    let mut record = run_of(shape.attempts, shape.per_case);
+    let mut times = [Duration::MAX; 7];
+    let [judging, view_time, csv, junit, html, pictures, all] = &mut times;
+    let (mut made, mut picture_bytes, mut page_bytes) = (0, 0, 0);
+    for _ in 0..ROUNDS {
+        record.verdict = timed(judging, || judge(&record.info, &record.attempts, &HashMap::new(), true));
+        let view = timed(view_time, || ReportView::new(&record));
+        timed(csv, || format::csv::render(&record).is_ok());
+        timed(junit, || format::junit::render(&record).is_ok());
+        page_bytes = timed(html, || format::html::render(&view).map_or(0, |page| page.len()));
+        let painted = timed(pictures, || plots(&view).unwrap_or_default());
+        (made, picture_bytes) = (painted.len(), painted.iter().map(|picture| picture.bytes.len()).sum());
+        // As a run does it: the page beside the pictures.
+        timed(all, || artifacts(&record).is_ok());
     }
+    let together = *judging + *all;
+    let [judging, view, csv, junit, html, pictures, _] = times.map(|time| time.as_secs_f64());
+    println!(
+        "{} ({} attempts, {} cases of {}): judge {judging:.3}, view {view:.3}, csv {csv:.3}, junit {junit:.3}, html {html:.3}, {made} \
+         pictures of {} KiB {pictures:.3}; together {:.3} ({} {} s); page of {} KiB{}",
+        shape.name,
+        record.attempts.len(),
+        record.info.cases.len(),
+        shape.per_case,
+        picture_bytes / 1024,
+        together.as_secs_f64(),
+        verdict(together <= shape.budget),
+        shape.budget.as_secs(),
+        page_bytes / 1024,
+        match shape.most_page_bytes {
+            usize::MAX => String::new(),
+            most => format!(" ({} {} KiB)", verdict(page_bytes <= most), most / 1024),
+        }
+    );
 }

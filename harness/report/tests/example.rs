@@ -86,13 +86,15 @@ fn the_example_has_something_to_tell() {
         (CaseStatus::Failed, "completed", TextVerdict::Diverged)
     );
     let right = verdicts().filter(|verdict| verdict.case.starts_with("three-placements/"));
-    assert_eq!(
-        right.filter(|verdict| verdict.status == CaseStatus::Passed).count(),
-        3
-    );
-    let failed = verdicts().filter(|verdict| verdict.status == CaseStatus::Failed).count();
+    assert_eq!(right.filter(|verdict| verdict.status == CaseStatus::Passed).count(), 3);
+    let failed = verdicts()
+        .filter(|verdict| verdict.status == CaseStatus::Failed)
+        .count();
     assert_eq!(failed, 3, "every failure is one of those above");
-    let story = record.attempts.iter().find(|attempt| attempt.case == "stalled-hop/rabbit/auto");
+    let story = record
+        .attempts
+        .iter()
+        .find(|attempt| attempt.case == "stalled-hop/rabbit/auto");
     assert!(
         story.is_some_and(|attempt| attempt.evidence.is_some()),
         "a hang is shown with the stacks of its threads"
@@ -105,13 +107,18 @@ fn the_example_names_nobodys_folders() {
     for name in ["run.json", "attempts.jsonl", "verdict.json", "report.html", "junit.xml"] {
         let text = fs::read_to_string(folder().join(name)).unwrap();
         for folder in ["/tmp/", "/root", "/work/", "/Users/"] {
-            let found = text.find(&format!("\"{folder}")).or_else(|| text.find(&format!(" {folder}")));
+            let found = text
+                .find(&format!("\"{folder}"))
+                .or_else(|| text.find(&format!(" {folder}")));
             assert_eq!(found, None, "{name} names {folder}");
         }
     }
     let environment = record().info.environment;
     let names: Vec<&str> = environment.worker_env.iter().map(|(name, _)| name.as_str()).collect();
-    assert!(names.iter().all(|name| ["LANG", "RAYON_NUM_THREADS"].contains(name)), "{names:?}");
+    assert!(
+        names.iter().all(|name| ["LANG", "RAYON_NUM_THREADS"].contains(name)),
+        "{names:?}"
+    );
 }
 
 #[test]
