@@ -36,8 +36,11 @@ impl LastEvents {
         });
     }
 
-    /// The events as a record has them, oldest first: `end` is the deadline or the end, since the start of the process.
-    pub(crate) fn before(self, end: Duration) -> Vec<LastEvent> {
+    /// The events as a record has them, oldest first, before the deadline that was missed, else before the end of the process:
+    /// both since its start. What is read from the pipe of a process that is gone was said before its end.
+    pub(crate) fn before(self, missed: Option<Duration>, lived: Duration) -> Vec<LastEvent> {
+        let newest = self.kept.back().map_or(Duration::ZERO, |heard| heard.received);
+        let end = missed.unwrap_or(lived.max(newest));
         let of_record = |heard: Heard| LastEvent {
             event: heard.event.to_owned(),
             before_end_s: end.as_secs_f64() - heard.received.as_secs_f64(),
@@ -163,7 +166,7 @@ mod tests {
         for index in 0..20 {
             last.push(&token(index), Duration::from_millis(u64::from(index) * 100));
         }
-        let kept = last.before(Duration::from_secs(3));
+        let kept = last.before(None, Duration::from_secs(3));
         assert_eq!(kept.len(), LastEvent::MOST);
         assert_eq!(kept[0].words, "number 8 of generation 0: id 7");
         let newest = &kept[LastEvent::MOST - 1];
@@ -184,8 +187,18 @@ mod tests {
         };
         let mut last = LastEvents::default();
         last.push(&EventKind::Error { failure }, Duration::from_secs(2));
-        let kept = last.before(Duration::from_secs(1));
+        let kept = last.before(Some(Duration::from_secs(1)), Duration::from_secs(3));
         assert!(kept[0].words.len() <= LastEvent::MOST_WORDS && kept[0].words.ends_with("é…"));
         assert!(kept[0].before_end_s < 0.0, "it came after the deadline");
+    }
+
+    #[test]
+    fn nothing_is_said_after_the_end() {
+        let mut last = LastEvents::default();
+        last.push(&token(0), Duration::from_millis(10));
+        last.push(&token(1), Duration::from_millis(12));
+        let kept = last.before(None, Duration::from_millis(11));
+        let before: Vec<f64> = kept.iter().map(|event| event.before_end_s * 1e3).collect();
+        assert!((before[0] - 2.0).abs() < 1e-9 && before[1].abs() < 1e-9, "{before:?}");
     }
 }

@@ -53,7 +53,7 @@ impl Finished {
         let last_events = match outcome.kind() {
             // Everything it said is on record in better words, and what an interrupted one said tells nothing.
             OutcomeKind::Completed | OutcomeKind::Skipped => Vec::new(),
-            _ => seen.last_events.before(seen.missed.unwrap_or(lived)),
+            _ => seen.last_events.before(seen.missed, lived),
         };
         Attempt {
             evidence,
