@@ -14,6 +14,7 @@ mod foreign;
 mod gate;
 mod gpu_process;
 mod indexed;
+mod last_event;
 mod resumption;
 mod verdict;
 
@@ -29,6 +30,7 @@ pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::gate::{GateBase, GateVerdict};
 pub use self::gpu_process::GpuProcess;
 pub use self::indexed::IndexedRun;
+pub use self::last_event::LastEvent;
 pub use self::resumption::Resumption;
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
@@ -40,7 +42,7 @@ use crate::units::Bytes;
 /// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards; limits,
 /// memory held after each generation, and which injected faults struck; audits; probes of the prompt, text offsets, end tokens,
 /// where texts part; machines a run was gone on with; processes of others on a GPU, attempts that ran beside others; another
-/// program, baselines and the answer of the gate; the fault `slow_step`).
+/// program, baselines and the answer of the gate; the fault `slow_step`; the last events of attempts that did not complete).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

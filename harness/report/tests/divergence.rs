@@ -75,7 +75,10 @@ fn both_texts_are_quoted_around_the_token() {
 #[test]
 fn the_page_shows_it_as_text_only() {
     let page = html::render(&ReportView::new(&record(vec![parting()]))).unwrap();
-    assert!(page.contains("<dd>&lt;b&gt;Once upon a<mark> time</mark>␛[31m and so on</dd>"));
+    assert!(page.contains(
+        "<td class=\"before\">&lt;b&gt;Once upon a</td><td class=\"at\"><mark> time</mark> <span class=\"sub\">id 41</span></td>\
+         <td class=\"after\">␛[31m and so on</td>"
+    ));
     assert!(page.contains("compared with &lt;another&gt; class"));
     assert!(page.contains("4 of 6 (2 different texts)"));
     let page = html::render(&ReportView::new(&record(Vec::new()))).unwrap();

@@ -24,6 +24,7 @@ mod fixture;
 pub mod fuzzing;
 pub mod gpu;
 mod ladder;
+mod last_events;
 mod lines;
 mod memory;
 mod outcome;

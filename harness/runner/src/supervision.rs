@@ -15,6 +15,7 @@ use crate::event_log::EventLog;
 use crate::evidence::Look;
 use crate::gpu::GpuWatch;
 use crate::ladder::{Ladder, StopLimits, StopStep};
+use crate::last_events::LastEvents;
 use crate::lines::Line;
 use crate::memory::{self, OomCounter};
 use crate::outcome::{self, OomKills};
@@ -63,6 +64,9 @@ pub(crate) struct Supervision {
     /// When the last token of the generation under way came in.
     last_token: Option<Instant>,
     looked: Option<Looked>,
+    last_events: LastEvents,
+    /// When the deadline passed that the worker missed, since its start.
+    missed: Option<Duration>,
 }
 
 /// What was seen of a worker that missed its deadline.
@@ -114,6 +118,8 @@ impl Supervision {
             killed_after_s: None,
             last_token: None,
             looked: None,
+            last_events: LastEvents::default(),
+            missed: None,
         }
     }
 
@@ -236,6 +242,7 @@ impl Supervision {
                 tokens: self.transcript.tokens_made(),
             }
         };
+        self.missed = Some(expiry.at);
         let deadline = self.spawned + expiry.at;
         let judged_after = deadline.elapsed();
         self.judge(outcome, around)?;
@@ -341,6 +348,7 @@ impl Supervision {
                 self.look_at_memory();
             }
         }
+        self.last_events.push(&event.kind, received);
         (around.observer)(Observation::Event(&event));
         match &mut around.log {
             Some(log) => log.append(&event, received),

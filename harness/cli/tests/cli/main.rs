@@ -35,6 +35,7 @@ mod namespace;
 mod outcomes;
 mod paths;
 mod plan;
+mod reproduce;
 mod resume;
 mod retries;
 mod review;

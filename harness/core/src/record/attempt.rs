@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::GpuProcess;
+use super::{GpuProcess, LastEvent};
 use crate::audit::AuditStep;
 use crate::device::{DeviceBytes, DeviceId};
 use crate::evidence::{Evidence, Recovery};
@@ -148,6 +148,9 @@ pub struct Attempt {
     /// not alone is a speed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub concurrent: u32,
+    /// What the worker said last, oldest first, where it did not complete; at most [`LastEvent::MOST`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_events: Vec<LastEvent>,
 }
 
 impl Attempt {
@@ -185,6 +188,7 @@ impl Attempt {
             probe: None,
             foreign_processes: Vec::new(),
             concurrent: 0,
+            last_events: Vec::new(),
         }
     }
 }

@@ -2,23 +2,29 @@
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::record::{
-    Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
+    Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict,
 };
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
 use super::audit::{self, AuditView};
-use super::divergence::{self, DivergenceView};
+use super::deciding::placed_attempt;
+use super::details;
 use super::evidence::{self, EvidenceView};
+use super::figures::{figure, figures, peak, traffic};
 use super::forecast::{self, ForecastView};
 use super::memory::{self, MemoryView};
 use super::modules::{self, PlacementView};
+use super::narrative::{self, Narrative};
 use super::status;
 use super::steps::{self, StepView};
 use super::text::{self, OutputView};
 use super::timing::Timing;
-use super::words::{Lines, line, list, message, number, rate, visible};
-use super::{Fact, Figure};
+use super::words::{Lines, line, message, visible};
+use super::Figure;
+
+pub use super::deciding::deciding_attempt;
+pub use super::figures::NamedFigure;
 
 /// Something that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,15 +35,6 @@ pub struct FindingView {
     pub message: String,
     /// What to do about it; empty where nobody knows.
     pub hint: String,
-}
-
-/// A figure with its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NamedFigure {
-    /// What it is.
-    pub name: &'static str,
-    /// Its value, or why there is none.
-    pub figure: Figure,
 }
 
 /// A case beside its siblings.
@@ -119,8 +116,6 @@ pub struct CaseView {
     pub forecast: Option<ForecastView>,
     /// Its output.
     pub output: OutputView,
-    /// Phases with their durations.
-    pub phases: Vec<Fact>,
     /// Injected faults in words; empty for none.
     pub faults: String,
     /// Last lines of the worker's log.
@@ -131,48 +126,9 @@ pub struct CaseView {
     pub not_recovered: String,
     /// How its modules compare with those of the reference; only where that was looked at.
     pub audit: Option<AuditView>,
-    /// Where its text parts from others.
-    pub divergences: Vec<DivergenceView>,
-    /// What has to be known of the comparison.
-    pub notes: Vec<String>,
-}
-
-/// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
-#[must_use]
-pub fn deciding_attempt<'a>(
-    record: &'a IndexedRun<'a>,
-    spec: &'a CaseSpec,
-    verdict: Option<&CaseVerdict>,
-) -> Option<&'a Attempt> {
-    let Some(verdict) = verdict else {
-        return record.deciding_attempts(spec).last();
-    };
-    record
-        .deciding_attempts(spec)
-        .find(|attempt| attempt.outcome.kind() == verdict.outcome && attempt.outcome.sentence() == verdict.sentence)
-        .or_else(|| {
-            record
-                .deciding_attempts(spec)
-                .find(|attempt| attempt.outcome.kind() == verdict.outcome)
-        })
-        .or_else(|| record.deciding_attempts(spec).last())
-}
-
-/// The attempt whose placement is shown: a case can end before it has loaded while an earlier attempt got further.
-fn placed_attempt<'a>(
-    record: &'a IndexedRun<'a>,
-    spec: &'a CaseSpec,
-    deciding: Option<&'a Attempt>,
-) -> Option<&'a Attempt> {
-    let got_further = || {
-        record
-            .deciding_attempts(spec)
-            .find(|attempt| attempt.realised.is_some())
-    };
-    deciding
-        .filter(|attempt| attempt.realised.is_some() || attempt.planned.is_some())
-        .or_else(got_further)
-        .or(deciding)
+    /// What else is told of it in words.
+    #[serde(flatten)]
+    pub narrative: Narrative,
 }
 
 /// Everything a report says of a case.
@@ -208,6 +164,18 @@ pub fn view(
         devices,
     });
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
+    let placement = modules::view(&spec.request, placed, devices, &why);
+    let figures = figures(metrics, text, &why);
+    let narrative = narrative::view(&narrative::Source {
+        record,
+        spec,
+        verdict,
+        attempt,
+        placed: &placement,
+        figures: &figures,
+        why_missing: &why,
+        is_timed,
+    });
     let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
         Outcome::Skipped { hint, .. } => hint.as_deref(),
         _ => None,
@@ -241,13 +209,13 @@ pub fn view(
         ttft: seconds(metrics.ttft_s),
         tpot: seconds(metrics.tpot_s),
         peak: peak(&memory, &why),
-        figures: figures(metrics, text, &why),
+        figures,
         samples: metrics.samples,
         hops_per_token: metrics.hops_per_token,
         traffic: traffic(metrics),
         timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
-        placed: modules::view(&spec.request, placed, devices, &why),
+        placed: placement,
         memory,
         forecast: match is_timed {
             false => None,
@@ -255,8 +223,7 @@ pub fn view(
         },
         steps,
         output: text::output(record, spec, reference, &why),
-        phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),
-        faults: faults(spec),
+        faults: details::fault_words(spec),
         log: attempt
             .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
             .unwrap_or_default(),
@@ -268,12 +235,7 @@ pub fn view(
             .map(evidence::not_recovered)
             .unwrap_or_default(),
         audit: audit::view(record, spec, devices),
-        divergences: verdict
-            .map(|verdict| verdict.divergences.iter().map(divergence::view).collect())
-            .unwrap_or_default(),
-        notes: verdict
-            .map(|verdict| verdict.notes.iter().map(|note| message(note)).collect())
-            .unwrap_or_default(),
+        narrative,
     }
 }
 
@@ -284,14 +246,6 @@ fn findings(findings: &[Finding]) -> Vec<FindingView> {
         hint: finding.hint.as_deref().map(message).unwrap_or_default(),
     };
     findings.iter().map(one).collect()
-}
-
-fn figure(value: Option<String>, text: TextVerdict, why: &str) -> Figure {
-    match value {
-        Some(_) if !text.timing_is_valid() => Figure::Invalid(status::invalid(text)),
-        Some(value) => Figure::Measured(value),
-        None => Figure::Missing(why.to_owned()),
-    }
 }
 
 fn timing(record: &IndexedRun<'_>, spec: &CaseSpec, text: TextVerdict, why: &str) -> Timing {
@@ -307,119 +261,3 @@ fn timing(record: &IndexedRun<'_>, spec: &CaseSpec, text: TextVerdict, why: &str
     }
 }
 
-fn peak(memory: &[MemoryView], why: &str) -> Figure {
-    let largest = memory
-        .iter()
-        .filter(|device| device.peak.is_some())
-        .max_by_key(|device| device.peak);
-    match largest {
-        Some(device) => Figure::Measured(format!("{} on {}", device.words[2], device.device)),
-        None => Figure::Missing(why.to_owned()),
-    }
-}
-
-/// `1 hop and 24.0 KiB per token`.
-fn traffic(metrics: &CaseMetrics) -> String {
-    let hops = metrics.hops_per_token.map(|hops| {
-        let noun = if (hops - 1.0).abs() < f64::EPSILON {
-            "hop"
-        } else {
-            "hops"
-        };
-        if hops == 0.0 {
-            "no hop".into()
-        } else {
-            format!("{} {noun}", number(hops))
-        }
-    });
-    let bytes = metrics
-        .transfer_bytes_per_token
-        .filter(|bytes| *bytes > 0.0)
-        .map(bytes_words);
-    match (hops, bytes) {
-        (Some(hops), Some(bytes)) => format!("{hops}, {bytes} per token"),
-        (Some(hops), None) => format!("{hops} per token"),
-        (None, _) => String::new(),
-    }
-}
-
-/// A mean number of bytes, rounded to whole ones.
-fn bytes_words(bytes: f64) -> String {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rounded byte count; the cast saturates"
-    )]
-    let whole = bytes.round() as u64;
-    placebench_core::units::Bytes(whole).to_string()
-}
-
-fn figures(metrics: &CaseMetrics, text: TextVerdict, why: &str) -> Vec<NamedFigure> {
-    let speed = |value: Option<String>| figure(value, text, why);
-    let plain = |value: Option<String>| value.map_or_else(|| Figure::Missing(why.to_owned()), Figure::Measured);
-    let seconds = |value: Option<f64>| value.map(human_seconds);
-    let named = |name: &'static str, figure: Figure| NamedFigure { name, figure };
-    vec![
-        named("load", plain(seconds(metrics.load_s))),
-        named("time to first token", speed(seconds(metrics.ttft_s))),
-        named("time per token", speed(seconds(metrics.tpot_s))),
-        named("end to end", speed(seconds(metrics.e2e_s))),
-        named("prefill", speed(metrics.prefill_tokens_per_s.map(rate))),
-        named("decode", speed(metrics.decode_tokens_per_s.map(rate))),
-        named("tokens in", plain(metrics.input_tokens.map(|n| n.to_string()))),
-        named("tokens out", plain(metrics.output_tokens.map(|n| n.to_string()))),
-        named("ended by", plain(metrics.finish_reason.as_deref().map(line))),
-        named(
-            "moved between devices",
-            plain(Some(traffic(metrics)).filter(|words| !words.is_empty())),
-        ),
-        named("samples", plain(Some(metrics.samples.to_string()))),
-        named("exact match", exact_match(metrics)),
-    ]
-}
-
-/// How many generations say the same: `6 of 6`, `4 of 6 (2 different texts)`.
-fn exact_match(metrics: &CaseMetrics) -> Figure {
-    let (Some(matching), Some(distinct)) = (metrics.matching_generations, metrics.distinct_texts) else {
-        return Figure::Missing("not repeated".into());
-    };
-    let texts = match distinct {
-        0 | 1 => String::new(),
-        distinct => format!(" ({distinct} different texts)"),
-    };
-    Figure::Measured(format!("{matching} of {}{texts}", metrics.samples))
-}
-
-fn phases(attempt: &Attempt) -> Vec<Fact> {
-    let one = |span: &placebench_core::record::PhaseSpan| {
-        let words = span.end_s.map_or_else(
-            || "never ended".into(),
-            |end| human_seconds((end - span.start_s).max(0.0)),
-        );
-        Fact::new(span.phase.as_str(), words)
-    };
-    let mut phases: Vec<Fact> = attempt.phases.iter().map(one).collect();
-    phases.push(Fact::new("whole process", human_seconds(attempt.wall_s)));
-    phases
-}
-
-fn faults(spec: &CaseSpec) -> String {
-    let words: Vec<String> = spec
-        .faults
-        .iter()
-        .map(|fault| {
-            let at = &fault.at;
-            let place = at
-                .hop
-                .as_ref()
-                .or(at.module.as_ref())
-                .map(|place| format!(" at {}", line(place)));
-            let phase = at.phase.map(|phase| format!(" in {phase}"));
-            let token = at.token.map(|token| format!(", token {token}"));
-            let point: String = [place, phase, token].into_iter().flatten().collect();
-            let bytes = at.bytes.map(|bytes| format!(", {bytes}")).unwrap_or_default();
-            format!("{}{point}{bytes}", fault.kind.as_str())
-        })
-        .collect();
-    list(&words)
-}

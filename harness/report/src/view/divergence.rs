@@ -20,7 +20,7 @@ pub struct QuoteView {
 }
 
 impl QuoteView {
-    fn of(text: &DivergentText) -> Self {
+    pub(super) fn of(text: &DivergentText) -> Self {
         let shown = |text: &str| visible(text, Lines::Join, LONGEST);
         let token = match text.id {
             None => "end".to_owned(),

@@ -1,21 +1,29 @@
-//! Prompts and outputs: bounded, visible, and parted where they part from the reference.
+//! Prompts and outputs: bounded, visible, in their tokens, and parted where they part from the reference.
 
-use placebench_core::protocol::{Generation, Prompt};
+use placebench_core::protocol::{FinishReason, Generation, Prompt};
 use placebench_core::record::{CaseSpec, IndexedRun};
 use serde::Serialize;
 
-use super::words::{Lines, count, line, visible};
-
-/// Characters of an output that are shown; the rest is in the record.
-const LONGEST: usize = 4000;
+use super::tokens::{Passage, Tokens, end_of, head};
+use super::words::{count, line};
 
 /// An output, beside the output it is compared with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct OutputView {
     /// What both outputs begin with; all of it where nothing is compared.
-    pub same: String,
-    /// From the first difference on.
-    pub different: String,
+    pub same: Passage,
+    /// The first token that differs; of a text without boundaries everything from the first difference on.
+    pub first: String,
+    /// What follows it.
+    pub after: Passage,
+    /// The output has a text in which something differs.
+    pub parts: bool,
+    /// It says nothing.
+    pub is_empty: bool,
+    /// The boundaries of its tokens are known.
+    pub has_tokens: bool,
+    /// How many tokens it has and why it ended.
+    pub length: String,
     /// How it compares, in words.
     pub note: String,
     /// Why there is no output; empty where there is one.
@@ -26,16 +34,38 @@ pub struct OutputView {
 #[must_use]
 pub fn prompt(input: &Prompt) -> String {
     match input {
-        Prompt::Text(text) => visible(text, Lines::Keep, LONGEST),
+        Prompt::Text(text) => head(text),
         Prompt::Messages(messages) => {
             let turns: Vec<String> = messages
                 .iter()
                 .map(|turn| format!("{}: {}", turn.role, turn.content))
                 .collect();
-            visible(&turns.join("\n"), Lines::Keep, LONGEST)
+            head(&turns.join("\n"))
         }
         Prompt::InputIds(ids) => ids_words(ids),
     }
+}
+
+/// The placement a case's text is held against: the one its scenario says it must agree with, else the one the others of its
+/// prompt are compared with, if that runs the same model in the same way.
+fn compared_with<'a>(
+    record: &'a IndexedRun<'a>,
+    spec: &CaseSpec,
+    reference: Option<&'a CaseSpec>,
+) -> Option<&'a CaseSpec> {
+    let Some(agreement) = &spec.expect.agreement else {
+        return reference.filter(|other| {
+            (&other.engine, &other.model, other.dtype) == (&spec.engine, &spec.model, spec.dtype)
+        });
+    };
+    sibling(record, spec, &agreement.reference).or(reference)
+}
+
+/// Another placement of the same prompt.
+pub(super) fn sibling<'a>(record: &'a IndexedRun<'a>, spec: &CaseSpec, placement: &str) -> Option<&'a CaseSpec> {
+    record.info.cases.iter().find(|other| {
+        other.placement == placement && other.prompt == spec.prompt && other.scenario == spec.scenario
+    })
 }
 
 /// The output of a case, compared with that of the reference placement.
@@ -48,8 +78,8 @@ pub fn output(record: &IndexedRun<'_>, spec: &CaseSpec, reference: Option<&CaseS
             ..OutputView::default()
         };
     };
-    let mut view = match reference {
-        Some(reference) if reference.case != spec.case => match generations_first(record, reference) {
+    let mut view = match compared_with(record, spec, reference) {
+        Some(reference) if reference.case != spec.case => match self::generations(record, reference).next() {
             Some(other) => compared(own, other, &line(&reference.placement)),
             None => alone(
                 own,
@@ -67,25 +97,40 @@ pub fn output(record: &IndexedRun<'_>, spec: &CaseSpec, reference: Option<&CaseS
     }
     if distinct.len() > 1 {
         let repetitions = count(generations.len(), "repetition", "repetitions");
-        view.note.push_str(&format!(
-            "; {repetitions} gave {} different outputs, the first is shown",
+        let more = format!(
+            "{repetitions} gave {} different outputs, the first is shown",
             distinct.len()
-        ));
+        );
+        view.note = [view.note, more]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
     }
     view
 }
 
-fn generations<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Generation> {
+/// The measured generations of the try that decided.
+pub(super) fn generations<'a>(
+    record: &'a IndexedRun<'a>,
+    spec: &'a CaseSpec,
+) -> impl Iterator<Item = &'a Generation> {
     record.deciding_attempts(spec).flat_map(|attempt| &attempt.generations)
 }
 
-fn generations_first<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> Option<&'a Generation> {
-    generations(record, spec).next()
-}
-
+/// An output of which nothing differs.
 fn alone(own: &Generation, note: &str) -> OutputView {
+    let tokens = Tokens::of(own);
+    let same = match tokens {
+        Some(tokens) => tokens.from(0),
+        None if own.text.is_empty() => Passage::plain(ids_words(&own.output_ids)),
+        None => Passage::plain(head(&own.text)),
+    };
     OutputView {
-        same: readable(own),
+        is_empty: same.is_empty(),
+        has_tokens: tokens.is_some(),
+        same,
+        length: length_words(own),
         note: note.to_owned(),
         ..OutputView::default()
     }
@@ -98,32 +143,69 @@ fn compared(own: &Generation, other: &Generation, name: &str) -> OutputView {
         .zip(&other.output_ids)
         .take_while(|(a, b)| a == b)
         .count();
-    if shared == own.output_ids.len() && shared == other.output_ids.len() && own.text == other.text {
+    let same_tokens = shared == own.output_ids.len() && shared == other.output_ids.len();
+    if same_tokens && own.text == other.text {
         return alone(
             own,
             &format!("the same as {name}, all {}", count(shared, "token", "tokens")),
         );
     }
-    let gap = own
-        .top2_gaps
-        .get(shared)
-        .map(|gap| format!(", where the two best logits were {gap:.4} apart"));
-    let (same, different) = if own.text.is_empty() || other.text.is_empty() {
-        (
-            ids_words(&own.output_ids[..shared]),
+    let note = match own.output_ids.get(shared) {
+        _ if same_tokens => format!("has the tokens of {name}, but another text made of them"),
+        Some(_) if shared == other.output_ids.len() => {
+            format!("goes on where {name} ends, after {}", count(shared, "token", "tokens"))
+        }
+        Some(_) => format!("parts from {name} at token {shared} (counted from 0)"),
+        None => format!("ends where {name} goes on, after {}", count(shared, "token", "tokens")),
+    };
+    let tokens = Tokens::of(own).filter(|_| !same_tokens);
+    let (same, first, after) = match tokens {
+        Some(tokens) => parted(tokens, own, shared),
+        None if own.text.is_empty() || other.text.is_empty() => (
+            Passage::plain(ids_words(&own.output_ids[..shared])),
             ids_words(&own.output_ids[shared..]),
-        )
-    } else {
-        part(&own.text, &other.text)
+            Passage::default(),
+        ),
+        None => {
+            let (same, different) = part(&own.text, &other.text);
+            (Passage::plain(same), different, Passage::default())
+        }
     };
     OutputView {
+        is_empty: same.is_empty() && first.is_empty() && after.is_empty(),
+        has_tokens: tokens.is_some(),
         same,
-        different,
-        note: format!(
-            "parts from {name} at token {shared} (counted from 0){}",
-            gap.unwrap_or_default()
-        ),
+        first,
+        after,
+        parts: true,
+        length: length_words(own),
+        note,
         missing: String::new(),
+    }
+}
+
+/// What comes before a token, the token, and what follows.
+fn parted(tokens: Tokens<'_>, own: &Generation, index: usize) -> (Passage, String, Passage) {
+    let first = match (tokens.shown(index), own.output_ids.get(index)) {
+        // A token without a text, such as an end token, is still the one that differs.
+        (text, Some(id)) if text.is_empty() => format!("⟨token {id}⟩"),
+        (text, _) => text,
+    };
+    (tokens.before(index), first, tokens.from(index + 1))
+}
+
+/// `12 tokens, ended by the limit of tokens`.
+fn length_words(generation: &Generation) -> String {
+    let tokens = count(generation.output_ids.len(), "token", "tokens");
+    format!("{tokens}, ended by {}", finish_words(generation.finish_reason))
+}
+
+/// Why a generation ended, as people say it.
+pub(super) fn finish_words(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Eos => "an end token",
+        FinishReason::Length => "the limit of tokens",
+        FinishReason::Stop => "a stop text",
     }
 }
 
@@ -136,30 +218,7 @@ fn part(own: &str, other: &str) -> (String, String) {
         .find(|((_, a), b)| a != b)
         .map_or_else(|| own.len().min(other.len()), |((at, _), _)| at);
     let (same, different) = own.split_at(at);
-    (tail(same), visible(different, Lines::Keep, LONGEST))
-}
-
-/// The end of the common part matters most: a long one loses its beginning.
-fn tail(same: &str) -> String {
-    let length = same.chars().count();
-    if length <= LONGEST {
-        return visible(same, Lines::Keep, LONGEST);
-    }
-    let end: String = same.chars().skip(length - LONGEST).collect();
-    format!(
-        "({} characters left out) … {}",
-        length - LONGEST,
-        visible(&end, Lines::Keep, LONGEST)
-    )
-}
-
-/// The text, or the tokens of a model without a tokenizer.
-fn readable(generation: &Generation) -> String {
-    if generation.text.is_empty() {
-        ids_words(&generation.output_ids)
-    } else {
-        visible(&generation.text, Lines::Keep, LONGEST)
-    }
+    (end_of(same), head(different))
 }
 
 fn ids_words(ids: &[u32]) -> String {

@@ -2,6 +2,8 @@
 
 use placebench_core::units::human_seconds;
 
+use super::marks::Marks;
+
 /// What happens to line breaks and tabs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
@@ -12,18 +14,23 @@ pub enum Lines {
 }
 
 /// Text with every character visible: controls become their pictures (`␛`), characters that reorder or hide text
-/// become `⟨U+202E⟩`. At most `longest` characters, then how many more there are.
+/// become `⟨U+202E⟩`, and towers of combining marks are cut. At most `longest` characters, then how many more there are.
 #[must_use]
 pub fn visible(text: &str, lines: Lines, longest: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(longest * 4));
+    let mut marks = Marks::default();
     for (position, c) in text.chars().enumerate() {
+        shown.extend(marks.left_out_before(Some(c)));
         if position == longest {
             let rest = text.chars().count() - longest;
             shown.push_str(&format!(" … ({rest} more characters)"));
-            break;
+            return shown;
         }
-        push_visible(&mut shown, c, lines);
+        if marks.shows(c) {
+            push_visible(&mut shown, c, lines);
+        }
     }
+    shown.extend(marks.left_out_before(None));
     shown
 }
 
@@ -186,6 +193,12 @@ mod tests {
         assert_eq!(visible("a\u{1b}[31m\u{202e}b\nc", Lines::Join, 99), "a␛[31m⟨U+202E⟩b␊c");
         assert_eq!(visible("a\n\tb\r", Lines::Keep, 99), "a\n\tb␍");
         assert_eq!(visible("abcdef", Lines::Keep, 4), "abcd … (2 more characters)");
+        let tower = format!("a{}b{}", "\u{301}".repeat(1000), "\u{300}".repeat(5));
+        assert_eq!(
+            visible(&tower, Lines::Keep, 2000),
+            "a\u{301}\u{301}\u{301}\u{301}⟨996 more marks⟩b\u{300}\u{300}\u{300}\u{300}⟨1 more marks⟩"
+        );
+        assert_eq!(visible("e\u{301}te\u{301}", Lines::Join, 99), "e\u{301}te\u{301}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use placebench_core::evidence::Evidence;
-use placebench_core::outcome::Outcome;
+use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::record::{Attempt, CaseSpec};
 
 use super::Supervision;
@@ -49,9 +49,16 @@ impl Finished {
             memory: transcript.memory.clone(),
             ..looked.look.finish()
         });
+        let lived = end.saturating_duration_since(seen.spawned);
+        let last_events = match outcome.kind() {
+            // Everything it said is on record in better words, and what an interrupted one said tells nothing.
+            OutcomeKind::Completed | OutcomeKind::Skipped => Vec::new(),
+            _ => seen.last_events.before(seen.missed, lived),
+        };
         Attempt {
             evidence,
-            wall_s: end.saturating_duration_since(seen.spawned).as_secs_f64(),
+            last_events,
+            wall_s: lived.as_secs_f64(),
             peak_rss_bytes: seen.peak_rss,
             stderr_tail,
             leaked_pipes,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use placebench_core::outcome::{Deadline, Outcome, Phase, Place};
 use placebench_core::protocol::EventKind;
-use placebench_core::record::{Attempt, CaseSpec, Timeouts};
+use placebench_core::record::{Attempt, CaseSpec, LastEvent, Timeouts};
 use placebench_core::units::Bytes;
 use placebench_runner::cancel::Cancel;
 use placebench_runner::run::request_of;
@@ -330,4 +330,22 @@ fn attempts_can_run_side_by_side() {
     drop(sender);
     let completed = receiver.iter().filter(|outcome| *outcome == Outcome::Completed).count();
     assert_eq!(completed, 2);
+}
+
+#[test]
+fn what_was_said_last_is_kept_of_a_stall_and_of_a_crash_and_not_of_a_success() {
+    let stalled = attempt("hang:decode", Timeouts { token_s: 1.0, ..PLENTY });
+    assert!(matches!(stalled.outcome, Outcome::Stalled { .. }), "{stalled:?}");
+    let last = stalled.last_events.last().unwrap();
+    // The deadline runs from the last token, whatever comes in after it.
+    let token = stalled.last_events.iter().rfind(|event| event.event == "token").unwrap();
+    assert!((token.before_end_s - 1.0).abs() < 1e-6, "{:#?}", stalled.last_events);
+    assert!(last.before_end_s <= token.before_end_s);
+    assert!(token.words.contains("generation"), "{token:?}");
+    let crashed = attempt("abort", PLENTY);
+    assert!(crashed.last_events.len() > 3 && crashed.last_events.len() <= LastEvent::MOST);
+    let order = crashed.last_events.windows(2);
+    assert!(order.into_iter().all(|pair| pair[0].before_end_s >= pair[1].before_end_s));
+    assert!(crashed.last_events.iter().all(|event| event.before_end_s >= 0.0));
+    assert_eq!(attempt("ok", PLENTY).last_events, []);
 }

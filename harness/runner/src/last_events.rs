@@ -1,0 +1,204 @@
+//! The last things a worker said, in a few words each: what is read first of one that did not complete.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use placebench_core::device::DeviceId;
+use placebench_core::protocol::{EventKind, MemoryKind};
+use placebench_core::record::LastEvent;
+
+use crate::breach::name;
+
+/// The last events of a worker, as many as a record holds.
+#[derive(Debug, Default)]
+pub(crate) struct LastEvents {
+    kept: VecDeque<Heard>,
+}
+
+/// An event, and when it came in after the start of the process.
+#[derive(Debug)]
+struct Heard {
+    event: &'static str,
+    received: Duration,
+    words: String,
+}
+
+impl LastEvents {
+    /// Remembers an event; the oldest one makes room for it.
+    pub(crate) fn push(&mut self, kind: &EventKind, received: Duration) {
+        if self.kept.len() == LastEvent::MOST {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Heard {
+            event: name(kind),
+            received,
+            words: shortened(words(kind)),
+        });
+    }
+
+    /// The events as a record has them, oldest first, before the deadline that was missed, else before the end of the process:
+    /// both since its start. What is read from the pipe of a process that is gone was said before its end.
+    pub(crate) fn before(self, missed: Option<Duration>, lived: Duration) -> Vec<LastEvent> {
+        let newest = self.kept.back().map_or(Duration::ZERO, |heard| heard.received);
+        let end = missed.unwrap_or(lived.max(newest));
+        let of_record = |heard: Heard| LastEvent {
+            event: heard.event.to_owned(),
+            before_end_s: end.as_secs_f64() - heard.received.as_secs_f64(),
+            words: heard.words,
+        };
+        self.kept.into_iter().map(of_record).collect()
+    }
+}
+
+/// What an event says; empty where its name says it all.
+fn words(kind: &EventKind) -> String {
+    match kind {
+        EventKind::Hello { engine, profile, .. } => format!("engine {engine}, {profile} build"),
+        EventKind::Phase { phase } => format!("{phase} begins"),
+        EventKind::Fetching {
+            file,
+            done_bytes,
+            total_bytes,
+        } => format!("{file}: {done_bytes} of {total_bytes}"),
+        EventKind::Devices { devices } => listed(devices.iter().map(|device| &device.id)),
+        EventKind::Planned(planned) => {
+            let devices = listed(planned.device_map.iter().map(|(_, device)| device));
+            format!("{} on {devices}", counted(planned.device_map.len(), "entry", "entries"))
+        }
+        EventKind::Places { modules, hops } => format!(
+            "{}, {}",
+            counted(modules.len(), "module", "modules"),
+            counted(hops.len(), "hop", "hops")
+        ),
+        EventKind::Loaded { realised, .. } => {
+            let devices = listed(realised.iter().map(|module| &module.device));
+            format!("{} on {devices}", counted(realised.len(), "module", "modules"))
+        }
+        EventKind::Links { links } => counted(links.len(), "link", "links"),
+        EventKind::Probed(probe) => format!("a step over {}", counted(probe.input_tokens as usize, "token", "tokens")),
+        EventKind::Started { generation, warmup } => {
+            format!("generation {generation}{}", if *warmup { ", a warm-up" } else { "" })
+        }
+        EventKind::Token {
+            generation,
+            sequence,
+            index,
+            id,
+            ..
+        } => {
+            let of = match sequence {
+                0 => String::new(),
+                companion => format!("sequence {companion} of "),
+            };
+            format!("number {index} of {of}generation {generation}: id {id}")
+        }
+        EventKind::Audited(step) => format!("a stage of generation {}", step.generation),
+        EventKind::Finished { generation, result, .. } => format!(
+            "generation {generation}: {}, ended by {}",
+            counted(result.output_ids.len(), "token", "tokens"),
+            result.finish_reason.as_str()
+        ),
+        EventKind::Memory(figure) => {
+            let kind = match figure.kind {
+                MemoryKind::Weights => "weights",
+                MemoryKind::KvCache => "cache",
+                MemoryKind::Peak => "peak",
+            };
+            format!("{kind} on {}: {}", figure.device, figure.bytes)
+        }
+        EventKind::Held { generation, devices } => {
+            let devices = listed(devices.iter().map(|held| &held.device));
+            format!("after generation {generation}, on {devices}")
+        }
+        EventKind::FaultsStruck { struck } => counted(struck.len(), "injected fault", "injected faults"),
+        EventKind::Done => String::new(),
+        EventKind::Error { failure } => failure.message.clone(),
+    }
+}
+
+/// The names of some devices, each once, in the order they are met.
+fn listed<'a>(devices: impl Iterator<Item = &'a DeviceId>) -> String {
+    let mut seen = BTreeSet::new();
+    let names: Vec<&str> = devices
+        .filter(|device| seen.insert(*device))
+        .map(DeviceId::as_str)
+        .collect();
+    names.join(", ")
+}
+
+fn counted(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// At most as many bytes as a record holds of an event, cut between characters.
+fn shortened(mut words: String) -> String {
+    const CUT: &str = "…";
+    if words.len() > LastEvent::MOST_WORDS {
+        let mut end = LastEvent::MOST_WORDS - CUT.len();
+        while !words.is_char_boundary(end) {
+            end -= 1;
+        }
+        words.truncate(end);
+        words.push_str(CUT);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
+
+    fn token(index: u32) -> EventKind {
+        EventKind::Token {
+            generation: 0,
+            sequence: 0,
+            index,
+            id: 7,
+            top2_gap: 1.0,
+        }
+    }
+
+    #[test]
+    fn only_the_last_ones_are_kept_in_order_of_their_coming() {
+        let mut last = LastEvents::default();
+        last.push(&EventKind::Phase { phase: Phase::Decode }, Duration::ZERO);
+        for index in 0..20 {
+            last.push(&token(index), Duration::from_millis(u64::from(index) * 100));
+        }
+        let kept = last.before(None, Duration::from_secs(3));
+        assert_eq!(kept.len(), LastEvent::MOST);
+        assert_eq!(kept[0].words, "number 8 of generation 0: id 7");
+        let newest = &kept[LastEvent::MOST - 1];
+        assert_eq!(newest.event, "token");
+        assert!((newest.before_end_s - 1.1).abs() < 1e-9, "{newest:?}");
+    }
+
+    #[test]
+    fn long_words_are_cut_between_characters() {
+        let failure = WorkerFailure {
+            class: FailureClass::Internal,
+            message: "é".repeat(5000),
+            phase: Phase::Load,
+            device: None,
+            needed_bytes: None,
+            allowed_bytes: None,
+            place: None,
+        };
+        let mut last = LastEvents::default();
+        last.push(&EventKind::Error { failure }, Duration::from_secs(2));
+        let kept = last.before(Some(Duration::from_secs(1)), Duration::from_secs(3));
+        assert!(kept[0].words.len() <= LastEvent::MOST_WORDS && kept[0].words.ends_with("é…"));
+        assert!(kept[0].before_end_s < 0.0, "it came after the deadline");
+    }
+
+    #[test]
+    fn nothing_is_said_after_the_end() {
+        let mut last = LastEvents::default();
+        last.push(&token(0), Duration::from_millis(10));
+        last.push(&token(1), Duration::from_millis(12));
+        let kept = last.before(None, Duration::from_millis(11));
+        let before: Vec<f64> = kept.iter().map(|event| event.before_end_s * 1e3).collect();
+        assert!((before[0] - 2.0).abs() < 1e-9 && before[1].abs() < 1e-9, "{before:?}");
+    }
+}
