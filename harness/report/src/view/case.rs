@@ -1,6 +1,7 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
+use placebench_core::placement::Concurrency;
 use placebench_core::record::{
     Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
 };
@@ -11,7 +12,7 @@ use super::audit::{self, AuditView};
 use super::divergence::{self, DivergenceView};
 use super::evidence::{self, EvidenceView};
 use super::forecast::{self, ForecastView};
-use super::memory::{self, MemoryView};
+use super::memory::{self, BesideView, MemoryView};
 use super::modules::{self, PlacementView};
 use super::status;
 use super::steps::{self, StepView};
@@ -135,6 +136,10 @@ pub struct CaseView {
     pub divergences: Vec<DivergenceView>,
     /// What has to be known of the comparison.
     pub notes: Vec<String>,
+    /// Devices that hold nothing, and memory that no engine accounts for.
+    pub memory_beside: BesideView,
+    /// Sequences that were on their way at once, each by itself; 1 where stages never overlap.
+    pub in_flight: u32,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -191,7 +196,15 @@ pub fn view(
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
     let why = status::why_missing(spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
-    let memory = memory::view(spec, metrics, placed, devices);
+    let of_memory = memory::Source {
+        spec,
+        metrics,
+        placed,
+        deciding: attempt,
+        forecast: forecast::shared(record, spec),
+        devices,
+    };
+    let memory = memory::view(&of_memory);
     let timing = timing(record, spec, text, &why);
     let is_timed = status::is_timed(record, spec);
     // Of a case that is not timed, no time is foreseen either.
@@ -206,6 +219,7 @@ pub fn view(
         text,
         why_missing: &why,
         devices,
+        concurrency: spec.request.concurrency,
     });
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
@@ -248,10 +262,15 @@ pub fn view(
         timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
-        memory,
+        memory_beside: memory::beside(&of_memory, &memory, &record.deciding_attempts(spec).collect::<Vec<_>>()),
         forecast: match is_timed {
             false => None,
-            true => forecast::view(record, spec, metrics, &steps, devices),
+            true => forecast::view(record, spec, metrics, &steps, &memory, devices),
+        },
+        memory,
+        in_flight: match spec.request.concurrency {
+            Concurrency::InFlight(sequences) => sequences.max(1),
+            Concurrency::Single | Concurrency::Batch(_) => 1,
         },
         steps,
         output: text::output(record, spec, reference, &why),
