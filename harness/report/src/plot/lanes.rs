@@ -11,13 +11,17 @@ use super::scene::Scene;
 use super::timeline::sum;
 
 /// Height of what was measured.
-pub(super) const MEASURED: f64 = 12.0;
-/// Height of what was predicted, below it.
-pub(super) const PREDICTED: f64 = 6.0;
+const MEASURED: f64 = 12.0;
+/// Height of what was predicted, below all that was measured.
+const PREDICTED: f64 = 6.0;
 /// Thickness of an outline.
 const OUTLINE: f64 = 1.25;
 /// Between lanes: hops are seen here.
 const BETWEEN: f64 = 8.0;
+const PREDICTED_BETWEEN: f64 = 5.0;
+/// From the top of a lane to that of the next.
+pub(super) const PITCH: f64 = MEASURED + BETWEEN;
+const PREDICTED_PITCH: f64 = PREDICTED + PREDICTED_BETWEEN;
 /// Lanes of one placement; the table has the others.
 const MOST: usize = 16;
 /// Regions that answer a pointer, in a chart.
@@ -39,6 +43,7 @@ pub(super) struct Lanes {
     devices: Vec<String>,
     hidden: usize,
     has_prediction: bool,
+    has_measured: bool,
     /// A step whose stages are not known has one lane without a name.
     is_whole: bool,
 }
@@ -65,6 +70,7 @@ impl Lanes {
             devices,
             hidden,
             has_prediction: !step.predicted.is_empty(),
+            has_measured: !step.measured.is_empty(),
         }
     }
 
@@ -76,49 +82,56 @@ impl Lanes {
         self.hidden
     }
 
-    fn bar(&self) -> f64 {
-        MEASURED + if self.has_prediction { PREDICTED + 2.0 } else { 0.0 }
-    }
-
-    /// From the top of a lane to that of the next.
-    pub(super) fn pitch(&self) -> f64 {
-        self.bar() + BETWEEN
-    }
-
     fn count(&self) -> usize {
         self.devices.len().max(usize::from(self.is_whole))
     }
 
-    /// Of all lanes, without what is between the last and what follows.
+    /// Of the lanes of what was measured, without what is between the last and what follows.
+    fn measured_height(&self) -> f64 {
+        match self.has_measured {
+            true => (self.count() as f64 * PITCH - BETWEEN).max(0.0),
+            false => 0.0,
+        }
+    }
+
+    /// From the top to the lanes of what was predicted, where there are any.
+    pub(super) fn predicted_from(&self) -> Option<f64> {
+        let gap = if self.has_measured { BETWEEN } else { 0.0 };
+        self.has_prediction.then(|| self.measured_height() + gap)
+    }
+
+    /// Of all lanes.
     pub(super) fn height(&self) -> f64 {
-        (self.count() as f64 * self.pitch() - BETWEEN).max(0.0)
+        let lanes = self.devices.len() as f64 * PREDICTED_PITCH - PREDICTED_BETWEEN;
+        self.predicted_from().map_or(self.measured_height(), |from| from + lanes.max(0.0))
     }
 
-    fn top(&self, device: &str) -> Option<f64> {
+    fn top(&self, device: &str, pitch: f64) -> Option<f64> {
         let number = self.devices.iter().position(|known| known == device)?;
-        Some(number as f64 * self.pitch())
+        Some(number as f64 * pitch)
     }
 
-    /// What waiting looks like.
-    pub(super) fn tracks(&self, scene: &mut Scene, frame: Frame) {
+    /// What waiting looks like, for as long as a step takes.
+    pub(super) fn tracks(&self, scene: &mut Scene, step: &StepView, extent: &Extent, frame: Frame) {
+        let width = extent.x(frame, sum(&step.measured)) - frame.x;
         for number in 0..self.count() {
-            let y = frame.y + number as f64 * self.pitch();
-            scene.rect((frame.x, y), (frame.width, MEASURED), Paint::Band);
+            let y = frame.y + number as f64 * PITCH;
+            scene.rect((frame.x, y), (width, MEASURED), Paint::Band);
         }
     }
 
     /// Stages as bars on their lanes, hops as lines between them, what follows the last stage across all lanes.
     pub(super) fn paint(&self, scene: &mut Scene, segments: &[Segment], extent: &Extent, frame: Frame, shape: Shape) {
         let x_of = |seconds: f64| extent.x(frame, seconds);
-        let (shift, height) = match shape {
-            Shape::Filled => (0.0, MEASURED),
-            Shape::Outline => (MEASURED + 2.0, PREDICTED),
+        let (shift, height, pitch) = match shape {
+            Shape::Filled => (0.0, MEASURED, PITCH),
+            Shape::Outline => (self.predicted_from().unwrap_or(0.0), PREDICTED, PREDICTED_PITCH),
         };
         for (segment, from, until) in placed(segments) {
             let (left, right) = (x_of(from), x_of(until));
             match &segment.part {
                 Part::Stage { device, colour, .. } => {
-                    let Some(top) = self.top(device) else { continue };
+                    let Some(top) = self.top(device, pitch) else { continue };
                     bar(
                         scene,
                         (left, frame.y + top + shift),
@@ -128,7 +141,7 @@ impl Lanes {
                     );
                 }
                 Part::Hop { from, to, .. } => {
-                    let (Some(start), Some(end)) = (self.top(from), self.top(to)) else {
+                    let (Some(start), Some(end)) = (self.top(from, pitch), self.top(to, pitch)) else {
                         continue;
                     };
                     // From the near edge of one bar to that of the other.
@@ -139,7 +152,7 @@ impl Lanes {
                 }
                 Part::Rest if shape == Shape::Filled => {
                     let width = right - left;
-                    scene.faded_rect((left, frame.y), (width, self.height()), Paint::Rest, 0.75);
+                    scene.faded_rect((left, frame.y), (width, self.measured_height()), Paint::Rest, 0.75);
                 }
                 Part::Whole => scene.rect((left, frame.y), (right - left, MEASURED), Paint::Grid),
                 Part::Rest => {}
@@ -159,19 +172,12 @@ impl Lanes {
                 continue;
             }
             let (name, top, height) = match &segment.part {
-                Part::Stage {
-                    device, first, last, ..
-                } => {
-                    let Some(top) = self.top(device) else { continue };
-                    let modules = if first == last {
-                        first.clone()
-                    } else {
-                        format!("{first} to {last}")
-                    };
-                    (format!("{device}, {modules}"), top, MEASURED)
+                Part::Stage { device, .. } => {
+                    let Some(top) = self.top(device, PITCH) else { continue };
+                    (format!("{device}, {}", segment.part.modules()), top, MEASURED)
                 }
-                Part::Hop { from, to, .. } => (format!("hop {from} → {to}"), 0.0, self.height()),
-                Part::Rest => ("choosing and reporting the token".to_owned(), 0.0, self.height()),
+                Part::Hop { from, to, .. } => (format!("hop {from} → {to}"), 0.0, self.measured_height()),
+                Part::Rest => ("choosing and reporting the token".to_owned(), 0.0, self.measured_height()),
                 Part::Whole => continue,
             };
             let share = whole.map(|whole| format!(" ({})", percent(segment.seconds / whole)));

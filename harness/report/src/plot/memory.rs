@@ -273,9 +273,13 @@ fn bars(scene: &mut Scene, device: &MemoryView, layout: &Layout, extent: &Extent
         scene.rect((left, y), (width, height), Paint::Alarm);
         scene.rect((left + 1.5, y + 1.5), (width - 3.0, height - 3.0), Paint::Surface);
     }
-    let Some(budget) = budget.filter(|budget| *budget <= extent.end) else {
+    let Some(budget) = budget else { return };
+    if budget > extent.end {
+        // The track goes on beyond the picture.
+        let at = (layout.bars.right() - 3.0, top + heights.bar() / 2.0 + 4.0);
+        scene.text(at, "→", Style::NOTE.end(), 20.0);
         return;
-    };
+    }
     let x = layout.x_of(extent, budget);
     if used > budget {
         scene.rect((x, y), (layout.x_of(extent, used) - x, height), Paint::Alarm);

@@ -46,18 +46,21 @@ fn planned_peak(device: &MemoryView) -> Option<Bytes> {
     planned.peak.or(planned.weights)
 }
 
-/// `sim:0, weights: 3.51 MiB measured, 3.51 MiB planned`.
+/// `sim:0, weights: 3.51 MiB, planned 3.40 MiB`.
 pub(super) fn segment_hover(
     device: &MemoryView,
     name: &str,
     measured: Option<Bytes>,
     planned: Option<Bytes>,
 ) -> String {
-    let figures = [(measured, "measured"), (planned, "planned")];
-    let figures = figures
-        .iter()
-        .filter_map(|(bytes, word)| Some(format!("{} {word}", (*bytes)?)));
-    format!("{}, {name}: {}", device.device, figures.collect::<Vec<_>>().join(", "))
+    let figures = match (measured, planned) {
+        (Some(measured), Some(planned)) if measured == planned => format!("{measured}, as planned"),
+        (Some(measured), Some(planned)) => format!("{measured}, planned {planned}"),
+        (Some(measured), None) => measured.to_string(),
+        (None, Some(planned)) => format!("planned {planned}, not measured"),
+        (None, None) => "not measured".into(),
+    };
+    format!("{}, {name}: {figures}", device.device)
 }
 
 /// `sim:0, head-room: 12.4 MiB of 16.0 MiB (logical device)`.

@@ -9,7 +9,7 @@ use crate::view::work::percent;
 use crate::view::{CaseView, Figure, ReportView};
 
 use super::extent::Extent;
-use super::lanes::{self, Lanes, Shape};
+use super::lanes::{self, Lanes, PITCH, Shape};
 use super::palette::Paint;
 use super::scene::{Scene, Style};
 use super::{Frame, label, legend};
@@ -85,6 +85,10 @@ fn panel(scene: &mut Scene, title: &str, cases: &[CaseView], step: usize, frame:
         true => format!("{title}, each placement on its own scale"),
         false => title.to_owned(),
     };
+    let heading = match step == 1 && steps.iter().any(|(case, _)| case.in_flight > 1) {
+        true => format!("{heading}; in flight, idle shares count all sequences"),
+        false => heading,
+    };
     let most = if frame.width > 300.0 { 4 } else { 3 };
     let shared = Extent::seconds(longest, most);
     let names = lane_names(&steps, frame.width);
@@ -117,11 +121,15 @@ fn lane_names(steps: &Rows<'_>, width: f64) -> (f64, f64) {
         Part::Stage { device, .. } => Style::NOTE.width(device) * 1.1 + 8.0,
         Part::Hop { .. } | Part::Rest | Part::Whole => 0.0,
     });
+    let predicted = match steps.iter().any(|(_, step)| !step.predicted.is_empty()) {
+        true => Style::NOTE.width("predicted") * 1.1 + 8.0,
+        false => 0.0,
+    };
     let idle = match steps.iter().any(|(_, step)| !step.work.is_empty()) {
         true => Style::NOTE.width("idle > 99 %") * 1.1 + 6.0,
         false => 0.0,
     };
-    (widths.fold(0.0, f64::max).min(width * 0.3), idle)
+    (widths.fold(predicted, f64::max).min(width * 0.3), idle)
 }
 
 fn row(
@@ -168,18 +176,21 @@ fn row(
         width: frame.width - name - idle,
     };
     let lanes = Lanes::of(step);
-    for (number, device) in lanes.devices().iter().enumerate() {
-        let baseline = y + lanes.pitch() * number as f64 + 10.0;
-        let style = Style::NOTE.paint(Paint::Ink);
-        scene.text((frame.x, baseline), device, style, name - 6.0);
+    let ink = Style::NOTE.paint(Paint::Ink);
+    for (number, device) in lanes.devices().iter().enumerate().filter(|_| !step.measured.is_empty()) {
+        let baseline = y + PITCH * number as f64 + 10.0;
+        scene.text((frame.x, baseline), device, ink, name - 6.0);
         if let Some(work) = step.work.iter().find(|work| work.device == *device) {
-            let words = format!("idle {}", percent(work.idle).replace("less than", "<").replace("more than", ">"));
-            scene.text((frame.right(), baseline), &words, Style::NOTE.end(), idle);
+            let words = percent(work.idle).replace("less than", "<").replace("more than", ">");
+            scene.text((frame.right(), baseline), &format!("idle {words}"), Style::NOTE.end(), idle);
         }
     }
-    lanes.tracks(scene, plot);
+    if let Some(from) = lanes.predicted_from() {
+        scene.text((frame.x, y + from + 9.0), "predicted", Style::NOTE, name - 6.0);
+        lanes.paint(scene, &step.predicted, extent, plot, Shape::Outline);
+    }
+    lanes.tracks(scene, step, extent, plot);
     lanes.paint(scene, &step.measured, extent, plot, Shape::Filled);
-    lanes.paint(scene, &step.predicted, extent, plot, Shape::Outline);
     lanes.hovers(scene, step, extent, plot);
     let hidden = lanes.hidden();
     y += lanes.height();

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::forecast_words;
 use super::memory::MemoryView;
 use super::steps::{Part, Segment, StepView, colour_of};
-use super::words::{count, fine_seconds, line};
+use super::words::{fine_seconds, line};
 use super::work::percent;
 
 /// What a part of a step is predicted to consist of, in words.
@@ -222,14 +222,12 @@ fn predicted_terms(
     let mut terms = Vec::new();
     for device in predicted.per_device() {
         let name = line(device.device.as_str());
-        let stages = predicted.stages.iter().filter(|stage| stage.device == device.device);
-        let stages: Vec<f64> = stages.map(|stage| stage.time_s).collect();
         let own = TimeTerm::Device {
             device: device.device.clone(),
         };
         let parts = [device.weights_s, device.kv_s, device.compute_s, device.overhead_s];
         terms.push(TermView {
-            detail: stages_words(&stages, &stage_times(&step.measured, &name)),
+            detail: stages_words(&stages_of(&step.predicted, &name), &stages_of(&step.measured, &name)),
             colour: Some(colour_of(&device.device, devices)),
             parts: TermParts::Device(parts.map(fine_seconds)),
             idle: idle(step, &name),
@@ -270,12 +268,13 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
         match part {
             Part::Stage { device, .. } if terms.iter().any(|term| term.name == *device) => {}
             Part::Stage { device, colour, .. } => {
-                let times = stage_times(&step.measured, device);
+                let stages = stages_of(&step.measured, device);
+                let times = stages.iter().map(|stage| stage.seconds);
                 terms.push(TermView {
-                    detail: stages_words(&[], &times),
+                    detail: stages_words(&[], &stages),
                     colour: Some(*colour),
                     idle: idle(step, device),
-                    ..term(device.clone(), None, Some(times.iter().sum()))
+                    ..term(device.clone(), None, Some(times.sum()))
                 });
             }
             Part::Hop {
@@ -301,27 +300,26 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
     terms
 }
 
-/// Seconds of each stage of a device, in order.
-fn stage_times(segments: &[Segment], wanted: &str) -> Vec<f64> {
-    let here = segments
-        .iter()
-        .filter(|segment| matches!(&segment.part, Part::Stage { device, .. } if device == wanted));
-    here.map(|segment| segment.seconds).collect()
+/// The stages of a device, in order.
+fn stages_of<'a>(segments: &'a [Segment], wanted: &str) -> Vec<&'a Segment> {
+    let is_here = |part: &Part| matches!(part, Part::Stage { device, .. } if device == wanted);
+    segments.iter().filter(|segment| is_here(&segment.part)).collect()
 }
 
-/// `2 stages: predicted 1.00 ms, 400 µs; measured 1.10 ms, 410 µs`; empty for one stage, which is the sum.
-fn stages_words(predicted: &[f64], measured: &[f64]) -> String {
-    let stages = predicted.len().max(measured.len());
-    if stages < 2 {
-        return String::new();
+/// `model.embed_tokens to model.layers.3`; of several stages each with its time: `… 1.10 ms, predicted 1.00 ms; …`.
+fn stages_words(predicted: &[&Segment], measured: &[&Segment]) -> String {
+    let ran = if measured.is_empty() { predicted } else { measured };
+    if let [only] = ran {
+        return only.part.modules();
     }
-    let each = |times: &[f64]| times.iter().map(|seconds| fine_seconds(*seconds)).collect::<Vec<_>>().join(", ");
-    let words = match (predicted, measured) {
-        ([], measured) => each(measured),
-        (predicted, []) => format!("predicted {}", each(predicted)),
-        (predicted, measured) => format!("predicted {}; measured {}", each(predicted), each(measured)),
-    };
-    format!("{}: {words}", count(stages, "stage", "stages"))
+    let words = ran.iter().enumerate().map(|(index, stage)| {
+        let as_planned = predicted.get(index).filter(|other| other.part == stage.part);
+        let predicted = as_planned.map(|stage| format!("predicted {}", fine_seconds(stage.seconds)));
+        let measured = (!measured.is_empty()).then(|| fine_seconds(stage.seconds));
+        let times: Vec<String> = measured.into_iter().chain(predicted).collect();
+        format!("{} {}", stage.part.modules(), times.join(", "))
+    });
+    words.collect::<Vec<String>>().join("; ")
 }
 
 fn idle(step: &StepView, device: &str) -> String {

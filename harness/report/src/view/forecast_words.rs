@@ -203,10 +203,10 @@ fn peak(memory: &[MemoryView]) -> Option<String> {
 #[must_use]
 pub(super) fn title(cases: &[CaseView]) -> String {
     let waits = work::finding(cases);
-    let hops = hops(cases, waits.is_some());
+    let hops = hops(cases, waits.as_ref().map(|(_, placement)| *placement));
     let found = match (waits, hops) {
-        (Some(waits), Some(hops)) => Some(format!("{waits}; {hops}")),
-        (waits, hops) => waits.or(hops),
+        (Some((waits, _)), Some(hops)) => Some(format!("{waits}; {hops}")),
+        (waits, hops) => waits.map(|(waits, _)| waits).or(hops),
     };
     let sentences: Vec<String> = found.into_iter().chain(predictions(cases)).collect();
     if !sentences.is_empty() {
@@ -220,15 +220,16 @@ pub(super) fn title(cases: &[CaseView]) -> String {
     }
 }
 
-/// The largest share that hops take of a token's time.
-fn hops(cases: &[CaseView], is_second: bool) -> Option<String> {
-    let time = if is_second { "" } else { " of a token's time" };
+/// The largest share that hops take of a token's time, after what was said of a placement.
+fn hops(cases: &[CaseView], said_of: Option<&str>) -> Option<String> {
+    let time = if said_of.is_some() { "" } else { " of a token's time" };
     let hops = || steps(cases, Objective::Tpot).filter_map(|(name, step)| Some((name, step.hop_share()?)));
     let is_alone = hops().filter(|(_, share)| *share > 0.0).count() == 1;
     Some(match hops().max_by(|a, b| a.1.total_cmp(&b.1))? {
         (_, share) if share <= 0.0 => format!("no hop takes any{time}"),
         (_, share) if share < BELOW_ONE_PERCENT => format!("hops take less than 1 %{time}"),
-        (_, share) if is_second && is_alone => format!("hops take {}", percent(share)),
+        (name, share) if is_alone && said_of == Some(name) => format!("hops take {}", percent(share)),
+        (name, share) if said_of == Some(name) => format!("its hops take {}, the most", percent(share)),
         (name, share) if cases.len() > 1 => format!("hops take at most {}{time} ({name})", percent(share)),
         (_, share) => format!("hops take {}{time}", percent(share)),
     })

@@ -42,6 +42,19 @@ pub enum Part {
     Whole,
 }
 
+impl Part {
+    /// `model.embed_tokens to model.layers.3` of a stage, `model.layers.3 → model.layers.4` of a hop; else empty.
+    #[must_use]
+    pub fn modules(&self) -> String {
+        match self {
+            Self::Stage { first, last, .. } if first == last => first.clone(),
+            Self::Stage { first, last, .. } => format!("{first} to {last}"),
+            Self::Hop { after, before, .. } => format!("{after} → {before}"),
+            Self::Rest | Self::Whole => String::new(),
+        }
+    }
+}
+
 /// A part with its time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {

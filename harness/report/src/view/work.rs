@@ -93,39 +93,44 @@ fn busy_share(generation: &Generation, columns: &[usize]) -> Option<f64> {
     Some(all().flat_map(|sequence| &sequence.stage_times_s).map(busy_s).sum::<f64>() / whole_s)
 }
 
-/// `sim:1 of manual idles 76 % of a token's time`, after who works at a time; `None` where no stage was timed, or nobody
-/// has more than one device.
-pub(super) fn finding(cases: &[CaseView]) -> Option<String> {
-    let several: Vec<(&CaseView, &StepView)> = cases
+/// `One device works at a time: sim:1 of manual idles 76 % of a token's time`; with the placement it
+/// speaks of. `None` where no stage was timed, or nobody has more than one device.
+pub(super) fn finding(cases: &[CaseView]) -> Option<(String, &str)> {
+    let several: Vec<(&CaseView, &StepView, &DeviceWork)> = cases
         .iter()
-        .filter_map(|case| Some((case, case.steps.get(1)?)))
-        .filter(|(_, step)| step.work.len() > 1)
+        .filter_map(|case| {
+            let step = case.steps.get(1)?;
+            Some((case, step, step.idlest()?))
+        })
         .collect();
-    let (case, step, idlest) = several
-        .iter()
-        .filter_map(|(case, step)| Some((*case, *step, step.idlest()?)))
-        .max_by(|a, b| a.2.idle.total_cmp(&b.2.idle))?;
-    let is_sequential = several.iter().all(|(case, _)| case.in_flight < 2);
+    let (case, step, idlest) = several.iter().max_by(|a, b| a.2.idle.total_cmp(&b.2.idle))?;
     let of = if cases.len() > 1 {
         format!(" of {}", case.placement)
     } else {
         String::new()
     };
     let share = percent(idlest.idle);
+    let flying = several.iter().filter(|(case, ..)| case.in_flight > 1);
+    if let Some((best, _, waits)) = flying.min_by(|a, b| a.2.idle.total_cmp(&b.2.idle)) {
+        let with = match best.placement == case.placement {
+            true => String::new(),
+            false => format!(", at most {} with {} in flight", percent(waits.idle), best.in_flight),
+        };
+        let words = format!("devices idle up to {share} of the time ({}{of}){with}", idlest.device);
+        return Some((words, &case.placement));
+    }
     let least = step.work.iter().map(|work| work.idle).fold(f64::INFINITY, f64::min);
-    let devices = count(step.work.len(), "device", "devices");
-    Some(match (is_sequential, several.len()) {
-        (true, 1) => format!(
-            "One device works at a time: {} idles {share} of a token's time{}",
-            idlest.device,
-            match step.work.len() {
-                2 => of,
-                _ => format!(", each of the {devices}{of} at least {}", percent(least)),
-            }
-        ),
-        (true, _) => format!("One device works at a time: {}{of} idles {share} of a token's time", idlest.device),
-        (false, _) => format!("{}{of} idles {share} of the time", idlest.device),
-    })
+    let each = match (several.len(), step.work.len()) {
+        (1, devices) if devices > 2 => {
+            format!(", each of its {} at least {}", count(devices, "device", "devices"), percent(least))
+        }
+        _ => String::new(),
+    };
+    let words = format!(
+        "one device works at a time: {}{of} idles {share} of a token's time{each}",
+        idlest.device
+    );
+    Some((words, &case.placement))
 }
 
 /// Why no placement has stages to show; empty where one has, or nothing was measured.
