@@ -4,9 +4,12 @@
 
 mod audit;
 pub mod axis;
+mod extent;
 pub mod font;
+mod lanes;
 mod latency;
 mod memory;
+mod memory_words;
 pub mod palette;
 pub mod raster;
 pub mod scene;
@@ -95,9 +98,11 @@ impl Chart {
         match self {
             Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
             Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
-            Self::Memory => "Memory of each device; the upright mark is its budget.",
+            Self::Memory => {
+                "Each device: the thin bar as planned, the thick one as the engine measured it; the upright mark is its budget."
+            }
             Self::Steps => {
-                "Stages and hops in order, to scale: filled as measured, outlined as predicted, where rates are known."
+                "A lane a device: filled while it works, empty while it waits; slanted lines are hops, outlined bars predictions."
             }
             Self::Audit => {
                 "A column for each module in order of execution, a row for each token; the strip above shows their devices, \
@@ -245,5 +250,11 @@ impl Mark {
     #[must_use]
     pub fn says(&self, words: &str) -> bool {
         matches!(self, Self::Text { text, .. } if text.contains(words))
+    }
+
+    /// True for a region that answers a pointer.
+    #[must_use]
+    pub fn is_hover(&self) -> bool {
+        matches!(self, Self::Hover { .. })
     }
 }

@@ -1,19 +1,19 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{
-    Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict,
-};
+use placebench_core::placement::Concurrency;
+use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
+use super::Figure;
 use super::audit::{self, AuditView};
 use super::deciding::placed_attempt;
 use super::details;
 use super::evidence::{self, EvidenceView};
 use super::figures::{figure, figures, peak, traffic};
 use super::forecast::{self, ForecastView};
-use super::memory::{self, MemoryView};
+use super::memory::{self, BesideView, MemoryView};
 use super::modules::{self, PlacementView};
 use super::narrative::{self, Narrative};
 use super::status;
@@ -21,7 +21,6 @@ use super::steps::{self, StepView};
 use super::text::{self, OutputView};
 use super::timing::Timing;
 use super::words::{Lines, line, message, visible};
-use super::Figure;
 
 pub use super::deciding::deciding_attempt;
 pub use super::figures::NamedFigure;
@@ -129,6 +128,10 @@ pub struct CaseView {
     /// What else is told of it in words.
     #[serde(flatten)]
     pub narrative: Narrative,
+    /// Devices that hold nothing, and memory that no engine accounts for.
+    pub memory_beside: BesideView,
+    /// Sequences that were on their way at once, each by itself; 1 where stages never overlap.
+    pub in_flight: u32,
 }
 
 /// Everything a report says of a case.
@@ -147,7 +150,15 @@ pub fn view(
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
     let why = status::why_missing(spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
-    let memory = memory::view(spec, metrics, placed, devices);
+    let of_memory = memory::Source {
+        spec,
+        metrics,
+        placed,
+        deciding: attempt,
+        forecast: forecast::shared(record, spec),
+        devices,
+    };
+    let memory = memory::view(&of_memory);
     let timing = timing(record, spec, text, &why);
     let is_timed = status::is_timed(record, spec);
     // Of a case that is not timed, no time is foreseen either.
@@ -162,6 +173,7 @@ pub fn view(
         text,
         why_missing: &why,
         devices,
+        concurrency: spec.request.concurrency,
     });
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let placement = modules::view(&spec.request, placed, devices, &why);
@@ -216,10 +228,15 @@ pub fn view(
         timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: placement,
-        memory,
+        memory_beside: memory::beside(&of_memory, &memory, &record.deciding_attempts(spec).collect::<Vec<_>>()),
         forecast: match is_timed {
             false => None,
-            true => forecast::view(record, spec, metrics, &steps, devices),
+            true => forecast::view(record, spec, metrics, &steps, &memory, devices),
+        },
+        memory,
+        in_flight: match spec.request.concurrency {
+            Concurrency::InFlight(sequences) => sequences.max(1),
+            Concurrency::Single | Concurrency::Batch(_) => 1,
         },
         steps,
         output: text::output(record, spec, reference, &why),
@@ -260,4 +277,3 @@ fn timing(record: &IndexedRun<'_>, spec: &CaseSpec, text: TextVerdict, why: &str
         Timing::Invalid(status::invalid(text))
     }
 }
-

@@ -1,4 +1,4 @@
-//! A plan's forecast beside what was measured: seconds per device and hop, bytes per device and kind.
+//! A plan's forecast beside what was measured: seconds per device and hop.
 //!
 //! Predicted figures come from the plan that all attempts of a case share, measured ones from the judge. Where no time
 //! was predicted, what was measured stage by stage is shown alone.
@@ -9,10 +9,11 @@ use placebench_core::planner::{Forecast, Objective, Prediction, StepTime};
 use placebench_core::record::{CaseMetrics, CaseSpec, IndexedRun};
 use serde::Serialize;
 
-use super::forecast_memory::{self, MemoryTermView};
 use super::forecast_words;
+use super::memory::MemoryView;
 use super::steps::{Part, Segment, StepView, colour_of};
-use super::words::{count, fine_seconds, line};
+use super::words::{fine_seconds, line};
+use super::work::percent;
 
 /// What a part of a step is predicted to consist of, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +50,9 @@ pub struct TermView {
     pub predicted: String,
     /// The measurement in words; `–` where there is none.
     pub measured: String,
+    /// The part of the step in which a device computed nothing, in words; empty for the others, and where stages were not
+    /// timed.
+    pub idle: String,
     /// Measured over predicted, or where nothing was predicted the share of the step; `–` for neither.
     pub ratio: String,
 }
@@ -80,8 +84,6 @@ pub struct ForecastView {
     pub needs_rates: bool,
     /// The first token and a token after it; empty where neither was predicted nor measured by stages.
     pub steps: Vec<StepTable>,
-    /// Memory, three kinds a device.
-    pub memory: Vec<MemoryTermView>,
 }
 
 /// Whether the attempts of a case share what was foreseen.
@@ -112,6 +114,7 @@ pub(super) fn view(
     spec: &CaseSpec,
     metrics: &CaseMetrics,
     steps: &[StepView],
+    memory: &[MemoryView],
     devices: &[String],
 ) -> Option<ForecastView> {
     let forecast = shared(record, spec);
@@ -128,11 +131,8 @@ pub(super) fn view(
     if forecast.is_none() && tables.is_empty() && plans == Plans::Agree {
         return None;
     }
-    let memory = forecast
-        .map(|forecast| forecast_memory::view(forecast, metrics, devices))
-        .unwrap_or_default();
     Some(ForecastView {
-        sentence: forecast_words::sentence(plans, steps, &tables, &memory),
+        sentence: forecast_words::sentence(plans, steps, &tables, memory),
         is_invalid: prediction.is_some()
             && steps
                 .iter()
@@ -144,7 +144,6 @@ pub(super) fn view(
         has_prediction: prediction.is_some(),
         needs_rates: forecast.is_some() && prediction.is_none(),
         steps: tables,
-        memory,
     })
 }
 
@@ -200,6 +199,7 @@ fn term(name: String, predicted_s: Option<f64>, measured_s: Option<f64>) -> Term
         measured: words(measured_s),
         predicted_s,
         measured_s,
+        idle: String::new(),
         ratio: String::new(),
     }
 }
@@ -221,16 +221,17 @@ fn predicted_terms(
     };
     let mut terms = Vec::new();
     for device in predicted.per_device() {
-        let stages = predicted.stages.iter().filter(|stage| stage.device == device.device);
+        let name = line(device.device.as_str());
         let own = TimeTerm::Device {
             device: device.device.clone(),
         };
         let parts = [device.weights_s, device.kv_s, device.compute_s, device.overhead_s];
         terms.push(TermView {
-            detail: stages_words(stages.count()),
+            detail: stages_words(&stages_of(&step.predicted, &name), &stages_of(&step.measured, &name)),
             colour: Some(colour_of(&device.device, devices)),
             parts: TermParts::Device(parts.map(fine_seconds)),
-            ..term(line(device.device.as_str()), Some(device.time_s), measured(&own))
+            idle: idle(step, &name),
+            ..term(name, Some(device.time_s), measured(&own))
         });
     }
     for hop in &predicted.hops {
@@ -265,19 +266,16 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
     let mut rest = None;
     for Segment { part, seconds } in &step.measured {
         match part {
-            Part::Stage { device, colour } => {
-                let known = terms.iter().position(|term| term.name == *device);
-                let so_far = known.and_then(|index| terms[index].measured_s).unwrap_or(0.0);
-                let stages = step.measured.iter().filter(|other| other.part == *part).count();
-                let sum = TermView {
-                    detail: stages_words(stages),
+            Part::Stage { device, .. } if terms.iter().any(|term| term.name == *device) => {}
+            Part::Stage { device, colour, .. } => {
+                let stages = stages_of(&step.measured, device);
+                let times = stages.iter().map(|stage| stage.seconds);
+                terms.push(TermView {
+                    detail: stages_words(&[], &stages),
                     colour: Some(*colour),
-                    ..term(device.clone(), None, Some(so_far + seconds))
-                };
-                match known {
-                    Some(index) => terms[index] = sum,
-                    None => terms.push(sum),
-                }
+                    idle: idle(step, device),
+                    ..term(device.clone(), None, Some(times.sum()))
+                });
             }
             Part::Hop {
                 from,
@@ -302,10 +300,29 @@ fn measured_terms(step: &StepView) -> Vec<TermView> {
     terms
 }
 
-fn stages_words(stages: usize) -> String {
-    if stages > 1 {
-        count(stages, "stage", "stages")
-    } else {
-        String::new()
+/// The stages of a device, in order.
+fn stages_of<'a>(segments: &'a [Segment], wanted: &str) -> Vec<&'a Segment> {
+    let is_here = |part: &Part| matches!(part, Part::Stage { device, .. } if device == wanted);
+    segments.iter().filter(|segment| is_here(&segment.part)).collect()
+}
+
+/// `model.embed_tokens to model.layers.3`; of several stages each with its time: `… 1.10 ms, predicted 1.00 ms; …`.
+fn stages_words(predicted: &[&Segment], measured: &[&Segment]) -> String {
+    let ran = if measured.is_empty() { predicted } else { measured };
+    if let [only] = ran {
+        return only.part.modules();
     }
+    let words = ran.iter().enumerate().map(|(index, stage)| {
+        let as_planned = predicted.get(index).filter(|other| other.part == stage.part);
+        let predicted = as_planned.map(|stage| format!("predicted {}", fine_seconds(stage.seconds)));
+        let measured = (!measured.is_empty()).then(|| fine_seconds(stage.seconds));
+        let times: Vec<String> = measured.into_iter().chain(predicted).collect();
+        format!("{} {}", stage.part.modules(), times.join(", "))
+    });
+    words.collect::<Vec<String>>().join("; ")
+}
+
+fn idle(step: &StepView, device: &str) -> String {
+    let work = step.work.iter().find(|work| work.device == device);
+    work.map(|work| percent(work.idle)).unwrap_or_default()
 }

@@ -5,9 +5,10 @@ use placebench_core::planner::Objective;
 use super::Figure;
 use super::case::CaseView;
 use super::forecast::{Plans, StepTable};
-use super::forecast_memory::MemoryTermView;
+use super::memory::{self, MemoryView};
 use super::steps::{Part, StepView};
 use super::words::{ratio, relation};
+use super::work::{self, percent};
 
 /// How far a figure may be from its prediction to count as predicted.
 const CLOSE: f64 = 0.05;
@@ -42,7 +43,7 @@ fn subject(step: Objective) -> &'static str {
 }
 
 /// What was found of a case: time per token first, then the first token, then memory.
-pub(super) fn sentence(plans: Plans, steps: &[StepView], tables: &[StepTable], memory: &[MemoryTermView]) -> String {
+pub(super) fn sentence(plans: Plans, steps: &[StepView], tables: &[StepTable], memory: &[MemoryView]) -> String {
     let mut sentences = Vec::new();
     if plans == Plans::Differ {
         sentences.push("attempts were planned differently, so that no prediction fits all of them".to_owned());
@@ -179,74 +180,76 @@ fn largest_part(step: &StepView) -> Option<String> {
 }
 
 /// The device whose peak is furthest from the plan.
-fn peak(memory: &[MemoryTermView]) -> Option<String> {
-    let apart = |term: &MemoryTermView| {
-        let (planned, measured) = (term.planned_bytes.as_f64(), term.measured_bytes?.as_f64());
-        Some(if planned > 0.0 {
-            (measured / planned - 1.0).abs()
-        } else if measured > 0.0 {
-            f64::INFINITY
-        } else {
-            0.0
-        })
-    };
-    let peaks = memory.iter().filter(|term| term.is_peak);
-    let (term, apart) = peaks
-        .filter_map(|term| Some((term, apart(term)?)))
+fn peak(memory: &[MemoryView]) -> Option<String> {
+    let apart = |device: &MemoryView| Some((device.against_plan()? - 1.0).abs());
+    let (device, apart) = memory
+        .iter()
+        .filter_map(|device| Some((device, apart(device)?)))
         .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if apart <= CLOSE {
+    if apart <= memory::CLOSE {
         return Some("peak memory is as planned".into());
     }
-    let measured = term.measured_bytes?.as_f64();
-    let words = relation(measured, term.planned_bytes.as_f64())
+    let (measured, planned) = (device.peak?, device.planned?.peak?);
+    let words = relation(measured.as_f64(), planned.as_f64())
         .map(|words| match words.strip_suffix(" times") {
             Some(times) => format!("{times} times the plan"),
             None => format!("{words} the plan"),
         })
-        .unwrap_or_else(|| format!("{}, planned was {}", term.measured, term.planned));
-    Some(format!("peak memory of {} is {words}", term.device))
+        .unwrap_or_else(|| format!("{measured}, planned was {planned}"));
+    Some(format!("peak memory of {} is {words}", device.device))
 }
 
-/// What a picture of several placements shows.
+/// What a picture of several placements shows: who waits, what hops take, and how good predictions were.
 #[must_use]
 pub(super) fn title(cases: &[CaseView]) -> String {
-    let mut of: Option<(Objective, Vec<(&str, f64)>)> = None;
-    for step in [Objective::Tpot, Objective::Ttft] {
-        let ratios: Vec<(&str, f64)> = steps(cases, step)
-            .filter_map(|(name, step)| {
-                step.compared()
-                    .map(|(predicted, measured)| (name, measured / predicted))
-            })
-            .collect();
-        if !ratios.is_empty() {
-            of = Some((step, ratios));
-            break;
-        }
+    let waits = work::finding(cases);
+    let hops = hops(cases, waits.as_ref().map(|(_, placement)| *placement));
+    let found = match (waits, hops) {
+        (Some((waits, _)), Some(hops)) => Some(format!("{waits}; {hops}")),
+        (waits, hops) => waits.map(|(waits, _)| waits).or(hops),
+    };
+    let sentences: Vec<String> = found.into_iter().chain(predictions(cases)).collect();
+    if !sentences.is_empty() {
+        let sentences: Vec<String> = sentences.iter().map(|sentence| capitalised(sentence)).collect();
+        return sentences.join(". ");
     }
-    if let Some((step, ratios)) = of {
+    if cases.iter().flat_map(|case| &case.steps).any(StepView::has_parts) {
+        "Times were predicted, but none was measured".into()
+    } else {
+        "No stage was timed".into()
+    }
+}
+
+/// The largest share that hops take of a token's time, after what was said of a placement.
+fn hops(cases: &[CaseView], said_of: Option<&str>) -> Option<String> {
+    let time = if said_of.is_some() { "" } else { " of a token's time" };
+    let hops = || steps(cases, Objective::Tpot).filter_map(|(name, step)| Some((name, step.hop_share()?)));
+    let is_alone = hops().filter(|(_, share)| *share > 0.0).count() == 1;
+    Some(match hops().max_by(|a, b| a.1.total_cmp(&b.1))? {
+        (_, share) if share <= 0.0 => format!("no hop takes any{time}"),
+        (_, share) if share < BELOW_ONE_PERCENT => format!("hops take less than 1 %{time}"),
+        (name, share) if is_alone && said_of == Some(name) => format!("hops take {}", percent(share)),
+        (name, share) if said_of == Some(name) => format!("its hops take {}, the most", percent(share)),
+        (name, share) if cases.len() > 1 => format!("hops take at most {}{time} ({name})", percent(share)),
+        (_, share) => format!("hops take {}{time}", percent(share)),
+    })
+}
+
+/// How far times were from their prediction: of a token, else of the first.
+fn predictions(cases: &[CaseView]) -> Option<String> {
+    [Objective::Tpot, Objective::Ttft].into_iter().find_map(|step| {
+        let compared = |(name, step): (_, &StepView)| {
+            step.compared()
+                .map(|(predicted, measured)| (name, measured / predicted))
+        };
+        let ratios: Vec<(&str, f64)> = steps(cases, step).filter_map(compared).collect();
         let subject = match ratios.as_slice() {
+            [] => return None,
             [(name, _)] if cases.len() > 1 => format!("{} of {name}", subject(step)),
             _ => subject(step).to_owned(),
         };
-        return capitalised(&ratios_words(&subject, &ratios));
-    }
-    let hops = steps(cases, Objective::Tpot)
-        .filter_map(|(name, step)| Some((name, step.hop_share()?)))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
-    match hops {
-        Some((_, share)) if share > 0.0 && share < BELOW_ONE_PERCENT => {
-            "Hops take less than 1 % of a token's time".into()
-        }
-        Some((name, share)) if share > 0.0 && cases.len() > 1 => {
-            format!("Hops take at most {} of a token's time ({name})", percent(share))
-        }
-        Some((_, share)) if share > 0.0 => format!("Hops take {} of a token's time", percent(share)),
-        Some(_) => "No hop takes any of a token's time".into(),
-        None if cases.iter().flat_map(|case| &case.steps).any(StepView::has_parts) => {
-            "Times were predicted, but none was measured".into()
-        }
-        None => "No stage was timed".into(),
-    }
+        Some(ratios_words(&subject, &ratios))
+    })
 }
 
 fn steps(cases: &[CaseView], step: Objective) -> impl Iterator<Item = (&str, &StepView)> {
@@ -273,14 +276,6 @@ fn ratios_words(subject: &str, ratios: &[(&str, f64)]) -> String {
         ratio(*least),
         ratio(*most)
     )
-}
-
-fn percent(share: f64) -> String {
-    if share > 0.0 && share < BELOW_ONE_PERCENT {
-        "less than 1 %".into()
-    } else {
-        format!("{:.0} %", share * 100.0)
-    }
 }
 
 fn capitalised(words: &str) -> String {

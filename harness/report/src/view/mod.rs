@@ -4,6 +4,7 @@
 //! yet escaped for any format. Missing figures carry their reason; figures of a wrong text are not here at all.
 
 pub mod audit;
+mod budget;
 pub mod case;
 pub mod changes;
 mod deciding;
@@ -14,7 +15,6 @@ mod facts;
 pub mod faults;
 mod figures;
 pub mod forecast;
-pub mod forecast_memory;
 mod forecast_words;
 pub mod gate;
 mod machines;
@@ -33,6 +33,7 @@ pub mod titles;
 pub mod tokens;
 pub mod trend;
 pub mod words;
+pub mod work;
 
 use std::collections::BTreeSet;
 
@@ -117,6 +118,8 @@ pub struct PromptView {
     pub memory_title: String,
     /// What the times of stages show against their prediction, in a sentence.
     pub steps_title: String,
+    /// Why there is no timeline of stages; empty where there is one, or nothing was measured at all.
+    pub steps_missing: String,
     /// What audits show, in a sentence.
     pub audit_title: String,
     /// The placements, in the order of the scenario.
@@ -296,6 +299,7 @@ impl Builder<'_> {
             latency_title: titles::latency(&cases, &reference),
             memory_title: titles::memory(&cases),
             steps_title: forecast_words::title(&cases),
+            steps_missing: work::missing(&cases),
             audit_title: audit::title(&cases),
             reference,
             cases,

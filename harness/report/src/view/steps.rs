@@ -2,11 +2,13 @@
 
 use placebench_core::device::DeviceId;
 use placebench_core::judge::median;
+use placebench_core::placement::Concurrency;
 use placebench_core::planner::{Objective, Prediction, StepTime, stages};
 use placebench_core::protocol::Generation;
 use placebench_core::record::{Attempt, CaseMetrics, TextVerdict};
 
 use super::words::line;
+use super::work::{self, DeviceWork};
 use super::{Figure, status};
 
 /// What takes a part of a step's time.
@@ -18,6 +20,10 @@ pub enum Part {
         device: String,
         /// Its position among the devices of the run.
         colour: usize,
+        /// Its first module.
+        first: String,
+        /// Its last module.
+        last: String,
     },
     /// The hidden state changes its device.
     Hop {
@@ -34,6 +40,19 @@ pub enum Part {
     Rest,
     /// All of a step whose stages were not measured.
     Whole,
+}
+
+impl Part {
+    /// `model.embed_tokens to model.layers.3` of a stage, `model.layers.3 → model.layers.4` of a hop; else empty.
+    #[must_use]
+    pub fn modules(&self) -> String {
+        match self {
+            Self::Stage { first, last, .. } if first == last => first.clone(),
+            Self::Stage { first, last, .. } => format!("{first} to {last}"),
+            Self::Hop { after, before, .. } => format!("{after} → {before}"),
+            Self::Rest | Self::Whole => String::new(),
+        }
+    }
 }
 
 /// A part with its time.
@@ -60,6 +79,10 @@ pub struct StepView {
     pub measured_s: Option<f64>,
     /// The whole step in words, or why it is absent.
     pub figure: Figure,
+    /// How much of the time each device worked, in order of first use; empty where stages were not measured.
+    pub work: Vec<DeviceWork>,
+    /// Why stages are not known one by one; empty where they are, or there is no time at all.
+    pub why_whole: &'static str,
 }
 
 impl StepView {
@@ -90,6 +113,13 @@ impl StepView {
         let hops = self.measured.iter().filter(|segment| is_hop(&segment.part));
         Some(hops.map(|segment| segment.seconds).sum::<f64>() / whole)
     }
+
+    /// The device that waits longest, of several.
+    #[must_use]
+    pub fn idlest(&self) -> Option<&DeviceWork> {
+        let several = self.work.iter().filter(|_| self.work.len() > 1);
+        several.max_by(|a, b| a.idle.total_cmp(&b.idle))
+    }
 }
 
 fn is_hop(part: &Part) -> bool {
@@ -104,6 +134,7 @@ pub(super) struct Source<'a> {
     pub(super) text: TextVerdict,
     pub(super) why_missing: &'a str,
     pub(super) devices: &'a [String],
+    pub(super) concurrency: Concurrency,
 }
 
 /// The first token and a token after it.
@@ -126,15 +157,21 @@ fn one(source: &Source<'_>, step: Objective, predicted: Option<&StepTime<DeviceI
         Some(seconds) => (Some(seconds), Figure::Measured(super::words::fine_seconds(seconds))),
         None => (None, Figure::Missing(source.why_missing.to_owned())),
     };
+    let parts = measured_s.map(|whole| measured(source, step, whole));
+    let (measured, why_whole) = match parts {
+        Some(Ok(parts)) => (parts, ""),
+        Some(Err((whole, why))) => (vec![whole], why),
+        None => (Vec::new(), ""),
+    };
     StepView {
         step,
+        work: work::view(source, step, &measured, measured_s),
+        why_whole,
         predicted: predicted
             .map(|step| segments_of(step, source.devices))
             .unwrap_or_default(),
         predicted_s: predicted.map(|step| step.time_s).filter(|seconds| seconds.is_finite()),
-        measured: measured_s
-            .map(|whole| measured(source, step, whole))
-            .unwrap_or_default(),
+        measured,
         measured_s,
         figure,
     }
@@ -146,10 +183,13 @@ pub(super) fn colour_of(device: &DeviceId, devices: &[String]) -> usize {
     devices.iter().position(|known| *known == name).unwrap_or(0)
 }
 
-fn stage_part(device: &DeviceId, devices: &[String]) -> Part {
+fn stage_part(device: &DeviceId, devices: &[String], first: Option<&String>, last: Option<&String>) -> Part {
+    let path = |path: Option<&String>| path.map(|path| line(path)).unwrap_or_default();
     Part::Stage {
         device: line(device.as_str()),
         colour: colour_of(device, devices),
+        first: path(first),
+        last: path(last),
     }
 }
 
@@ -167,7 +207,7 @@ fn segments_of(step: &StepTime<DeviceId>, devices: &[String]) -> Vec<Segment> {
     let mut segments = Vec::new();
     for (index, stage) in step.stages.iter().enumerate() {
         segments.push(Segment {
-            part: stage_part(&stage.device, devices),
+            part: stage_part(&stage.device, devices, Some(&stage.first), Some(&stage.last)),
             seconds: stage.time_s,
         });
         if let Some(hop) = step.hops.get(index) {
@@ -181,21 +221,28 @@ fn segments_of(step: &StepTime<DeviceId>, devices: &[String]) -> Vec<Segment> {
 }
 
 /// Medians of stages and hops, and of what each generation took besides; medians need not add up to the whole step's.
-fn measured(source: &Source<'_>, step: Objective, whole_s: f64) -> Vec<Segment> {
-    let whole = || Segment {
+/// Else the whole, and why its stages are not known.
+fn measured(source: &Source<'_>, step: Objective, whole_s: f64) -> Result<Vec<Segment>, (Segment, &'static str)> {
+    let whole = Segment {
         part: Part::Whole,
         seconds: whole_s,
     };
-    parts_of(source, step).unwrap_or_else(|| vec![whole()])
+    if !run_alike(source.attempts) {
+        return Err((whole, "attempts ran different stages"));
+    }
+    parts_of(source, step).ok_or((whole, "the engine does not time its stages"))
 }
 
-/// `None` where an engine does not measure stages, or attempts ran different ones.
+fn run_alike(attempts: &[&Attempt]) -> bool {
+    let mut measured = attempts.iter().filter(|attempt| !attempt.generations.is_empty());
+    let first = measured.next().map(|attempt| &attempt.places);
+    measured.all(|attempt| Some(&attempt.places) == first)
+}
+
+/// `None` where an engine does not measure stages.
 fn parts_of(source: &Source<'_>, step: Objective) -> Option<Vec<Segment>> {
     let mut measured = source.attempts.iter().filter(|attempt| !attempt.generations.is_empty());
     let places = &measured.next()?.places;
-    if measured.any(|attempt| attempt.places != *places) {
-        return None;
-    }
     let ran = stages(places);
     let width = (2 * ran.len()).checked_sub(1)?;
     let generations = source.attempts.iter().flat_map(|attempt| &attempt.generations);
@@ -213,7 +260,12 @@ fn parts_of(source: &Source<'_>, step: Objective) -> Option<Vec<Segment>> {
     let mut segments = Vec::with_capacity(width);
     for (index, stage) in ran.iter().enumerate() {
         segments.push(Segment {
-            part: stage_part(&stage.device, source.devices),
+            part: stage_part(
+                &stage.device,
+                source.devices,
+                stage.modules.first(),
+                stage.modules.last(),
+            ),
             seconds: column(2 * index)?,
         });
         if let Some(next) = ran.get(index + 1) {

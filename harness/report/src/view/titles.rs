@@ -248,14 +248,25 @@ fn range(measured: &[(&str, f64)]) -> Option<String> {
     ))
 }
 
-/// What the memory figures show: what ran out, else the device that comes closest to its budget, else the largest.
+/// What the memory figures show: what ran out, else the device that comes closest to its budget, else the largest; and
+/// the peak that is furthest from its plan.
 #[must_use]
 pub fn memory(cases: &[CaseView]) -> String {
-    if let Some(case) = cases
-        .iter()
-        .find(|case| case.outcome_kind == Some(OutcomeKind::OutOfMemory))
-    {
-        return format!("{} ran out of memory", case.placement);
+    let full = |case: &&CaseView| case.outcome_kind == Some(OutcomeKind::OutOfMemory);
+    if let Some(case) = cases.iter().find(full) {
+        let mut refused = case
+            .memory
+            .iter()
+            .filter_map(|device| Some((device, device.refusal.as_ref()?)));
+        return match refused.next() {
+            Some((device, refusal)) => {
+                format!(
+                    "{} ran out of memory on {}: {}",
+                    case.placement, device.device, refusal.words
+                )
+            }
+            None => format!("{} ran out of memory", case.placement),
+        };
     }
     let devices = || {
         cases
@@ -265,23 +276,38 @@ pub fn memory(cases: &[CaseView]) -> String {
     let tightest = devices()
         .filter_map(|(case, device)| Some((case, device, device.utilisation()?)))
         .max_by(|a, b| a.2.total_cmp(&b.2));
-    if let Some((case, device, share)) = tightest {
-        let over = if share > 1.0 { ", more than is allowed" } else { "" };
-        return format!(
-            "{} uses most of a budget: {} of {}{over}",
-            case.placement, device.share, device.device
-        );
-    }
-    match devices()
-        .filter(|(_, device)| device.peak.is_some())
-        .max_by_key(|(_, device)| device.peak)
-    {
-        Some((case, device)) => format!(
-            "{} has the largest peak: {} on {}",
-            case.placement, device.words[2], device.device
+    let found = match tightest {
+        Some((case, device, share)) if share > 1.0 => format!(
+            "{} is over budget: {} of the {} that {} may hold",
+            case.placement, device.share, device.words[3], device.device
         ),
-        None if devices().any(|(_, device)| device.weights.is_some()) => "Weights only: no peak was measured".into(),
-        None => "No memory was measured".into(),
+        Some((case, device, _)) => format!(
+            "{} comes closest to a budget: {} of {}'s {}",
+            case.placement, device.share, device.device, device.words[3]
+        ),
+        None => match devices()
+            .filter(|(_, device)| device.peak.is_some())
+            .max_by_key(|(_, device)| device.peak)
+        {
+            Some((case, device)) => format!(
+                "{} has the largest peak: {} on {}",
+                case.placement, device.words[2], device.device
+            ),
+            None if devices().any(|(_, device)| device.weights.is_some()) => {
+                "Weights only: no peak was measured".into()
+            }
+            None => return "No memory was measured".into(),
+        },
+    };
+    let ratios = devices().filter_map(|(case, device)| Some((case, device, device.against_plan()?)));
+    let furthest = ratios.max_by(|a, b| (a.2 - 1.0).abs().total_cmp(&(b.2 - 1.0).abs()));
+    match furthest.map(|(case, device, _)| (case, device, device.off_plan())) {
+        None => found,
+        Some((_, _, None)) => format!("{found}; peaks are as planned"),
+        Some((case, device, Some(words))) => format!(
+            "{found}; furthest from plan is {} of {}: {words}",
+            device.device, case.placement
+        ),
     }
 }
 
