@@ -207,6 +207,7 @@ pub fn view(
         why_missing: &why,
         devices,
     });
+    let audit = audit::view(record, spec, devices);
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
         Outcome::Skipped { hint, .. } => hint.as_deref(),
@@ -247,7 +248,17 @@ pub fn view(
         traffic: traffic(metrics),
         timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
-        placed: modules::view(&spec.request, placed, devices, &why),
+        placed: modules::view(&modules::Source {
+            spec,
+            attempt: placed,
+            outcome: attempt.map(|attempt| &attempt.outcome),
+            metrics,
+            memory: &memory,
+            decode: &steps[1],
+            audit: audit.as_ref(),
+            devices,
+            why_missing: &why,
+        }),
         memory,
         forecast: match is_timed {
             false => None,
@@ -267,7 +278,7 @@ pub fn view(
             .and_then(|attempt| attempt.recovery.as_ref())
             .map(evidence::not_recovered)
             .unwrap_or_default(),
-        audit: audit::view(record, spec, devices),
+        audit,
         divergences: verdict
             .map(|verdict| verdict.divergences.iter().map(divergence::view).collect())
             .unwrap_or_default(),

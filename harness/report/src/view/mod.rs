@@ -4,8 +4,11 @@
 //! yet escaped for any format. Missing figures carry their reason; figures of a wrong text are not here at all.
 
 pub mod audit;
+pub mod broken;
 pub mod case;
 pub mod changes;
+mod device_map;
+pub mod device_use;
 pub mod divergence;
 pub mod evidence;
 mod facts;
@@ -14,6 +17,7 @@ pub mod forecast;
 pub mod forecast_memory;
 mod forecast_words;
 pub mod gate;
+pub mod hops;
 mod machines;
 pub mod memory;
 pub mod modules;
