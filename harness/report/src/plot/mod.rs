@@ -161,7 +161,7 @@ impl Chart {
     fn draw(self, scene: &mut Scene, view: &ReportView, prompt: &PromptView, frame: Frame) -> f64 {
         let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
         let bottom = match self {
-            Self::Placement => diagram::draw(scene, view, shown, frame),
+            Self::Placement => diagram::draw(scene, view, (shown, &prompt.reference), frame),
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),

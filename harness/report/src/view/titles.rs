@@ -140,7 +140,10 @@ pub fn placement(cases: &[CaseView]) -> String {
             first.unwrap_or_default()
         );
     }
-    if let Some(case) = cases.iter().find(|case| case.placed.devices.iter().any(|device| device.is_over)) {
+    if let Some(case) = cases
+        .iter()
+        .find(|case| case.placed.devices.iter().any(|device| device.is_over))
+    {
         let over = case.placed.devices.iter().find(|device| device.is_over);
         let device = over.map(|device| device.device.as_str()).unwrap_or_default();
         return format!("{} puts more on {device} than it may hold", case.placement);

@@ -87,7 +87,7 @@ impl Columns {
     /// Names above the columns, as many as there is room for. Returns the bottom.
     pub(super) fn draw_names(&self, scene: &mut Scene, y: f64) -> f64 {
         let mut taken: Vec<(f64, f64)> = Vec::new();
-        let mut put = |scene: &mut Scene, index: usize, words: &str| {
+        let mut put = |scene: &mut Scene, index: usize, words: &str| -> bool {
             let wide = (Style::NOTE.width(words) * 1.1).min(NAME_ROOM);
             let (low, high) = (self.left(0), self.left(self.len()));
             let middle = f64::midpoint(self.left(index), self.right(index));
@@ -96,27 +96,28 @@ impl Columns {
             // A name that had to move away from its column would name another.
             let is_near = (centre - middle).abs() <= wide / 2.0;
             let is_free = taken.iter().all(|other| span.1 <= other.0 || span.0 >= other.1);
-            if is_near && is_free && wide <= high - low {
+            let has_room = is_near && is_free && wide <= high - low;
+            if has_room {
                 scene.text((centre, y + 11.0), words, Style::NOTE.middle(), wide * 1.1);
                 taken.push(span);
             }
+            has_room
         };
         let numbers: Vec<Option<usize>> = self.names.iter().map(|name| number(name)).collect();
         let named = || (0..self.len()).filter(|index| numbers[*index].is_none());
-        let first_layer = (0..self.len()).find(|index| numbers[*index].is_some());
-        for index in named().next().into_iter().chain(named().next_back()) {
-            put(scene, index, short(&self.names[index]));
-        }
-        if let Some(index) = first_layer {
-            put(scene, index, short(&self.names[index]));
-        }
-        for index in named() {
+        for index in named().next().into_iter().chain(named().next_back()).chain(named()) {
             put(scene, index, short(&self.names[index]));
         }
         let step = self.step(&numbers);
+        let mut is_first = true;
         for (index, layer) in numbers.iter().enumerate() {
-            if let Some(layer) = layer.filter(|layer| layer % step == 0 && Some(index) != first_layer) {
-                put(scene, index, &layer.to_string());
+            // The first that has room for it says what is numbered.
+            if let Some(layer) = layer.filter(|layer| is_first || layer % step == 0) {
+                if !is_first {
+                    put(scene, index, &layer.to_string());
+                } else if put(scene, index, short(&self.names[index])) {
+                    is_first = false;
+                }
             }
         }
         y + 16.0

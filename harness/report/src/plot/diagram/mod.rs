@@ -30,12 +30,16 @@ const MOST_TALL: usize = 8;
 const GAUGE: (f64, f64) = (56.0, 190.0);
 /// Room between two rows.
 const BETWEEN: f64 = 18.0;
+/// Regions of a whole chart that answer a pointer; each costs a page about a hundred bytes.
+const MOST_HOVERS: usize = 100;
 /// Text has this much more room than it needs in our own font.
 const SLACK: f64 = 1.15;
 
 /// Where things are from left to right, the same for every row.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
+struct Layout<'a> {
+    /// The placement that others are compared with.
+    reference: &'a str,
     frame: Frame,
     /// Left side and width of the modules.
     modules: (f64, f64),
@@ -47,8 +51,9 @@ struct Layout {
     hovers: usize,
 }
 
-pub(super) fn draw(scene: &mut Scene, view: &ReportView, cases: &[CaseView], frame: Frame) -> f64 {
-    let layout = Layout::new(cases, frame);
+/// The placements of a prompt; `reference` is the one that others are compared with.
+pub(super) fn draw(scene: &mut Scene, view: &ReportView, (cases, reference): (&[CaseView], &str), frame: Frame) -> f64 {
+    let layout = Layout::new((cases, reference), frame);
     let mut y = legend_of_strips(scene, view, cases, &layout);
     let mut columns: Option<Columns> = None;
     let mut looks: Vec<Look> = Vec::new();
@@ -93,17 +98,19 @@ pub(super) fn draw(scene: &mut Scene, view: &ReportView, cases: &[CaseView], fra
 struct Row<'a> {
     case: &'a CaseView,
     columns: &'a Columns,
-    layout: &'a Layout,
+    layout: &'a Layout<'a>,
 }
 
-impl Layout {
-    fn new(cases: &[CaseView], frame: Frame) -> Self {
+impl<'a> Layout<'a> {
+    fn new((cases, reference): (&'a [CaseView], &'a str), frame: Frame) -> Self {
         let mut layout = Self {
+            // Alone, it is a reference for nobody.
+            reference: if cases.len() > 1 { reference } else { "" },
             frame,
             modules: (frame.x, frame.width),
             gauges: (frame.right(), 0.0),
             is_compact: cases.len() > MOST_TALL,
-            hovers: (400 / cases.len().max(1)).min(60),
+            hovers: (MOST_HOVERS / cases.len().max(1)).min(60),
         };
         let lanes: Vec<&DeviceUseView> = cases.iter().filter_map(|case| layout.lanes(case)).flatten().collect();
         if lanes.is_empty() {
@@ -124,7 +131,7 @@ impl Layout {
     }
 
     /// The lanes of a case; `None` where it is drawn as a strip.
-    fn lanes<'a>(&self, case: &'a CaseView) -> Option<&'a [DeviceUseView]> {
+    fn lanes<'c>(&self, case: &'c CaseView) -> Option<&'c [DeviceUseView]> {
         let lanes = case.placed.devices.as_slice();
         let has_room = self.frame.width >= LANES_FROM && !self.is_compact;
         (has_room && !lanes.is_empty() && lanes.len() <= MOST_LANES && !case.placed.stages.is_empty()).then_some(lanes)
@@ -134,7 +141,7 @@ impl Layout {
 impl Row<'_> {
     /// The name, and devices, hops and bytes beside or below it. Returns the bottom.
     fn head(&self, scene: &mut Scene, y: f64) -> f64 {
-        head(scene, self.case, self.layout.frame, y)
+        head(scene, self.case, self.layout, y)
     }
 
     /// How a module is drawn where its weights are.
@@ -217,8 +224,13 @@ fn is_unreached(place: &PlacementView, index: usize) -> bool {
     broken.is_some_and(|broken| index > broken.at || (broken.is_hop && index == broken.at))
 }
 
-fn head(scene: &mut Scene, case: &CaseView, frame: Frame, y: f64) -> f64 {
-    let facts = facts(case);
+fn head(scene: &mut Scene, case: &CaseView, layout: &Layout<'_>, y: f64) -> f64 {
+    let frame = layout.frame;
+    let facts = match (case.placement == layout.reference, facts(case)) {
+        (false, facts) => facts,
+        (true, facts) if facts.is_empty() => "reference".into(),
+        (true, facts) => format!("reference · {facts}"),
+    };
     let beside = Style::NOTE.width(&facts) * 1.2 + Style::LABEL.width(&case.placement) * 1.1 + 16.0 <= frame.width;
     if beside {
         label(scene, frame, y + 13.0, &case.placement, (&facts, Style::NOTE));
@@ -254,9 +266,9 @@ fn facts(case: &CaseView) -> String {
 }
 
 /// A row for a placement of which nothing is known but why.
-fn nothing(scene: &mut Scene, case: &CaseView, layout: &Layout, y: f64) -> f64 {
+fn nothing(scene: &mut Scene, case: &CaseView, layout: &Layout<'_>, y: f64) -> f64 {
     let frame = layout.frame;
-    let y = head(scene, case, frame, y);
+    let y = head(scene, case, layout, y);
     scene.rect((frame.x, y), (frame.width, BLOCK + 6.0), Paint::Band);
     let why = format!("no placement on record: {}", case.placed.missing);
     scene.text((frame.x + 10.0, y + 16.0), &why, Style::NOTE, frame.width - 20.0);
@@ -264,7 +276,7 @@ fn nothing(scene: &mut Scene, case: &CaseView, layout: &Layout, y: f64) -> f64 {
 }
 
 /// The devices of rows that do not name them themselves. Returns the bottom.
-fn legend_of_strips(scene: &mut Scene, view: &ReportView, cases: &[CaseView], layout: &Layout) -> f64 {
+fn legend_of_strips(scene: &mut Scene, view: &ReportView, cases: &[CaseView], layout: &Layout<'_>) -> f64 {
     let strips = || cases.iter().filter(|case| layout.lanes(case).is_none());
     let used: Vec<(Paint, String)> = view
         .devices
@@ -280,18 +292,12 @@ fn legend_of_strips(scene: &mut Scene, view: &ReportView, cases: &[CaseView], la
 }
 
 /// What the bars at the right show, above the first of them.
-fn explain_gauges(scene: &mut Scene, layout: &Layout, y: f64) {
+fn explain_gauges(scene: &mut Scene, layout: &Layout<'_>, y: f64) {
     let (mut x, width) = layout.gauges;
     let right = x + width;
-    for (paint, words) in [
-        (Some(Paint::Weights), "weights"),
-        (Some(Paint::Cache), "KV cache"),
-        (None, "of budget"),
-    ] {
-        if let Some(paint) = paint {
-            scene.rect((x, y + 3.0), (8.0, 8.0), paint);
-            x += 12.0;
-        }
+    for (paint, words) in [(Paint::Weights, "weights"), (Paint::Cache, "KV cache")] {
+        scene.rect((x, y + 3.0), (8.0, 8.0), paint);
+        x += 12.0;
         let needed = Style::NOTE.width(words) * SLACK;
         scene.text((x, y + 11.0), words, Style::NOTE, (right - x).min(needed));
         x += needed + 6.0;

@@ -114,7 +114,7 @@ fn broken(scene: &mut Scene, row: &Row<'_>, (top, height): (f64, f64), y: f64) -
         left
     } else {
         let middle = f64::midpoint(left, right);
-        let wide = (right - left + 3.0).max(9.0);
+        let wide = (right - left + 3.0).max(9.0).min(frame.width);
         let left = (middle - wide / 2.0 - 0.5).min(frame.right() - wide).max(frame.x);
         block::frame(scene, (left, top - 2.0), (wide, height + 4.0), Paint::Alarm, 2.5);
         scene.line((middle, top + height + 2.0), (middle, y + 1.0), Paint::Alarm, 1.5);
