@@ -152,8 +152,8 @@ impl Painter<'_> {
 
     fn rect(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBAColor) -> Result<(), RenderError> {
         let (from, to) = (self.at(from), self.at(to));
-        // The painter's corners are inclusive; neighbours must not overlap, and the thinnest bar is still one pixel.
-        let to = ((to.0 - 1).max(from.0), (to.1 - 1).max(from.1));
+        // The painter leaves out the last row and column, so that neighbours do not overlap; the thinnest bar is still one pixel.
+        let to = (to.0.max(from.0 + 1), to.1.max(from.1 + 1));
         let done = self.backend.draw_rect(from, to, &colour, true);
         done.map_err(|error| painter_error(self.scene, &error))
     }

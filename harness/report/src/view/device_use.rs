@@ -40,6 +40,12 @@ pub struct DeviceUseView {
 }
 
 impl DeviceUseView {
+    /// There is a budget to show a part of.
+    #[must_use]
+    pub fn has_bar(&self) -> bool {
+        self.is_over || self.shares().is_some()
+    }
+
     /// Weights and cache in parts of the budget, each from 0 to 1; absent without a budget.
     #[must_use]
     pub fn shares(&self) -> Option<(f64, f64)> {

@@ -112,7 +112,7 @@ impl Columns {
         let mut is_first = true;
         for (index, layer) in numbers.iter().enumerate() {
             // The first that has room for it says what is numbered.
-            if let Some(layer) = layer.filter(|layer| is_first || layer % step == 0) {
+            if let Some(layer) = layer.filter(|layer| layer % step == 0) {
                 if !is_first {
                     put(scene, index, &layer.to_string());
                 } else if put(scene, index, short(&self.names[index])) {

@@ -8,7 +8,7 @@ use crate::view::hops::HopView;
 use crate::view::modules::{ModuleView, names, short};
 
 use super::block::{self, BLOCK, Look, arrow, blocks, cross};
-use super::{GAUGE, Row, SLACK, at_mark, hover};
+use super::{GAUGE, Row, SLACK, at_mark, hover, is_unreached};
 
 /// From the top of a lane to that of the next.
 const PITCH: f64 = 33.0;
@@ -152,16 +152,16 @@ impl Lanes<'_> {
             } else {
                 (self.y(*from), self.y(*to) + BLOCK)
             };
-            if broken.is_some_and(|broken| broken.at == hop.at) {
-                let middle = if to > from {
-                    start + (PITCH - BLOCK) / 2.0
-                } else {
-                    start - (PITCH - BLOCK) / 2.0
-                };
-                scene.line((x, start), (x, middle), Paint::Alarm, 2.0);
-                cross(scene, (x, middle), Paint::Alarm);
-            } else {
-                arrow(scene, x, start, end, Paint::Ink);
+            match broken {
+                Some(broken) if broken.at == hop.at => {
+                    let to_middle = (PITCH - BLOCK) / 2.0 * if to > from { 1.0 } else { -1.0 };
+                    let middle = start + to_middle;
+                    scene.line((x, start), (x, start + to_middle * 0.4), Paint::Alarm, 2.0);
+                    cross(scene, (x, middle), Paint::Alarm);
+                }
+                // A way that was not gone any more in the step that broke.
+                _ if is_unreached(place, hop.at) => arrow(scene, x, start, end, Paint::Muted),
+                _ => arrow(scene, x, start, end, Paint::Ink),
             }
         }
         for (hop, from, to) in ways {
@@ -220,8 +220,9 @@ impl Lanes<'_> {
             let y = self.y(lane);
             gauge(scene, (x, y + 4.0), device);
             let style = if device.is_over { Style::ALARM } else { Style::NOTE };
-            let at = (x + GAUGE.0 + ASIDE, y + 13.0);
-            scene.text(at, &device.words, style, width - GAUGE.0 - ASIDE);
+            // Words without a bar stand where those beside one do.
+            let beside = if self.row.layout.has_bars { GAUGE.0 + ASIDE } else { 0.0 };
+            scene.text((x + beside, y + 13.0), &device.words, style, width - beside);
         }
     }
 
@@ -253,9 +254,10 @@ impl Lanes<'_> {
 
 /// Weights and cache in a bar as long as the budget.
 pub(super) fn gauge(scene: &mut Scene, (x, y): (f64, f64), device: &DeviceUseView) {
-    let Some((weights, cache)) = device.shares() else {
+    if !device.has_bar() {
         return;
-    };
+    }
+    let (weights, cache) = device.shares().unwrap_or_default();
     let size = (GAUGE.0, 10.0);
     let paint = if device.is_over { Paint::Alarm } else { Paint::Weights };
     scene.rect((x, y), size, Paint::Grid);

@@ -24,6 +24,8 @@ use columns::Columns;
 const LANES_FROM: f64 = 600.0;
 /// More devices than this are read better in a strip.
 const MOST_LANES: usize = 4;
+/// More hops than this leave no room between their arrows.
+const MOST_ARROWS: usize = 30;
 /// More placements than this are drawn low.
 const MOST_TALL: usize = 8;
 /// The bar of a gauge, and the longest words beside it.
@@ -45,6 +47,8 @@ struct Layout<'a> {
     modules: (f64, f64),
     /// Left side and width of the gauges; no width where there are none.
     gauges: (f64, f64),
+    /// Any gauge has a bar, beside which words stand.
+    has_bars: bool,
     /// Rows are as low as they can be.
     is_compact: bool,
     /// Regions that may answer a pointer in each row.
@@ -57,7 +61,7 @@ pub(super) fn draw(scene: &mut Scene, view: &ReportView, (cases, reference): (&[
     let mut y = legend_of_strips(scene, view, cases, &layout);
     let mut columns: Option<Columns> = None;
     let mut looks: Vec<Look> = Vec::new();
-    let mut is_explained = layout.gauges.1 == 0.0;
+    let mut is_explained = !layout.has_bars;
     for case in cases {
         let modules = &case.placed.modules;
         if case.placed.stages.is_empty() {
@@ -91,7 +95,7 @@ pub(super) fn draw(scene: &mut Scene, view: &ReportView, (cases, reference): (&[
         } + if layout.is_compact { 6.0 } else { BETWEEN };
         columns = Some(shared);
     }
-    key(scene, frame, &looks, y - 4.0)
+    key(scene, frame, &looks, if layout.is_compact { y + 8.0 } else { y - 4.0 })
 }
 
 /// A placement and where to draw it.
@@ -109,6 +113,7 @@ impl<'a> Layout<'a> {
             frame,
             modules: (frame.x, frame.width),
             gauges: (frame.right(), 0.0),
+            has_bars: false,
             is_compact: cases.len() > MOST_TALL,
             hovers: (MOST_HOVERS / cases.len().max(1)).min(60),
         };
@@ -119,11 +124,13 @@ impl<'a> Layout<'a> {
         let widest = |words: &dyn Fn(&DeviceUseView) -> f64| lanes.iter().map(|lane| words(lane)).fold(0.0, f64::max);
         let names = widest(&|lane| Style::NOTE.width(&lane.device) * SLACK).min(110.0) + 22.0;
         let words = widest(&|lane| Style::NOTE.width(&lane.words) * SLACK).min(GAUGE.1);
-        let gauges = if words > 0.0 {
-            20.0 + GAUGE.0 + 8.0 + words.max(110.0)
-        } else {
-            0.0
+        let has_bars = lanes.iter().any(|lane| lane.has_bar());
+        let gauges = match (words > 0.0, has_bars) {
+            (false, _) => 0.0,
+            (true, false) => 20.0 + words,
+            (true, true) => 20.0 + GAUGE.0 + 8.0 + words.max(110.0),
         };
+        layout.has_bars = has_bars;
         let width = frame.width - names - gauges;
         layout.modules = (frame.x + names, width);
         layout.gauges = (frame.x + names + width + 20.0, (gauges - 20.0).max(0.0));
@@ -133,7 +140,7 @@ impl<'a> Layout<'a> {
     /// The lanes of a case; `None` where it is drawn as a strip.
     fn lanes<'c>(&self, case: &'c CaseView) -> Option<&'c [DeviceUseView]> {
         let lanes = case.placed.devices.as_slice();
-        let has_room = self.frame.width >= LANES_FROM && !self.is_compact;
+        let has_room = self.frame.width >= LANES_FROM && !self.is_compact && case.placed.hops.len() <= MOST_ARROWS;
         (has_room && !lanes.is_empty() && lanes.len() <= MOST_LANES && !case.placed.stages.is_empty()).then_some(lanes)
     }
 }
@@ -307,7 +314,7 @@ fn explain_gauges(scene: &mut Scene, layout: &Layout<'_>, y: f64) {
 /// What the unusual blocks mean. Returns the bottom.
 fn key(scene: &mut Scene, frame: Frame, looks: &[Look], y: f64) -> f64 {
     let (mut x, mut y) = (frame.x, y);
-    let mut bottom = y - 8.0;
+    let mut bottom = y;
     for look in looks {
         let Some(words) = look.words() else { continue };
         let width = 26.0 + Style::NOTE.width(words) * SLACK + 18.0;

@@ -1,7 +1,9 @@
 //! A placement as one strip, coloured by device: where there is no room for lanes.
 
 use crate::plot::palette::Paint;
+use crate::plot::pattern;
 use crate::plot::scene::{Scene, Style};
+use crate::view::device_use::DeviceUseView;
 use crate::view::modules::ModuleView;
 
 use super::block::{self, Look, blocks};
@@ -51,9 +53,7 @@ pub(super) fn draw(scene: &mut Scene, row: &Row<'_>, y: f64) -> f64 {
     let marked = (y, height);
     y += height + 6.0;
     y = broken(scene, row, marked, y);
-    if !layout.is_compact {
-        y = devices(scene, row, y);
-    }
+    y = devices(scene, row, y);
     row.remarks(scene, y)
 }
 
@@ -92,12 +92,9 @@ fn device_names(scene: &mut Scene, row: &Row<'_>, y: f64) {
         let middle = f64::midpoint(left, right);
         // The gaps between modules, and stripes, must not cross the words.
         let ground = if is_seen { Paint::Device(colour) } else { Paint::Surface };
-        let size = (needed + 8.0, STRIP - 6.0);
-        scene.fill(
-            vec![crate::plot::pattern::rect((middle - size.0 / 2.0, y + 3.0), size)],
-            ground,
-            1.0,
-        );
+        let rim = if is_seen { 0.0 } else { 2.0 };
+        let size = (needed + 8.0, STRIP - 2.0 * rim);
+        scene.fill(vec![pattern::rect((middle - size.0 / 2.0, y + rim), size)], ground, 1.0);
         scene.text((middle, y + 16.0), &device, style.middle(), needed);
     }
 }
@@ -124,11 +121,14 @@ fn broken(scene: &mut Scene, row: &Row<'_>, (top, height): (f64, f64), y: f64) -
     y + 18.0
 }
 
-/// What each device holds, a line each. Returns the bottom.
+/// What each device holds, a line each; of many, only those that hold too much. Returns the bottom.
 fn devices(scene: &mut Scene, row: &Row<'_>, y: f64) -> f64 {
-    let devices = &row.case.placed.devices;
+    let all = &row.case.placed.devices;
     let frame = row.layout.frame;
-    if devices.len() > MOST_LANES || devices.iter().all(|device| device.words.is_empty()) {
+    let is_short = row.layout.is_compact || all.len() > MOST_LANES;
+    let shown = |device: &&DeviceUseView| !device.words.is_empty() && (device.is_over || !is_short);
+    let devices: Vec<&DeviceUseView> = all.iter().filter(shown).collect();
+    if devices.is_empty() {
         return y;
     }
     let mut y = y;
