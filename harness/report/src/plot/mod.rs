@@ -4,6 +4,7 @@
 
 mod audit;
 pub mod axis;
+mod diagram;
 mod extent;
 pub mod font;
 mod lanes;
@@ -11,9 +12,9 @@ mod latency;
 mod memory;
 mod memory_words;
 pub mod palette;
+mod pattern;
 pub mod raster;
 pub mod scene;
-mod strip;
 pub mod svg;
 mod timeline;
 pub mod trend;
@@ -96,7 +97,9 @@ impl Chart {
     #[must_use]
     pub fn caption(self) -> &'static str {
         match self {
-            Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
+            Self::Placement => {
+                "Modules in order, widths to scale of bytes, the smallest widened; arrows are hops, with bytes and time per token."
+            }
             Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
             Self::Memory => {
                 "Each device: the thin bar as planned, the thick one as the engine measured it; the upright mark is its budget."
@@ -139,9 +142,10 @@ impl Chart {
             ""
         };
         let context = format!("{} · {} · run {}{debug}", prompt.scenario, prompt.name, view.run_id);
-        for line in [context.as_str(), self.caption()] {
+        let caption = wrap(self.caption(), size::NOTE, Weight::Regular, room, 3);
+        for line in std::iter::once(&context).chain(&caption) {
             y += 18.0;
-            scene.text((MARGIN, y), line, Style::NOTE, room);
+            scene.text((MARGIN, y), line, Style::NOTE, room * 1.1);
         }
         y += 16.0;
         let bottom = self.draw(
@@ -161,7 +165,7 @@ impl Chart {
     fn draw(self, scene: &mut Scene, view: &ReportView, prompt: &PromptView, frame: Frame) -> f64 {
         let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
         let bottom = match self {
-            Self::Placement => strip::draw(scene, view, shown, frame),
+            Self::Placement => diagram::draw(scene, view, (shown, &prompt.reference), frame),
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),

@@ -94,6 +94,15 @@ impl Paint {
         }
     }
 
+    /// How many devices before this one have its colour: they are told apart by stripes.
+    #[must_use]
+    pub fn round(self) -> usize {
+        match self {
+            Self::Device(index) | Self::OnDevice(index) => index / DEVICES.len(),
+            _ => 0,
+        }
+    }
+
     /// The name of its CSS variable and class.
     #[must_use]
     pub fn name(self) -> String {

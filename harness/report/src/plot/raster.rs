@@ -125,6 +125,13 @@ impl Painter<'_> {
                 paint,
                 opacity,
             } => self.rect((*x, *y), (x + w, y + h), paint_of(*paint, *opacity)),
+            Mark::Fill {
+                outlines,
+                paint,
+                opacity,
+            } => outlines
+                .iter()
+                .try_for_each(|outline| self.polygon(outline, paint_of(*paint, *opacity))),
             Mark::Line { from, to, paint, width } => self.line(*from, *to, *width, paint_of(*paint, 1.0)),
             Mark::Hover { .. } => Ok(()),
             Mark::Dots { at, radius, paint } => at.iter().try_for_each(|&at| self.dot(at, *radius, *paint)),
@@ -146,9 +153,19 @@ impl Painter<'_> {
 
     fn rect(&mut self, from: (f64, f64), to: (f64, f64), colour: RGBAColor) -> Result<(), RenderError> {
         let (from, to) = (self.at(from), self.at(to));
-        // The painter's corners are inclusive; neighbours must not overlap, and the thinnest bar is still one pixel.
-        let to = ((to.0 - 1).max(from.0), (to.1 - 1).max(from.1));
+        // The painter leaves out the last row and column, so that neighbours do not overlap; the thinnest bar is still one pixel.
+        let to = (to.0.max(from.0 + 1), to.1.max(from.1 + 1));
         let done = self.backend.draw_rect(from, to, &colour, true);
+        done.map_err(|error| painter_error(self.scene, &error))
+    }
+
+    /// Blocks of a diagram are upright, and sharpest as rectangles.
+    fn polygon(&mut self, outline: &[(f64, f64)], colour: RGBAColor) -> Result<(), RenderError> {
+        if let Some((from, to)) = super::pattern::as_rect(outline) {
+            return self.rect(from, to, colour);
+        }
+        let corners: Vec<(i32, i32)> = outline.iter().map(|&corner| self.at(corner)).collect();
+        let done = self.backend.fill_polygon(corners, &colour);
         done.map_err(|error| painter_error(self.scene, &error))
     }
 

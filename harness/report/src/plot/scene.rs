@@ -2,6 +2,7 @@
 
 use super::font::{self, Weight};
 use super::palette::Paint;
+use super::pattern;
 
 /// Where a text begins, relative to its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,15 @@ pub enum Mark {
         w: f64,
         /// Height.
         h: f64,
+        /// Fill.
+        paint: Paint,
+        /// From 0, invisible, to 1.
+        opacity: f64,
+    },
+    /// Filled polygons of one colour, as many as there are: one element of a page, a few bytes each.
+    Fill {
+        /// Their corners.
+        outlines: Vec<Vec<(f64, f64)>>,
         /// Fill.
         paint: Paint,
         /// From 0, invisible, to 1.
@@ -136,6 +146,20 @@ impl Scene {
                 y,
                 w,
                 h,
+                paint,
+                opacity,
+            });
+            if let Some((stripes, ink)) = pattern::of_device(paint, (x, y), (w, h)) {
+                self.fill(stripes, ink, opacity * pattern::STRENGTH);
+            }
+        }
+    }
+
+    /// Filled polygons of one colour.
+    pub fn fill(&mut self, outlines: Vec<Vec<(f64, f64)>>, paint: Paint, opacity: f64) {
+        if !outlines.is_empty() {
+            self.marks.push(Mark::Fill {
+                outlines,
                 paint,
                 opacity,
             });

@@ -36,17 +36,18 @@ fn push(svg: &mut String, mark: &Mark, class: &str) {
             paint,
             opacity,
         } => {
-            let faded = if *opacity < 1.0 {
-                format!(" opacity=\"{}\"", short(*opacity))
-            } else {
-                String::new()
-            };
+            let faded = faded(*opacity);
             let [x, y, w, h] = [x, y, w, h].map(|value| short(*value));
             svg.push_str(&format!(
                 "<rect class=\"f-{}\" x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\"{faded}/>",
                 paint.name()
             ));
         }
+        Mark::Fill {
+            outlines,
+            paint,
+            opacity,
+        } => fill(svg, outlines, *paint, *opacity),
         Mark::Line { from, to, paint, width } => {
             let [x1, y1, x2, y2, width] = [from.0, from.1, to.0, to.1, *width].map(short);
             let class = paint.name();
@@ -95,6 +96,44 @@ fn push(svg: &mut String, mark: &Mark, class: &str) {
             ));
         }
     }
+}
+
+fn faded(opacity: f64) -> String {
+    if opacity < 1.0 {
+        format!(" opacity=\"{}\"", short(opacity))
+    } else {
+        String::new()
+    }
+}
+
+/// Polygons as one path, each corner by its distance from the one before.
+fn fill(svg: &mut String, outlines: &[Vec<(f64, f64)>], paint: Paint, opacity: f64) {
+    let mut path = String::new();
+    for outline in outlines {
+        // Distances between rounded corners: what was rounded away must not add up.
+        let mut corners = outline.iter().map(|(x, y)| (rounded(*x), rounded(*y)));
+        let Some(mut at) = corners.next() else { continue };
+        path.push_str(&format!("M{} {}", short(at.0), short(at.1)));
+        for to in corners {
+            let by = (short(to.0 - at.0), short(to.1 - at.1));
+            match (by.0.as_str(), by.1.as_str()) {
+                (dx, "0" | "-0") => path.push_str(&format!("h{dx}")),
+                ("0" | "-0", dy) => path.push_str(&format!("v{dy}")),
+                (dx, dy) => path.push_str(&format!("l{dx} {dy}")),
+            }
+            at = to;
+        }
+        path.push('z');
+    }
+    if !path.is_empty() {
+        let (class, faded) = (paint.name(), faded(opacity));
+        svg.push_str(&format!("<path class=\"f-{class}\"{faded} d=\"{path}\"/>"));
+    }
+}
+
+/// To the tenth of a pixel that is written.
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 /// Points as one path of strokes without length: a few bytes a point.

@@ -96,6 +96,7 @@ mod tests {
         scene.marks.iter().all(|mark| match mark {
             Mark::Dots { at, .. } => at.iter().all(|at| is_in(*at)),
             Mark::Line { from, to, .. } => is_in(*from) && is_in(*to),
+            Mark::Fill { outlines, .. } => outlines.iter().flatten().all(|at| is_in(*at)),
             Mark::Rect { x, y, w, h, .. } | Mark::Hover { x, y, w, h, .. } => is_in((*x, *y)) && is_in((x + w, y + h)),
             Mark::Text { at, .. } => is_in(*at),
         })

@@ -175,8 +175,19 @@ pub fn view(
         devices,
         concurrency: spec.request.concurrency,
     });
+    let audit = audit::view(record, spec, devices);
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
-    let placement = modules::view(&spec.request, placed, devices, &why);
+    let placement = modules::view(&modules::Source {
+        spec,
+        attempt: placed,
+        outcome: attempt.map(|attempt| &attempt.outcome),
+        metrics,
+        memory: &memory,
+        decode: &steps[1],
+        audit: audit.as_ref(),
+        devices,
+        why_missing: &why,
+    });
     let figures = figures(metrics, text, &why);
     let narrative = narrative::view(&narrative::Source {
         record,
@@ -251,7 +262,7 @@ pub fn view(
             .and_then(|attempt| attempt.recovery.as_ref())
             .map(evidence::not_recovered)
             .unwrap_or_default(),
-        audit: audit::view(record, spec, devices),
+        audit,
         narrative,
     }
 }

@@ -4,11 +4,14 @@
 //! yet escaped for any format. Missing figures carry their reason; figures of a wrong text are not here at all.
 
 pub mod audit;
+pub mod broken;
 mod budget;
 pub mod case;
 pub mod changes;
 mod deciding;
 pub mod details;
+mod device_map;
+pub mod device_use;
 pub mod divergence;
 pub mod evidence;
 mod facts;
@@ -17,6 +20,7 @@ mod figures;
 pub mod forecast;
 mod forecast_words;
 pub mod gate;
+pub mod hops;
 mod machines;
 mod marks;
 pub mod memory;

@@ -1,12 +1,19 @@
 //! Where modules were asked to be, planned to be, and were.
 
-use placebench_core::device::DeviceId;
+use placebench_core::outcome::Outcome;
 use placebench_core::placement::{DeviceMapRequest, PlacementRequest};
 use placebench_core::protocol::{LinkFacts, PlannedPlacement, RealisedModule};
-use placebench_core::record::Attempt;
+use placebench_core::record::{Attempt, CaseMetrics, CaseSpec};
 use placebench_core::units::Bytes;
 use serde::Serialize;
 
+use super::audit::AuditView;
+use super::broken::{self, BrokenView};
+use super::device_map::lookup;
+use super::device_use::{self, DeviceUseView};
+use super::hops::{self, HopView};
+use super::memory::MemoryView;
+use super::steps::StepView;
 use super::words::{count, line};
 
 /// A module and its devices.
@@ -20,6 +27,8 @@ pub struct ModuleView {
     pub resolved: Option<String>,
     /// Where its tensors were found after loading.
     pub realised: Option<String>,
+    /// Where it runs, if that is not where its tensors are: its weights are streamed there.
+    pub runs_on: Option<String>,
     /// Bytes of its tensors, where it was loaded.
     #[serde(skip)]
     pub bytes: Option<Bytes>,
@@ -27,6 +36,47 @@ pub struct ModuleView {
     pub size: String,
     /// Two of the three devices differ.
     pub differs: bool,
+}
+
+impl ModuleView {
+    /// Where its weights rest: as loaded, else as planned.
+    #[must_use]
+    pub fn rests(&self) -> Option<&str> {
+        self.realised.as_deref().or(self.resolved.as_deref())
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn runs(&self) -> Option<&str> {
+        self.runs_on.as_deref().or(self.rests())
+    }
+
+    /// Where it was planned, if it was loaded elsewhere.
+    #[must_use]
+    pub fn missed(&self) -> Option<&str> {
+        let planned = self.resolved.as_deref()?;
+        self.realised.as_deref().filter(|loaded| *loaded != planned)?;
+        Some(planned)
+    }
+
+    /// True where any of its devices is this one.
+    #[must_use]
+    pub fn mentions(&self, device: &str) -> bool {
+        let all = [&self.requested, &self.resolved, &self.realised, &self.runs_on];
+        all.into_iter().flatten().any(|known| names(known, device))
+    }
+
+    /// It was loaded, and has no tensor of its own: a tied head that shares the embedding's.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.bytes == Some(Bytes(0))
+    }
+}
+
+/// True where a device, or one of several joined by ` + `, is this one.
+#[must_use]
+pub fn names(known: &str, device: &str) -> bool {
+    known == device || (known.contains(" + ") && known.split(" + ").any(|part| part == device))
 }
 
 /// Consecutive modules on one device.
@@ -61,44 +111,81 @@ pub struct PlacementView {
     pub loaded: bool,
     /// Modules whose devices differ between request, plan and reality.
     pub differences: usize,
+    /// How many differ, and the first of them: `5 of 11 modules: layers.6 planned on sim:1, loaded on cpu`; empty for none.
+    pub difference: String,
+    /// What is streamed from where to where; empty where nothing is.
+    pub streamed: String,
+    /// The devices it is about, with what they hold.
+    pub devices: Vec<DeviceUseView>,
+    /// Its hops, in order of execution.
+    pub hops: Vec<HopView>,
+    /// Where the case broke, if that is one of its modules or hops.
+    pub broken: Option<BrokenView>,
+    /// The type its numbers were asked to have; empty where they are as stored.
+    pub dtype: &'static str,
     /// Things the planner warned of.
     pub warnings: Vec<String>,
     /// Why nothing is known; empty where something is.
     pub missing: String,
 }
 
-/// The placement of an attempt.
+/// What the placement of a case is made from.
+pub(super) struct Source<'a> {
+    pub(super) spec: &'a CaseSpec,
+    /// The attempt whose placement it is.
+    pub(super) attempt: Option<&'a Attempt>,
+    /// How the case ended, which may be another attempt.
+    pub(super) outcome: Option<&'a Outcome>,
+    pub(super) metrics: &'a CaseMetrics,
+    pub(super) memory: &'a [MemoryView],
+    /// A token after the first, by stages and hops.
+    pub(super) decode: &'a StepView,
+    pub(super) audit: Option<&'a AuditView>,
+    pub(super) devices: &'a [String],
+    pub(super) why_missing: &'a str,
+}
+
+/// The placement of a case.
 #[must_use]
-pub fn view(
-    request: &PlacementRequest,
-    attempt: Option<&Attempt>,
-    devices: &[String],
-    why_missing: &str,
-) -> PlacementView {
+pub(super) fn view(source: &Source<'_>) -> PlacementView {
+    let request = &source.spec.request;
+    let attempt = source.attempt;
     let planned = attempt.and_then(|attempt| attempt.planned.as_ref());
     let realised = attempt
         .and_then(|attempt| attempt.realised.as_deref())
         .unwrap_or_default();
-    let modules = modules(request, planned, realised);
+    let modules = modules(request, attempt, planned, realised);
     let loaded = !realised.is_empty();
-    let resolved_stages = stages(&modules, devices, |module| module.resolved.as_deref());
+    let resolved_stages = stages(&modules, source.devices, |module| module.resolved.as_deref());
     let (stages, planned_stages) = if loaded {
-        let realised_stages = stages(&modules, devices, |module| module.realised.as_deref());
-        let parted = modules
-            .iter()
-            .any(|module| module.resolved.is_some() && module.resolved != module.realised);
+        let realised_stages = stages(&modules, source.devices, |module| module.realised.as_deref());
+        let parted = modules.iter().any(|module| module.missed().is_some());
         (realised_stages, if parted { resolved_stages } else { Vec::new() })
     } else {
         (resolved_stages, Vec::new())
     };
+    let uses = device_use::Source {
+        spec: source.spec,
+        attempt,
+        outcome: source.outcome,
+        memory: source.memory,
+        devices: source.devices,
+        is_loaded: loaded,
+    };
     PlacementView {
         request: request_words(request),
         missing: if stages.is_empty() {
-            why_missing.to_owned()
+            source.why_missing.to_owned()
         } else {
             String::new()
         },
         differences: modules.iter().filter(|module| module.differs).count(),
+        difference: difference(&modules),
+        streamed: streamed(&modules),
+        devices: device_use::view(&uses, &modules),
+        hops: hops::view(&modules, attempt, source.metrics, source.decode),
+        broken: broken::view(source.outcome, &modules).or_else(|| broken::of_audit(source.audit?, &modules)),
+        dtype: source.spec.dtype.map_or("", |dtype| dtype.as_str()),
         stages,
         planned_stages,
         loaded,
@@ -115,6 +202,64 @@ pub fn view(
     }
 }
 
+/// A path without what all modules begin with.
+#[must_use]
+pub fn short(module: &str) -> &str {
+    module.strip_prefix("model.").unwrap_or(module)
+}
+
+/// How many modules differ, and in what the first of them does.
+fn difference(modules: &[ModuleView]) -> String {
+    let mut differing = modules.iter().filter(|module| module.differs);
+    let Some(first) = differing.next() else {
+        return String::new();
+    };
+    let stations = [
+        ("asked for", &first.requested),
+        ("planned", &first.resolved),
+        ("loaded", &first.realised),
+    ];
+    let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
+    for (verb, device) in stations {
+        let Some(device) = device else { continue };
+        match groups.last_mut().filter(|(_, known)| known == device) {
+            Some((verbs, _)) => verbs.push(verb),
+            None => groups.push((vec![verb], device)),
+        }
+    }
+    let parts: Vec<String> = groups
+        .iter()
+        .map(|(verbs, device)| format!("{} on {device}", verbs.join(" and ")))
+        .collect();
+    let what = format!("{} {}", short(&first.module), parts.join(", "));
+    match differing.count() {
+        0 if modules.len() == 1 => what,
+        more => format!("{} of {} modules: {what}", more + 1, modules.len()),
+    }
+}
+
+/// `layers.4 … norm: weights rest on cpu and are streamed to sim:0 for each token`.
+fn streamed(modules: &[ModuleView]) -> String {
+    let moved: Vec<&ModuleView> = modules.iter().filter(|module| module.runs_on.is_some()).collect();
+    let (Some(first), Some(last)) = (moved.first(), moved.last()) else {
+        return String::new();
+    };
+    let one = |of: fn(&ModuleView) -> Option<&str>| {
+        let mut devices: Vec<&str> = moved.iter().filter_map(|module| of(module)).collect();
+        devices.dedup();
+        devices.join(", ")
+    };
+    let range = match moved.as_slice() {
+        [only] => short(&only.module).to_owned(),
+        _ => format!("{} … {}", short(&first.module), short(&last.module)),
+    };
+    format!(
+        "{range}: weights rest on {} and are streamed to {} for each token",
+        one(ModuleView::rests),
+        one(ModuleView::runs)
+    )
+}
+
 /// A link that could not be used as asked.
 fn detour(link: &LinkFacts) -> Option<String> {
     let reason = super::words::message(link.reason.as_deref()?);
@@ -126,23 +271,22 @@ fn detour(link: &LinkFacts) -> Option<String> {
 
 fn modules(
     request: &PlacementRequest,
+    attempt: Option<&Attempt>,
     planned: Option<&PlannedPlacement>,
     realised: &[RealisedModule],
 ) -> Vec<ModuleView> {
     let map = planned.map(|planned| planned.device_map.as_slice()).unwrap_or_default();
-    let asked = match &request.device_map {
-        DeviceMapRequest::Manual(map) => map.as_slice(),
-        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) | DeviceMapRequest::Single(_) => &[],
-    };
+    let places = attempt.map(|attempt| attempt.places.as_slice()).unwrap_or_default();
+    let device_in = |map: &[_], path: &str| lookup(map, path).map(|device| line(&device));
     let one = |path: &str, realised: Option<&RealisedModule>| {
         let requested = match &request.device_map {
-            DeviceMapRequest::Single(device) => Some(device.to_string()),
-            DeviceMapRequest::Manual(_) | DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => {
-                lookup(asked, path)
-            }
+            DeviceMapRequest::Single(device) => Some(line(device.as_str())),
+            DeviceMapRequest::Manual(asked) => device_in(asked, path),
+            DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => None,
         };
-        let resolved = lookup(map, path);
-        let device = realised.map(|module| module.device.to_string());
+        let resolved = device_in(map, path);
+        let device = realised.map(|module| line(module.device.as_str()));
+        let runs_on = device_in(places, path).filter(|place| device.as_ref().is_some_and(|rests| rests != place));
         let known: Vec<&String> = [&requested, &resolved, &device].into_iter().flatten().collect();
         ModuleView {
             module: if path.is_empty() {
@@ -156,53 +300,18 @@ fn modules(
             requested,
             resolved,
             realised: device,
+            runs_on,
         }
     };
-    if realised.is_empty() {
-        map.iter().map(|(path, _)| one(path, None)).collect()
-    } else {
-        realised
+    if !realised.is_empty() {
+        return realised
             .iter()
             .map(|module| one(&module.module, Some(module)))
-            .collect()
+            .collect();
     }
-}
-
-/// The device a map gives a module: that of its longest prefix, or all devices of its parts where the map cuts deeper.
-fn lookup(map: &[(String, DeviceId)], module: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    for (path, device) in map {
-        if !module.is_empty()
-            && path.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'))
-            && !parts.contains(&device.as_str())
-        {
-            parts.push(device.as_str());
-        }
-    }
-    if !parts.is_empty() {
-        return Some(parts.join(" + "));
-    }
-    map.iter()
-        .filter(|(path, _)| covers(path, module))
-        .max_by_key(|(path, _)| path.len())
-        .map(|(_, device)| device.to_string())
-}
-
-/// True where `path` is the module, one of its ancestors, or a range `prefix.A-B` that holds it.
-fn covers(path: &str, module: &str) -> bool {
-    if path.is_empty() || path == module || module.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')) {
-        return true;
-    }
-    let range = path.rsplit_once('.').and_then(|(prefix, last)| {
-        let (from, to) = last.split_once('-')?;
-        let index = module.strip_prefix(prefix)?.strip_prefix('.')?.split('.').next()?;
-        Some((
-            from.parse::<u32>().ok()?,
-            to.parse::<u32>().ok()?,
-            index.parse::<u32>().ok()?,
-        ))
-    });
-    range.is_some_and(|(from, to, index)| (from..=to).contains(&index))
+    // A map may say everything with one prefix; places name what it means.
+    let paths = if places.is_empty() { map } else { places };
+    paths.iter().map(|(path, _)| one(path, None)).collect()
 }
 
 fn stages<'a>(
@@ -259,39 +368,4 @@ pub fn request_words(request: &PlacementRequest) -> String {
         words.push_str(", offloaded layers streamed");
     }
     words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map(entries: &[(&str, &str)]) -> Vec<(String, DeviceId)> {
-        entries
-            .iter()
-            .map(|(path, device)| ((*path).to_owned(), DeviceId::new(device).unwrap()))
-            .collect()
-    }
-
-    #[test]
-    fn maps_answer_for_modules() {
-        let map = map(&[
-            ("", "cpu"),
-            ("model.layers.0-1", "sim:0"),
-            ("model.layers.1", "sim:1"),
-            ("model.layers.3.mlp", "sim:2"),
-            ("model.layers.3.attn", "sim:1"),
-        ]);
-        for (module, device) in [
-            ("lm_head", "cpu"),
-            ("model.layers.0", "sim:0"),
-            // The range is the longer text, but both name layer 1; a manual map that says so twice is refused earlier.
-            ("model.layers.2", "cpu"),
-            ("model.layers.10", "cpu"),
-            ("model.layers.3", "sim:2 + sim:1"),
-            ("model.layers.3.mlp.up", "sim:2"),
-        ] {
-            assert_eq!(lookup(&map, module).as_deref(), Some(device), "{module}");
-        }
-        assert_eq!(lookup(&[], "x"), None);
-    }
 }

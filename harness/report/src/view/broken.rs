@@ -1,0 +1,94 @@
+//! The module or hop of a placement at which a case broke.
+
+use placebench_core::outcome::{FailureClass, LastSeen, Outcome, Phase, Place};
+use placebench_core::units::human_seconds;
+use serde::Serialize;
+
+use super::audit::AuditView;
+use super::modules::ModuleView;
+use super::words::line;
+
+/// Where a case broke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BrokenView {
+    /// Position of the module, or of the first module behind the hop.
+    pub at: usize,
+    /// It is a hop.
+    pub is_hop: bool,
+    /// What happened there: `stalled here: token 3, for 2.01 s`.
+    pub words: String,
+    /// The modules behind were not reached in that step.
+    pub is_cut_short: bool,
+}
+
+/// Where the last attempt ended, if that is a module or hop of the placement.
+pub(super) fn view(outcome: Option<&Outcome>, modules: &[ModuleView]) -> Option<BrokenView> {
+    let outcome = outcome?;
+    let (name, is_hop) = match outcome.place()? {
+        Place::Module { module, .. } => (line(module), false),
+        Place::Hop(hop) => (line(&hop.to_module), true),
+    };
+    let at = modules.iter().position(|module| module.module == name)?;
+    let running = matches!(outcome.phase(), Some(Phase::Prefill | Phase::Decode));
+    let finished = matches!(outcome, Outcome::Failed { failure } if failure.class == FailureClass::NonFinite);
+    Some(BrokenView {
+        at,
+        is_hop,
+        words: words(outcome, is_hop),
+        is_cut_short: running && !finished,
+    })
+}
+
+/// Where an audit first parts from its reference.
+pub(super) fn of_audit(audit: &AuditView, modules: &[ModuleView]) -> Option<BrokenView> {
+    let mark = audit.mark.as_ref()?;
+    // A column behind the last is what rests behind the last module.
+    let column = mark.column.min(audit.modules.len().checked_sub(1)?);
+    let name = &audit.modules.get(column)?.module;
+    Some(BrokenView {
+        at: modules.iter().position(|module| module.module == *name)?,
+        is_hop: mark.is_hop && column > 0,
+        words: format!("parts from {} here: {}", audit.reference, mark.words),
+        is_cut_short: false,
+    })
+}
+
+fn words(outcome: &Outcome, is_hop: bool) -> String {
+    let here = if is_hop { "on this hop" } else { "here" };
+    let what = match outcome {
+        Outcome::Completed => "ended",
+        Outcome::Timeout { .. } => "timed out",
+        Outcome::Stalled { .. } => "stalled",
+        Outcome::OutOfMemory { .. } => "ran out of memory",
+        Outcome::Crashed { .. } => "crashed",
+        Outcome::Failed { failure } if failure.class == FailureClass::NonFinite => "not finite",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Skipped { .. } => "skipped",
+    };
+    let last = match outcome {
+        Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. } => Some(last),
+        _ => None,
+    };
+    let mut details = moment(outcome.phase(), last);
+    let is_hang = matches!(outcome, Outcome::Timeout { .. } | Outcome::Stalled { .. });
+    if let Some(seconds) = last.and_then(|last| last.for_s).filter(|_| is_hang) {
+        details.push(format!("for {}", human_seconds(seconds)));
+    }
+    if details.is_empty() {
+        format!("{what} {here}")
+    } else {
+        format!("{what} {here}: {}", details.join(", "))
+    }
+}
+
+/// `token 3`, or the phase where there is no token to name.
+fn moment(phase: Option<Phase>, last: Option<&LastSeen>) -> Vec<String> {
+    let token = last.and_then(|last| last.token).map(|token| format!("token {token}"));
+    let phase = match phase {
+        None => None,
+        Some(Phase::Decode) if token.is_some() => None,
+        Some(Phase::Load) => Some("while loading".to_owned()),
+        Some(phase) => Some(format!("in {phase}")),
+    };
+    phase.into_iter().chain(token).collect()
+}
