@@ -245,9 +245,11 @@ fn assert_inside(scene: &Scene, what: &str) {
         let (left, right, bottom) = match mark {
             Mark::Rect { x, w, y, h, .. } | Mark::Hover { x, w, y, h, .. } => (*x, x + w, y + h),
             Mark::Line { from, to, .. } => (from.0.min(to.0), from.0.max(to.0), from.1.max(to.1)),
-            Mark::Dots { at, .. } => at.iter().fold((0.0, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
-                (l.min(p.0), r.max(p.0), b.max(p.1))
-            }),
+            Mark::Dots { at, .. } | Mark::Path { at, .. } => {
+                at.iter().fold((0.0, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
+                    (l.min(p.0), r.max(p.0), b.max(p.1))
+                })
+            }
             Mark::Text {
                 at,
                 text,

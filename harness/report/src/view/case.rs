@@ -1,6 +1,7 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
+use placebench_core::protocol::Generation;
 use placebench_core::record::{
     Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
 };
@@ -10,7 +11,10 @@ use serde::Serialize;
 use super::audit::{self, AuditView};
 use super::divergence::{self, DivergenceView};
 use super::evidence::{self, EvidenceView};
+use super::first_token::{self, FirstTokenView};
 use super::forecast::{self, ForecastView};
+use super::gaps::{self, Gaps};
+use super::latency_table::{self, SpreadRow};
 use super::memory::{self, MemoryView};
 use super::modules::{self, PlacementView};
 use super::status;
@@ -135,6 +139,16 @@ pub struct CaseView {
     pub divergences: Vec<DivergenceView>,
     /// What has to be known of the comparison.
     pub notes: Vec<String>,
+    /// Its gaps in the order of the tokens.
+    #[serde(skip)]
+    pub gaps: Gaps,
+    /// What comes before the first generation.
+    #[serde(skip)]
+    pub first_token: FirstTokenView,
+    /// The time until the first token as tables: before the first generation, and the first step.
+    pub first_token_rows: [Vec<first_token::PartRow>; 2],
+    /// How its latencies are spread; empty where none is a speed.
+    pub spread: Vec<SpreadRow>,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -196,17 +210,17 @@ pub fn view(
     let is_timed = status::is_timed(record, spec);
     // Of a case that is not timed, no time is foreseen either.
     let foreseen = forecast::shared(record, spec).filter(|_| is_timed);
+    let timed: Vec<&Attempt> = record.deciding_attempts(spec).filter(|_| is_timed).collect();
     let steps = steps::view(&steps::Source {
-        attempts: &record
-            .deciding_attempts(spec)
-            .filter(|_| is_timed)
-            .collect::<Vec<&Attempt>>(),
+        attempts: &timed,
         metrics,
         prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
         text,
         why_missing: &why,
         devices,
     });
+    let first_token = first_token::view(&timed, &timing);
+    let gaps = gaps::view(spec, &timed, attempt, &timing, is_timed, &why);
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
         Outcome::Skipped { hint, .. } => hint.as_deref(),
@@ -245,7 +259,6 @@ pub fn view(
         samples: metrics.samples,
         hops_per_token: metrics.hops_per_token,
         traffic: traffic(metrics),
-        timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
         memory,
@@ -253,6 +266,7 @@ pub fn view(
             false => None,
             true => forecast::view(record, spec, metrics, &steps, devices),
         },
+        first_token_rows: first_token::rows(&first_token, &steps[0]),
         steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),
@@ -274,6 +288,18 @@ pub fn view(
         notes: verdict
             .map(|verdict| verdict.notes.iter().map(|note| message(note)).collect())
             .unwrap_or_default(),
+        spread: match &timing {
+            Timing::Valid { .. } => latency_table::spread(
+                &timed
+                    .iter()
+                    .flat_map(|attempt| &attempt.generations)
+                    .collect::<Vec<&Generation>>(),
+            ),
+            Timing::Invalid(_) | Timing::Missing(_) => Vec::new(),
+        },
+        timing,
+        gaps,
+        first_token,
     }
 }
 

@@ -10,10 +10,13 @@ pub mod divergence;
 pub mod evidence;
 mod facts;
 pub mod faults;
+pub mod first_token;
 pub mod forecast;
 pub mod forecast_memory;
 mod forecast_words;
+pub mod gaps;
 pub mod gate;
+pub mod latency_table;
 mod machines;
 pub mod memory;
 pub mod modules;
@@ -112,6 +115,16 @@ pub struct PromptView {
     pub audit_title: String,
     /// The placements, in the order of the scenario.
     pub cases: Vec<CaseView>,
+    /// What the gaps show in the order of the tokens, in a sentence.
+    pub tokens_title: String,
+    /// What the first token waits for, in a sentence.
+    pub first_token_title: String,
+    /// Gaps token by token; absent where there are none.
+    pub gap_table: Option<latency_table::GapTable>,
+    /// Why no placement that completed has a latency; empty where one has, or none completed.
+    pub untimed: String,
+    /// The first prompt of the page with gaps, where it is said how they and TPOT differ.
+    pub explains_gaps: bool,
 }
 
 /// A scenario with its prompts.
@@ -190,6 +203,7 @@ impl ReportView {
             devices: &devices,
             slugs: Slugs::default(),
             cases: 0,
+            has_explained_gaps: false,
         };
         let scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
@@ -248,6 +262,7 @@ struct Builder<'a> {
     devices: &'a [String],
     slugs: Slugs,
     cases: usize,
+    has_explained_gaps: bool,
 }
 
 impl Builder<'_> {
@@ -278,6 +293,9 @@ impl Builder<'_> {
             })
             .collect();
         let reference = line(&reference);
+        let gap_table = latency_table::gaps(&cases);
+        let explains_gaps =
+            gap_table.is_some() && !std::mem::replace(&mut self.has_explained_gaps, gap_table.is_some());
         PromptView {
             scenario: line(scenario),
             name: line(prompt),
@@ -288,6 +306,15 @@ impl Builder<'_> {
             memory_title: titles::memory(&cases),
             steps_title: forecast_words::title(&cases),
             audit_title: audit::title(&cases),
+            tokens_title: gaps::title(cases.iter().map(|case| (case.placement.as_str(), &case.gaps))),
+            first_token_title: first_token::title(
+                cases
+                    .iter()
+                    .map(|case| (case.placement.as_str(), &case.first_token, &case.steps[0])),
+            ),
+            gap_table,
+            untimed: timing::untimed(&cases),
+            explains_gaps,
             reference,
             cases,
         }
