@@ -4,10 +4,13 @@
 
 mod audit;
 pub mod axis;
+mod first_token;
 pub mod font;
+mod gaps;
 mod latency;
 mod memory;
 pub mod palette;
+mod points;
 pub mod raster;
 pub mod scene;
 mod strip;
@@ -43,6 +46,10 @@ pub enum Chart {
     Latency,
     /// Memory of each device against its budget.
     Memory,
+    /// Gaps between tokens in the order of the tokens.
+    Tokens,
+    /// Time until the first token by phases, stages and hops.
+    FirstToken,
     /// Time of stages and hops against their prediction.
     Steps,
     /// Modules against those of the reference, token by token.
@@ -51,7 +58,15 @@ pub enum Chart {
 
 impl Chart {
     /// All charts, in reading order.
-    pub const ALL: [Self; 5] = [Self::Placement, Self::Latency, Self::Memory, Self::Steps, Self::Audit];
+    pub const ALL: [Self; 7] = [
+        Self::Placement,
+        Self::Memory,
+        Self::Latency,
+        Self::Tokens,
+        Self::FirstToken,
+        Self::Steps,
+        Self::Audit,
+    ];
 
     /// The last part of the file's name.
     #[must_use]
@@ -60,6 +75,8 @@ impl Chart {
             Self::Placement => "placement",
             Self::Latency => "latency",
             Self::Memory => "memory",
+            Self::Tokens => "tokens",
+            Self::FirstToken => "first-token",
             Self::Steps => "steps",
             Self::Audit => "audit",
         }
@@ -72,6 +89,8 @@ impl Chart {
             Self::Placement => &prompt.placement_title,
             Self::Latency => &prompt.latency_title,
             Self::Memory => &prompt.memory_title,
+            Self::Tokens => &prompt.tokens_title,
+            Self::FirstToken => &prompt.first_token_title,
             Self::Steps => &prompt.steps_title,
             Self::Audit => &prompt.audit_title,
         }
@@ -84,6 +103,8 @@ impl Chart {
             Self::Placement => !case.placed.stages.is_empty(),
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
+            Self::Tokens => case.gaps.series().is_some(),
+            Self::FirstToken => !case.first_token.before.is_empty() || case.steps[0].has_stages(),
             Self::Steps => case.steps.iter().any(StepView::has_parts),
             Self::Audit => case.audit.as_ref().is_some_and(AuditView::has_picture),
         })
@@ -94,7 +115,18 @@ impl Chart {
     pub fn caption(self) -> &'static str {
         match self {
             Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
-            Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
+            Self::Latency => {
+                "Every dot is a measurement, the first at the top of its band. The strong line is the median (p50), the \
+                 shorter ones are p90 and p99, where there are at least 10 and 100 measurements."
+            }
+            Self::Tokens => {
+                "Gaps between tokens in the order of the tokens: dots are single generations, the line is the median of each \
+                 token. Of long texts, the area goes from the shortest to the longest gap. Warm-ups are left out."
+            }
+            Self::FirstToken => {
+                "Phases before the first generation, then the first step by stages and hops, to scale; medians. Warm-ups are \
+                 left out. The prompt is tokenised before the time to first token begins."
+            }
             Self::Memory => "Memory of each device; the upright mark is its budget.",
             Self::Steps => {
                 "Stages and hops in order, to scale: filled as measured, outlined as predicted, where rates are known."
@@ -159,6 +191,8 @@ impl Chart {
             Self::Placement => strip::draw(scene, view, shown, frame),
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),
+            Self::Tokens => gaps::draw(scene, shown, frame),
+            Self::FirstToken => first_token::draw(scene, view, shown, frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),
             Self::Audit => audit::draw(scene, view, shown, frame),
         };
