@@ -41,6 +41,16 @@ impl Axis {
         Some(Self::linear(high, step, |value| time_label(value, divisor, unit)))
     }
 
+    /// A scale of seconds from zero that ends a little above `high`, wherever its last tick is: for bands too low to spend a
+    /// third of them on an empty step. Nothing where that is no positive number.
+    #[must_use]
+    pub fn seconds_up_to(high: f64, most_ticks: usize) -> Option<Self> {
+        let mut axis = Self::linear_seconds(high, most_ticks)?;
+        axis.ticks.retain(|(value, _)| *value <= high * 1.02);
+        axis.high = high * 1.08;
+        Some(axis)
+    }
+
     /// A scale of bytes from zero. Nothing for no positive value.
     #[must_use]
     pub fn bytes(high: Bytes, most_ticks: usize) -> Option<Self> {
@@ -242,6 +252,15 @@ mod tests {
         assert!((flat.position(2.0) - 0.5).abs() < 1e-9 && flat.ticks.len() >= 2);
         assert_eq!(Axis::between(&[f64::NAN], 4, |value| value.to_string()), None);
         assert_eq!(Axis::between(&[1e308, -1e308], 4, |value| value.to_string()), None);
+    }
+
+    #[test]
+    fn a_scale_may_end_between_ticks() {
+        let axis = Axis::seconds_up_to(0.021, 3).unwrap();
+        assert_eq!(labels(&axis), ["0", "10 ms", "20 ms"]);
+        assert!(axis.position(0.021) < 1.0 && axis.position(0.021) > 0.9);
+        assert_eq!(Axis::seconds_up_to(0.0, 3), None);
+        assert_eq!(Axis::seconds_up_to(f64::INFINITY, 3), None);
     }
 
     #[test]

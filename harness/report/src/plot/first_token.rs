@@ -13,6 +13,13 @@ use super::scene::{Scene, Style};
 use super::{Frame, label, legend, scale_below};
 
 const BAR: f64 = 22.0;
+const GAP: f64 = 40.0;
+/// Below this width the two panels stand below each other.
+const SIDE_BY_SIDE: f64 = 640.0;
+/// Room for a time beside a name.
+const VALUE_ROOM: f64 = 100.0;
+/// Thinner parts cannot be pointed at.
+const POINTABLE: f64 = 3.0;
 
 /// A part of a bar.
 struct Piece {
@@ -38,18 +45,28 @@ struct Bar<'a> {
 pub(super) fn draw(scene: &mut Scene, view: &ReportView, cases: &[CaseView], frame: Frame) -> f64 {
     let before: Vec<Bar<'_>> = cases.iter().map(before).collect();
     let first: Vec<Bar<'_>> = cases.iter().map(first).collect();
-    let mut y = frame.y;
-    if before.iter().any(|bar| !bar.pieces.is_empty()) {
-        y = panel(
-            scene,
-            "Before the first generation, once for each process",
-            &before,
-            Frame { y, ..frame },
-        );
-        y = phase_legend(scene, cases, Frame { y: y + 8.0, ..frame }) + 10.0;
+    let before_panel = |scene: &mut Scene, frame: Frame| {
+        let title = "Before the first generation, once for each process";
+        let y = panel(scene, title, &before, frame) + 8.0;
+        phase_legend(scene, cases, Frame { y, ..frame })
+    };
+    let first_panel = |scene: &mut Scene, frame: Frame| {
+        let y = panel(scene, "Time to first token", &first, frame) + 8.0;
+        part_legend(scene, view, cases, Frame { y, ..frame })
+    };
+    if before.iter().all(|bar| bar.pieces.is_empty()) {
+        return first_panel(scene, frame);
     }
-    y = panel(scene, "Time to first token", &first, Frame { y, ..frame });
-    part_legend(scene, view, cases, Frame { y: y + 8.0, ..frame })
+    let width = (frame.width - GAP) / 2.0;
+    let widest = cases.iter().map(|case| Style::LABEL.width(&case.placement) * 1.1);
+    if frame.width >= SIDE_BY_SIDE && widest.fold(0.0, f64::max) + VALUE_ROOM <= width {
+        let left = before_panel(scene, Frame { width, ..frame });
+        let x = frame.x + width + GAP;
+        left.max(first_panel(scene, Frame { x, width, ..frame }))
+    } else {
+        let y = before_panel(scene, frame) + 10.0;
+        first_panel(scene, Frame { y, ..frame })
+    }
 }
 
 fn phase_paint(phase: Phase) -> (Paint, Paint) {
@@ -162,6 +179,11 @@ fn pieces(scene: &mut Scene, bar: &Bar<'_>, axis: &Axis, frame: Frame) {
         let left = x_of(until);
         until += piece.seconds.max(0.0);
         let right = x_of(until);
+        // A hop too short to see is still where two stages part.
+        if piece.paint == Paint::Ink && right - left < 1.5 {
+            scene.line((left, frame.y), (left, frame.y + BAR), Paint::Ink, 1.5);
+            continue;
+        }
         // A hair between neighbours, as two stages may have one colour.
         let width = if right - left > 3.0 {
             right - left - 1.0
@@ -174,7 +196,9 @@ fn pieces(scene: &mut Scene, bar: &Bar<'_>, axis: &Axis, frame: Frame) {
             let at = (f64::midpoint(left, right), frame.y + 15.0);
             scene.text(at, &piece.short, style.middle(), right - left - 8.0);
         }
-        scene.hover((left, frame.y), ((right - left).max(2.0), BAR), piece.words.as_str());
+        if right - left >= POINTABLE {
+            scene.hover((left, frame.y), (right - left, BAR), piece.words.as_str());
+        }
     }
 }
 

@@ -14,8 +14,10 @@ use super::{Frame, label, scale_below};
 
 /// Height of a band's scale.
 const BAND: f64 = 56.0;
-/// Above it, for pauses that would squeeze the scale, and for their names.
-const BEYOND: f64 = 18.0;
+/// Above it, for the names of pauses, and below these for pauses that would squeeze the scale.
+const BEYOND: f64 = 28.0;
+/// Where in that room such pauses are.
+const BEYOND_AT: f64 = 22.0;
 /// Room left of a band for its scale.
 const GUTTER: f64 = 52.0;
 /// Room between the points and the sides of a band.
@@ -25,8 +27,8 @@ const TOKEN: f64 = 2.5;
 /// Points of one band.
 const MOST_POINTS: usize = 400;
 /// Regions of a band, and of all bands, that tell their values on pointing.
-const MOST_REGIONS: usize = 48;
-const MOST_REGIONS_OF_ALL: usize = 360;
+const MOST_REGIONS: usize = 32;
+const MOST_REGIONS_OF_ALL: usize = 300;
 /// Placements whose medians are further apart than this each have their own scale: a small one would be a flat line.
 const FARTHEST_ON_ONE_SCALE: f64 = 4.0;
 /// Pauses up to so many times the longest other gap are drawn to scale.
@@ -127,7 +129,7 @@ fn scale<'a>(all: impl Iterator<Item = &'a Series> + Clone) -> Option<Axis> {
     let high = of_pauses()
         .filter(|seconds| *seconds <= TO_SCALE * usual)
         .fold(usual, f64::max);
-    Axis::linear_seconds(high, 2)
+    Axis::seconds_up_to(high, 3)
 }
 
 fn row(scene: &mut Scene, case: &CaseView, bands: &Bands, frame: Frame) -> f64 {
@@ -283,10 +285,10 @@ impl Plot<'_> {
 
     /// Dots for all, names for the longest of two tokens.
     fn pauses(&self, scene: &mut Scene, series: &Series) {
-        let middle = self.band.y + self.bands.beyond / 2.0;
+        let beyond = self.band.y + BEYOND_AT;
         let y_of = |seconds: f64| {
             if self.is_beyond(seconds) {
-                middle
+                beyond
             } else {
                 self.y_of(seconds)
             }
@@ -301,17 +303,15 @@ impl Plot<'_> {
         }
         scene.marks.push(Mark::Dots {
             at,
-            radius: 3.0,
+            radius: 2.5,
             paint: Paint::Ink,
         });
-        // A name may lie on no other pause.
-        let mut taken: Vec<(f64, f64)> = series
-            .pauses
-            .iter()
-            .filter(|pause| self.is_beyond(pause.seconds))
-            .map(|pause| self.x_of(pause.token as f64))
-            .map(|x| (x - 4.0, x + 4.0))
-            .collect();
+        if series.pauses.iter().any(|pause| self.is_beyond(pause.seconds)) {
+            // The scale ends here: what is above this line is not to scale.
+            let y = self.band.y + self.bands.beyond;
+            scene.line((self.band.x, y), (self.band.right(), y), Paint::Surface, 2.0);
+        }
+        let mut taken: Vec<(f64, f64)> = Vec::new();
         let mut named: Vec<usize> = Vec::new();
         for pause in &series.pauses {
             if named.len() == 2 {
@@ -321,24 +321,15 @@ impl Plot<'_> {
                 continue;
             }
             let words = pause.words();
-            let width = Style::NOTE.width(&words) * 1.15;
-            let x = self.x_of(pause.token as f64);
-            let sides = [(x + 8.0, x + 8.0 + width), (x - 8.0 - width, x - 8.0)];
-            let is_free = |(from, to): &(f64, f64)| {
-                let inside = *from >= self.band.x + 2.0 && *to <= self.band.right() - 2.0;
-                inside && taken.iter().all(|(left, right)| to < left || from > right)
-            };
-            let Some(&(from, to)) = sides.iter().find(|side| is_free(side)) else {
+            let room = Style::NOTE.width(&words) * 1.15;
+            let (left, right) = (self.band.x + 4.0 + room / 2.0, self.band.right() - 4.0 - room / 2.0);
+            let x = self.x_of(pause.token as f64).min(right).max(left);
+            let (from, to) = (x - room / 2.0 - 6.0, x + room / 2.0 + 6.0);
+            if taken.iter().any(|(left, right)| to > *left && from < *right) {
                 continue;
-            };
-            // Text is anchored at the side of its dot, so that a browser's wider font runs away from it.
-            let (at, style) = if from > x {
-                (from, Style::NOTE)
-            } else {
-                (to, Style::NOTE.end())
-            };
-            let style = style.paint(Paint::Ink);
-            scene.text((at, self.band.y + 13.0), &words, style, width * 1.1);
+            }
+            let style = Style::NOTE.paint(Paint::Ink).middle();
+            scene.text((x, self.band.y + 12.0), &words, style, room.min(self.band.width - 8.0));
             taken.push((from, to));
             named.push(pause.token);
         }

@@ -116,12 +116,12 @@ impl Chart {
         match self {
             Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
             Self::Latency => {
-                "Every dot is a measurement, the first at the top of its band. The strong line is the median (p50), the \
-                 shorter ones are p90 and p99, where there are at least 10 and 100 measurements."
+                "Every dot is a measurement, the first at the top of its band. The line is the median; shorter ones are p90 \
+                 (from 10 measurements on) and p99 (from 100 on)."
             }
             Self::Tokens => {
-                "Gaps between tokens in the order of the tokens: dots are single generations, the line is the median of each \
-                 token. Of long texts, the area goes from the shortest to the longest gap. Warm-ups are left out."
+                "Dots are the gaps of single generations, or an area from shortest to longest where tokens are many; the line is \
+                 the median of each token. Warm-ups are left out."
             }
             Self::FirstToken => {
                 "Phases before the first generation, then the first step by stages and hops, to scale; medians. Warm-ups are \
@@ -166,9 +166,10 @@ impl Chart {
             ""
         };
         let context = format!("{} · {} · run {}{debug}", prompt.scenario, prompt.name, view.run_id);
-        for line in [context.as_str(), self.caption()] {
+        let caption = wrap(self.caption(), size::NOTE, Weight::Regular, room, 3);
+        for line in std::iter::once(&context).chain(&caption) {
             y += 18.0;
-            scene.text((MARGIN, y), line, Style::NOTE, room);
+            scene.text((MARGIN, y), line, Style::NOTE, room * 1.1);
         }
         y += 16.0;
         let bottom = self.draw(

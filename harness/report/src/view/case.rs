@@ -145,8 +145,8 @@ pub struct CaseView {
     /// What comes before the first generation.
     #[serde(skip)]
     pub first_token: FirstTokenView,
-    /// The time until the first token as tables: before the first generation, and the first step.
-    pub first_token_rows: [Vec<first_token::PartRow>; 2],
+    /// The time until the first token by its parts, in words.
+    pub first_token_row: first_token::FirstTokenRow,
     /// How its latencies are spread; empty where none is a speed.
     pub spread: Vec<SpreadRow>,
 }
@@ -266,7 +266,7 @@ pub fn view(
             false => None,
             true => forecast::view(record, spec, metrics, &steps, devices),
         },
-        first_token_rows: first_token::rows(&first_token, &steps[0]),
+        first_token_row: first_token::row(&first_token, &steps[0]),
         steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),

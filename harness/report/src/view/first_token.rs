@@ -97,38 +97,55 @@ pub fn part_words(part: &Part) -> String {
     }
 }
 
-/// A row of the chart's table.
+/// What the chart shows of a case, in words.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct PartRow {
-    /// What takes the time.
-    pub name: String,
-    /// How long.
-    pub seconds: String,
-    /// Its share of what it is a part of; empty where there is nothing to divide by.
-    pub share: String,
+pub struct FirstTokenRow {
+    /// Each of [`PHASES`]; a dash where it is not on record.
+    pub phases: Vec<String>,
+    /// All of them; empty where none is on record.
+    pub before: String,
+    /// The first step by stages and hops, with their shares; empty where they were not measured.
+    pub parts: String,
 }
 
-/// Both parts as tables: before the first generation, and the first step.
-pub(super) fn rows(before: &FirstTokenView, step: &StepView) -> [Vec<PartRow>; 2] {
-    let row = |name: String, seconds: f64, whole: f64| PartRow {
-        name,
-        seconds: human_seconds(seconds),
-        share: match whole > 0.0 {
-            true => format!("{:.0} %", 100.0 * seconds / whole),
-            false => String::new(),
-        },
+/// What a worker does before its first generation, as the head of a table.
+pub const PHASES: [&str; 5] = [
+    "start the process",
+    "find files and devices",
+    "plan",
+    "read and place weights",
+    "prepare",
+];
+
+pub(super) fn row(before: &FirstTokenView, step: &StepView) -> FirstTokenRow {
+    let time = |phase: &Phase| before.before.iter().find(|time| time.phase == *phase);
+    let words = |phase: &Phase| time(phase).map_or_else(|| "–".into(), |time| human_seconds(time.seconds));
+    let whole = step.measured_s.filter(|seconds| *seconds > 0.0);
+    let part = |segment: &Segment| {
+        let share = whole
+            .map(|whole| format!(" ({:.0} %)", 100.0 * segment.seconds / whole))
+            .unwrap_or_default();
+        let name = match &segment.part {
+            Part::Rest => "other".to_owned(),
+            other => part_words(other),
+        };
+        format!("{name} {}{share}", human_seconds(segment.seconds))
     };
-    let total = before.before_s();
-    let phases = before.before.iter();
-    let phases = phases.map(|phase| row(phase_words(phase.phase).into(), phase.seconds, total));
-    let whole = step.measured_s.unwrap_or_default();
-    let parts = drawn(step).iter();
-    [
-        phases.collect(),
-        parts
-            .map(|part| row(part_words(&part.part), part.seconds, whole))
-            .collect(),
-    ]
+    let parts: Vec<String> = match step.has_stages() {
+        true => drawn(step).iter().map(part).collect(),
+        false => Vec::new(),
+    };
+    FirstTokenRow {
+        phases: match before.before.is_empty() {
+            true => Vec::new(),
+            false => BEFORE.iter().map(words).collect(),
+        },
+        before: match before.before.is_empty() {
+            true => String::new(),
+            false => human_seconds(before.before_s()),
+        },
+        parts: parts.join(", "),
+    }
 }
 
 /// The parts of the first step as far as they may be drawn.
@@ -140,7 +157,8 @@ pub fn drawn(step: &StepView) -> &[Segment] {
     }
 }
 
-/// What the first token waits for, in a sentence: the largest share of a hop where it is worth a word, else the largest part.
+/// What the first token waits for, in a sentence: the largest share of hops where it is worth a word, else how long it takes to
+/// be ready, and from then on.
 pub(super) fn title<'a>(cases: impl Iterator<Item = (&'a str, &'a FirstTokenView, &'a StepView)>) -> String {
     let cases: Vec<_> = cases.collect();
     let hops = cases
@@ -156,31 +174,30 @@ pub(super) fn title<'a>(cases: impl Iterator<Item = (&'a str, &'a FirstTokenView
             share * 100.0
         );
     }
-    let largest = cases.iter().find_map(|(name, _, step)| {
-        let whole = step.measured_s.filter(|seconds| step.has_stages() && *seconds > 0.0)?;
-        let largest = drawn(step).iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
-        Some(format!(
-            "{name}: {:.0} % of the {} to the first token is {}",
-            100.0 * largest.seconds / whole,
-            human_seconds(whole),
-            match &largest.part {
-                Part::Rest => "neither stage nor hop".into(),
-                other => part_words(other),
-            }
-        ))
-    });
-    let before = || {
-        let slowest = cases.iter().filter(|(_, before, _)| !before.before.is_empty());
-        let (name, before, _) = slowest.max_by(|a, b| a.1.before_s().total_cmp(&b.1.before_s()))?;
-        let longest = before.before.iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
-        Some(format!(
-            "{name} needs {} before it generates, {} of it to {}",
-            human_seconds(before.before_s()),
-            human_seconds(longest.seconds),
-            phase_words(longest.phase)
-        ))
-    };
-    largest
-        .or_else(before)
-        .unwrap_or_else(|| "No first token was measured".into())
+    let ready: Vec<(&str, f64)> = cases
+        .iter()
+        .filter(|(_, before, _)| !before.before.is_empty())
+        .map(|(name, before, _)| (*name, before.before_s()))
+        .collect();
+    let first: Vec<(&str, f64)> = cases
+        .iter()
+        .filter_map(|(name, _, step)| Some((*name, step.measured_s?)))
+        .collect();
+    match (range(&ready), range(&first)) {
+        (Some(ready), Some(first)) => format!("Ready to generate after {ready}; the first token {first} later"),
+        (Some(ready), None) => format!("Ready to generate after {ready}"),
+        (None, Some(first)) => format!("The first token comes after {first}"),
+        (None, None) => "No first token was measured".into(),
+    }
+}
+
+/// `417 ms (auto) to 448 ms (manual)`, or the one time there is.
+fn range(times: &[(&str, f64)]) -> Option<String> {
+    let (fastest, least) = times.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (slowest, most) = times.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (least, most) = (human_seconds(*least), human_seconds(*most));
+    Some(match least == most {
+        true => least,
+        false => format!("{least} ({fastest}) to {most} ({slowest})"),
+    })
 }
