@@ -4,9 +4,10 @@
 
 mod sample;
 
+use placebench_core::judge::metrics;
 use placebench_core::outcome::{Deadline, LastSeen, Outcome, Phase};
 use placebench_core::protocol::{FinishReason, Generation};
-use placebench_core::record::{CaseStatus, PhaseSpan, RunRecord, TextVerdict};
+use placebench_core::record::{Attempt, CaseStatus, PhaseSpan, RunRecord, TextVerdict};
 use placebench_report::format::html;
 use placebench_report::plot::raster::{self, Fineness};
 use placebench_report::plot::scene::{Anchor, Mark, Scene};
@@ -39,6 +40,12 @@ fn stamped(placements: &[(&str, Vec<Vec<f64>>)]) -> RunRecord {
             generation.output_ids = (0..stamps.len() as u32).collect();
             generation.token_stamps_s = stamps.clone();
         }
+        let own: Vec<&Attempt> = record
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.case == spec.case)
+            .collect();
+        record.verdict.cases.last_mut().unwrap().metrics = metrics(&own);
     }
     record
 }
@@ -177,7 +184,7 @@ fn what_is_no_speed_is_not_drawn() {
     let mut wrong = stamped(&[("single", vec![even(24, 0.01); 3])]);
     wrong.verdict.cases[0].text = TextVerdict::Diverged;
     let mut beside = stamped(&[("single", vec![even(24, 0.01); 3])]);
-    beside.attempts[1].concurrent = 3;
+    beside.attempts.iter_mut().for_each(|attempt| attempt.concurrent = 3);
     let mut audited = stamped(&[("single", vec![even(24, 0.01); 3])]);
     audited.info.cases[0].audit = sample::sample()
         .info
@@ -300,11 +307,11 @@ fn percentiles_are_those_of_numpy_where_there_are_enough_values() {
         case(&view(&record), "single").spread[0].clone()
     };
     let few = first(&[0.3, 0.1, 0.4, 0.1, 0.5, 0.9]);
-    // numpy.percentile([.3, .1, .4, .1, .5, .9], 50) = 0.35; mean 0.38333; std(ddof=1) / mean = 0.7839
+    // numpy.percentile([.3, .1, .4, .1, .5, .9], 50) = 0.35; mean 0.38333; std(ddof=1) / mean = 0.7807
     assert_eq!((few.name, few.n), ("time to first token", 6));
     assert_eq!(
         few.words,
-        ["100 ms", "350 ms", "–", "–", "900 ms", "383 ms", "78.4 %"].map(String::from)
+        ["100 ms", "350 ms", "–", "–", "900 ms", "383 ms", "78.1 %"].map(String::from)
     );
     let one = first(&[0.3]);
     assert_eq!(
@@ -350,7 +357,7 @@ fn the_first_token_is_split_as_far_as_it_was_measured() {
         title(&record),
         "auto waits 30 % of its 30.0 ms to the first token for hops"
     );
-    let row = &case(&view(&record), "auto").first_token_row;
+    let row = case(&view(&record), "auto").first_token_row.clone();
     assert_eq!(
         row.parts,
         "sim:0 12.0 ms (40 %), hop sim:0 → sim:1 9.0 ms (30 %), sim:1 6.0 ms (20 %), other 3.0 ms (10 %)"

@@ -131,13 +131,16 @@ fn first(case: &CaseView) -> Bar<'_> {
         }
     };
     let (words, why) = match &step.figure {
+        Figure::Measured(_) if !case.first_token.is_timed => {
+            (String::new(), (case.first_token.why.as_str(), Style::NOTE))
+        }
         Figure::Measured(words) => (words.clone(), ("", Style::NOTE)),
         Figure::Invalid(why) => (String::new(), (why.as_str(), Style::ALARM)),
         Figure::Missing(why) => (String::new(), (why.as_str(), Style::NOTE)),
     };
     Bar {
         name: &case.placement,
-        pieces: drawn(step).iter().map(piece).collect(),
+        pieces: drawn(&case.first_token, step).iter().map(piece).collect(),
         words,
         why,
     }
@@ -222,7 +225,7 @@ fn phase_legend(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
 
 fn part_legend(scene: &mut Scene, view: &ReportView, cases: &[CaseView], frame: Frame) -> f64 {
     let used = |wanted: &dyn Fn(&Part) -> bool| {
-        let mut parts = cases.iter().flat_map(|case| drawn(&case.steps[0]));
+        let mut parts = cases.iter().flat_map(|case| drawn(&case.first_token, &case.steps[0]));
         parts.any(|segment| wanted(&segment.part))
     };
     let mut entries: Vec<(Paint, String)> = Vec::new();

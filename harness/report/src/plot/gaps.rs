@@ -229,7 +229,7 @@ impl Plot<'_> {
         for (value, words) in &self.axis.ticks {
             let y = self.y_of(*value).round();
             scene.line((self.band.x, y), (self.band.right(), y), Paint::Grid, 1.0);
-            scene.text((self.band.x - 6.0, y + 4.0), words, Style::NOTE.end(), GUTTER);
+            scene.text((self.band.x - 6.0, y + 4.0), words, Style::NOTE.end(), GUTTER - 8.0);
         }
     }
 

@@ -1,10 +1,11 @@
 //! How latencies are spread: raw points in the order they were measured, with median, p90 and p99. What would squeeze the
 //! scale lies behind a cut, counted and named.
 
-use placebench_core::statistics::{median, outliers, quantile};
+use placebench_core::statistics::{median, quantile};
 use placebench_core::units::human_seconds;
 
 use crate::view::CaseView;
+use crate::view::gaps::stand_apart;
 use crate::view::latency_table::{FEWEST_FOR_P90, FEWEST_FOR_P99};
 use crate::view::timing::Timing;
 
@@ -116,19 +117,18 @@ fn row(case: &CaseView, quantity: Quantity) -> Row<'_> {
     }
 }
 
-/// To the largest value that does not lie beyond Tukey's outer fence of its own row, where that is worth it.
+/// To the largest value that does not stand apart in its own row, where that is worth it.
 fn scale(rows: &[Row<'_>], most_ticks: usize) -> Option<Scale> {
     let values = rows.iter().filter_map(|row| row.points.ok()).flatten().copied();
     let whole = Axis::seconds(values.clone(), most_ticks)?;
-    let usual = |points: &[f64]| {
-        let middle = median(points).unwrap_or_default();
-        let mut usual = points.to_vec();
-        for position in outliers(points) {
-            if let Some(value) = usual.get_mut(position).filter(|value| **value > middle) {
-                *value = middle;
-            }
-        }
-        usual
+    let usual = |points: &[f64]| -> Vec<f64> {
+        let apart = stand_apart(points);
+        points
+            .iter()
+            .zip(apart)
+            .filter(|(_, apart)| !apart)
+            .map(|(value, _)| *value)
+            .collect()
     };
     let kept: Vec<f64> = rows.iter().filter_map(|row| row.points.ok()).flat_map(usual).collect();
     let (most, all) = (kept.iter().copied().fold(0.0, f64::max), values.fold(0.0, f64::max));

@@ -42,8 +42,8 @@ pub struct FirstTokenView {
     pub before: Vec<PhaseTime>,
     /// Why there is none; empty where there is.
     pub why: String,
-    /// Processes it is the median over.
-    pub processes: usize,
+    /// Its times are speeds.
+    pub is_timed: bool,
 }
 
 impl FirstTokenView {
@@ -82,7 +82,7 @@ pub(super) fn view(attempts: &[&Attempt], timing: &Timing) -> FirstTokenView {
             false => why,
         },
         before,
-        processes: measured.len(),
+        is_timed: matches!(timing, Timing::Valid { .. }),
     }
 }
 
@@ -132,7 +132,7 @@ pub(super) fn row(before: &FirstTokenView, step: &StepView) -> FirstTokenRow {
         format!("{name} {}{share}", human_seconds(segment.seconds))
     };
     let parts: Vec<String> = match step.has_stages() {
-        true => drawn(step).iter().map(part).collect(),
+        true => drawn(before, step).iter().map(part).collect(),
         false => Vec::new(),
     };
     FirstTokenRow {
@@ -150,10 +150,10 @@ pub(super) fn row(before: &FirstTokenView, step: &StepView) -> FirstTokenRow {
 
 /// The parts of the first step as far as they may be drawn.
 #[must_use]
-pub fn drawn(step: &StepView) -> &[Segment] {
+pub fn drawn<'a>(before: &FirstTokenView, step: &'a StepView) -> &'a [Segment] {
     match step.figure {
-        Figure::Measured(_) => &step.measured,
-        Figure::Invalid(_) | Figure::Missing(_) => &[],
+        Figure::Measured(_) if before.is_timed => &step.measured,
+        Figure::Measured(_) | Figure::Invalid(_) | Figure::Missing(_) => &[],
     }
 }
 

@@ -193,22 +193,30 @@ fn pauses(generations: &[Vec<(usize, f64)>], all: &[f64]) -> Vec<Pause> {
     let Some(middle) = median(all).filter(|middle| *middle > 0.0) else {
         return Vec::new();
     };
-    let mut is_far_out = vec![false; all.len()];
-    for position in outliers(all) {
-        if let Some(far_out) = is_far_out.get_mut(position) {
-            *far_out = true;
-        }
-    }
-    let gaps = generations.iter().flatten().zip(is_far_out);
+    let gaps = generations.iter().flatten().zip(stand_apart(all));
     let mut pauses: Vec<Pause> = gaps
-        .filter_map(|(&(token, seconds), far_out)| {
-            let times = seconds / middle;
-            let stands_apart = (far_out && times >= FEWEST_TIMES) || times >= SURELY;
-            stands_apart.then_some(Pause { token, seconds, times })
+        .filter(|(_, stands_apart)| *stands_apart)
+        .map(|(&(token, seconds), _)| Pause {
+            token,
+            seconds,
+            times: seconds / middle,
         })
         .collect();
     pauses.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then(a.token.cmp(&b.token)));
     pauses
+}
+
+/// Which durations stand apart: those beyond Tukey's outer fence that are at least twice the median, and those of at least
+/// ten times the median.
+#[must_use]
+pub fn stand_apart(seconds: &[f64]) -> Vec<bool> {
+    let middle = median(seconds).filter(|middle| *middle > 0.0).unwrap_or(f64::INFINITY);
+    let far_out = outliers(seconds);
+    let is_apart = |(position, value): (usize, &f64)| {
+        let times = value / middle;
+        times >= SURELY || (times >= FEWEST_TIMES && far_out.binary_search(&position).is_ok())
+    };
+    seconds.iter().enumerate().map(is_apart).collect()
 }
 
 fn ended(finished: &[&Generation]) -> String {
