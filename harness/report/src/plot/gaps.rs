@@ -5,6 +5,7 @@ use placebench_core::units::human_seconds;
 
 use crate::view::CaseView;
 use crate::view::gaps::{Gaps, Halt, Series};
+use crate::view::words::count;
 
 use super::axis::Axis;
 use super::palette::Paint;
@@ -53,7 +54,7 @@ pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
     let bands = Bands {
         tokens: Axis::positions(2, last, if frame.width > 500.0 { 12 } else { 5 }),
         shared: is_shared.then(|| scale(all())).flatten(),
-        beyond: if all().any(|series| !series.pauses.is_empty()) {
+        beyond: if all().any(|series| !series.pauses.is_empty() || series.halt.is_some()) {
             BEYOND
         } else {
             0.0
@@ -143,7 +144,7 @@ fn row(scene: &mut Scene, case: &CaseView, bands: &Bands, frame: Frame) -> f64 {
         frame,
         frame.y + 13.0,
         &case.placement,
-        (&words(series), Style::NOTE),
+        (&words(series, frame.width), Style::NOTE),
     );
     let top = frame.y + 20.0;
     let height = BAND + bands.beyond;
@@ -173,10 +174,8 @@ fn row(scene: &mut Scene, case: &CaseView, bands: &Bands, frame: Frame) -> f64 {
     let plot = Plot { axis, bands, band };
     plot.ticks(scene);
     plot.generations(scene, series);
-    plot.pauses(scene, series);
-    if let Some(halt) = &series.halt {
-        plot.halt(scene, halt);
-    }
+    let taken = series.halt.as_ref().map(|halt| plot.halt(scene, halt));
+    plot.pauses(scene, series, taken);
     plot.regions(scene, series);
     top + height
 }
@@ -189,17 +188,16 @@ fn without(scene: &mut Scene, name: &str, (why, style): (&str, Style), frame: Fr
     top + 24.0
 }
 
-/// `median gap 1.02 ms · 6 generations · ended by length`.
-fn words(series: &Series) -> String {
+/// `median 1.02 ms · 6 generations · ended by length`, or the first two parts where there is little room.
+fn words(series: &Series, width: f64) -> String {
     let middle = series
         .median_s
         .map(|middle| format!("median {}", human_seconds(middle)));
     let finished = match series.generations.len() {
         0 => "no generation was finished".to_owned(),
-        1 => "1 generation".to_owned(),
-        many => format!("{many} generations"),
+        many => count(many, "generation", "generations"),
     };
-    let ended = Some(series.ended.clone()).filter(|ended| !ended.is_empty());
+    let ended = Some(series.ended.clone()).filter(|ended| !ended.is_empty() && width > 500.0);
     let parts: Vec<String> = middle.into_iter().chain([finished]).chain(ended).collect();
     parts.join(" · ")
 }
@@ -284,7 +282,7 @@ impl Plot<'_> {
     }
 
     /// Dots for all, names for the longest of two tokens.
-    fn pauses(&self, scene: &mut Scene, series: &Series) {
+    fn pauses(&self, scene: &mut Scene, series: &Series, taken: Option<(f64, f64)>) {
         let beyond = self.band.y + BEYOND_AT;
         let y_of = |seconds: f64| {
             if self.is_beyond(seconds) {
@@ -311,7 +309,7 @@ impl Plot<'_> {
             let y = self.band.y + self.bands.beyond;
             scene.line((self.band.x, y), (self.band.right(), y), Paint::Surface, 2.0);
         }
-        let mut taken: Vec<(f64, f64)> = Vec::new();
+        let mut taken: Vec<(f64, f64)> = taken.into_iter().collect();
         let mut named: Vec<usize> = Vec::new();
         for pause in &series.pauses {
             if named.len() == 2 {
@@ -335,8 +333,8 @@ impl Plot<'_> {
         }
     }
 
-    /// The tokens that came, and what came then.
-    fn halt(&self, scene: &mut Scene, halt: &Halt) {
+    /// The tokens that came, and what came then. Returns the room its words take, from left to right.
+    fn halt(&self, scene: &mut Scene, halt: &Halt) -> (f64, f64) {
         let points = halt
             .gaps
             .iter()
@@ -349,18 +347,21 @@ impl Plot<'_> {
                 paint: Paint::Alarm,
             });
         }
-        let x = self.x_of(halt.tokens.max(2) as f64).round() + 5.0;
+        let x = (self.x_of(halt.tokens.max(2) as f64).round() + 5.0).min(self.band.right() - 1.0);
         let bottom = self.band.y + self.bands.beyond + BAND;
-        scene.line((x, bottom - BAND), (x, bottom), Paint::Alarm, 2.0);
+        scene.line((x, self.band.y), (x, bottom), Paint::Alarm, 2.0);
         let in_warm_up = if halt.in_warm_up { " of a warm-up" } else { "" };
         let words = format!("{} after token {}{in_warm_up}", halt.words, halt.tokens);
         let (left, right) = (x - self.band.x - 12.0, self.band.right() - x - 12.0);
-        let (at, style, room) = if right >= left {
-            (x + 8.0, Style::ALARM, right)
+        let needed = Style::ALARM.width(&words) * 1.15;
+        let y = self.band.y + 12.0;
+        if right >= left {
+            scene.text((x + 8.0, y), &words, Style::ALARM, right);
+            (x, x + 8.0 + needed)
         } else {
-            (x - 8.0, Style::ALARM.end(), left)
-        };
-        scene.text((at, bottom - BAND / 2.0 + 4.0), &words, style, room);
+            scene.text((x - 8.0, y), &words, Style::ALARM.end(), left);
+            (x - 8.0 - needed, x)
+        }
     }
 
     /// What each token, or some in a row, took.

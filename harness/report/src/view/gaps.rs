@@ -327,8 +327,12 @@ pub(super) fn title<'a>(cases: impl Iterator<Item = (&'a str, &'a Gaps)>) -> Str
         series.tokens.iter().map(|token| token.most_s / middle).reduce(f64::max)
     });
     match spread.reduce(f64::max) {
+        Some(most) if most < 1.5 => {
+            let above = ((most - 1.0) * 100.0).ceil().max(1.0);
+            format!("Tokens come evenly: no gap is more than {above:.0} % above its placement's median")
+        }
         Some(most) => format!(
-            "Tokens come evenly: no gap is more than {} × its placement's median",
+            "Tokens come without a pause: the longest gap is {} × its placement's median",
             times(most)
         ),
         None => "No gap between tokens was measured".into(),
