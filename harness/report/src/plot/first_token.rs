@@ -89,19 +89,19 @@ fn before(case: &CaseView) -> Bar<'_> {
             words: format!("{}: {}", phase_words(phase.phase), human_seconds(phase.seconds)),
         }
     };
-    let style = if case.first_token.why.starts_with("invalid") {
+    let style = if case.latency.first_token.why.starts_with("invalid") {
         Style::ALARM
     } else {
         Style::NOTE
     };
     Bar {
         name: &case.placement,
-        pieces: case.first_token.before.iter().map(piece).collect(),
-        words: match case.first_token.before.is_empty() {
+        pieces: case.latency.first_token.before.iter().map(piece).collect(),
+        words: match case.latency.first_token.before.is_empty() {
             true => String::new(),
-            false => human_seconds(case.first_token.before_s()),
+            false => human_seconds(case.latency.first_token.before_s()),
         },
-        why: (&case.first_token.why, style),
+        why: (&case.latency.first_token.why, style),
     }
 }
 
@@ -131,8 +131,8 @@ fn first(case: &CaseView) -> Bar<'_> {
         }
     };
     let (words, why) = match &step.figure {
-        Figure::Measured(_) if !case.first_token.is_timed => {
-            (String::new(), (case.first_token.why.as_str(), Style::NOTE))
+        Figure::Measured(_) if !case.latency.first_token.is_timed => {
+            (String::new(), (case.latency.first_token.why.as_str(), Style::NOTE))
         }
         Figure::Measured(words) => (words.clone(), ("", Style::NOTE)),
         Figure::Invalid(why) => (String::new(), (why.as_str(), Style::ALARM)),
@@ -140,7 +140,7 @@ fn first(case: &CaseView) -> Bar<'_> {
     };
     Bar {
         name: &case.placement,
-        pieces: drawn(&case.first_token, step).iter().map(piece).collect(),
+        pieces: drawn(&case.latency.first_token, step).iter().map(piece).collect(),
         words,
         why,
     }
@@ -207,7 +207,7 @@ fn pieces(scene: &mut Scene, bar: &Bar<'_>, axis: &Axis, frame: Frame) {
 
 fn phase_legend(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
     let there = |wanted: &[Phase]| {
-        let mut phases = cases.iter().flat_map(|case| &case.first_token.before);
+        let mut phases = cases.iter().flat_map(|case| &case.latency.first_token.before);
         phases.any(|phase| wanted.contains(&phase.phase))
     };
     let groups: [(&[Phase], &str); 4] = [
@@ -225,7 +225,9 @@ fn phase_legend(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
 
 fn part_legend(scene: &mut Scene, view: &ReportView, cases: &[CaseView], frame: Frame) -> f64 {
     let used = |wanted: &dyn Fn(&Part) -> bool| {
-        let mut parts = cases.iter().flat_map(|case| drawn(&case.first_token, &case.steps[0]));
+        let mut parts = cases
+            .iter()
+            .flat_map(|case| drawn(&case.latency.first_token, &case.steps[0]));
         parts.any(|segment| wanted(&segment.part))
     };
     let mut entries: Vec<(Paint, String)> = Vec::new();

@@ -48,7 +48,7 @@ struct Bands {
 }
 
 pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
-    let all = || cases.iter().filter_map(|case| case.gaps.series());
+    let all = || cases.iter().filter_map(|case| case.latency.gaps.series());
     let last = all().map(last_token).max().unwrap_or(2).max(2);
     let is_shared = have_one_scale(all());
     let bands = Bands {
@@ -134,7 +134,7 @@ fn scale<'a>(all: impl Iterator<Item = &'a Series> + Clone) -> Option<Axis> {
 }
 
 fn row(scene: &mut Scene, case: &CaseView, bands: &Bands, frame: Frame) -> f64 {
-    let series = match &case.gaps {
+    let series = match &case.latency.gaps {
         Gaps::Measured(series) => series,
         Gaps::Invalid(why) => return without(scene, &case.placement, (why, Style::ALARM), frame),
         Gaps::Missing(why) => return without(scene, &case.placement, (why, Style::NOTE), frame),

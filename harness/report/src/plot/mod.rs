@@ -103,8 +103,8 @@ impl Chart {
             Self::Placement => !case.placed.stages.is_empty(),
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
-            Self::Tokens => case.gaps.series().is_some(),
-            Self::FirstToken => !case.first_token.before.is_empty() || case.steps[0].has_stages(),
+            Self::Tokens => case.latency.gaps.series().is_some(),
+            Self::FirstToken => !case.latency.first_token.before.is_empty() || case.steps[0].has_stages(),
             Self::Steps => case.steps.iter().any(StepView::has_parts),
             Self::Audit => case.audit.as_ref().is_some_and(AuditView::has_picture),
         })

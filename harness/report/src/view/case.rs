@@ -1,7 +1,6 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::protocol::Generation;
 use placebench_core::record::{
     Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
 };
@@ -11,10 +10,8 @@ use serde::Serialize;
 use super::audit::{self, AuditView};
 use super::divergence::{self, DivergenceView};
 use super::evidence::{self, EvidenceView};
-use super::first_token::{self, FirstTokenView};
 use super::forecast::{self, ForecastView};
-use super::gaps::{self, Gaps};
-use super::latency_table::{self, SpreadRow};
+use super::latencies::{self, LatencyView};
 use super::memory::{self, MemoryView};
 use super::modules::{self, PlacementView};
 use super::status;
@@ -139,16 +136,8 @@ pub struct CaseView {
     pub divergences: Vec<DivergenceView>,
     /// What has to be known of the comparison.
     pub notes: Vec<String>,
-    /// Its gaps in the order of the tokens.
-    #[serde(skip)]
-    pub gaps: Gaps,
-    /// What comes before the first generation.
-    #[serde(skip)]
-    pub first_token: FirstTokenView,
-    /// The time until the first token by its parts, in words.
-    pub first_token_row: first_token::FirstTokenRow,
-    /// How its latencies are spread; empty where none is a speed.
-    pub spread: Vec<SpreadRow>,
+    /// Its latencies in order, by parts, and as percentiles.
+    pub latency: LatencyView,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -219,13 +208,16 @@ pub fn view(
         why_missing: &why,
         devices,
     });
-    let first_token = first_token::view(&timed, &timing);
-    let gaps = gaps::view(spec, &timed, attempt, &timing, is_timed, &why);
-    let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
-    let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
-        Outcome::Skipped { hint, .. } => hint.as_deref(),
-        _ => None,
+    let latency = latencies::view(&latencies::Source {
+        spec,
+        timed: &timed,
+        attempt,
+        timing: &timing,
+        is_timed,
+        steps: &steps,
+        why: &why,
     });
+    let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     CaseView {
         anchor: format!("case-{number}"),
         case: line(&spec.case),
@@ -244,7 +236,7 @@ pub fn view(
             .map(|place| line(&place.name()).replace("->", "→")),
         sentence: message(verdict.map_or(why.as_str(), |verdict| &verdict.sentence)),
         says_more: status::says_more(verdict),
-        skip_hint: skip_hint.map(message).unwrap_or_default(),
+        skip_hint: skip_hint(attempt),
         text_verdict: verdict.map_or("", |verdict| verdict.text.as_str()),
         text_words: status::text_words(verdict),
         findings: verdict.map(|verdict| findings(&verdict.findings)).unwrap_or_default(),
@@ -266,7 +258,6 @@ pub fn view(
             false => None,
             true => forecast::view(record, spec, metrics, &steps, devices),
         },
-        first_token_row: first_token::row(&first_token, &steps[0]),
         steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),
@@ -282,25 +273,28 @@ pub fn view(
             .map(evidence::not_recovered)
             .unwrap_or_default(),
         audit: audit::view(record, spec, devices),
-        divergences: verdict
-            .map(|verdict| verdict.divergences.iter().map(divergence::view).collect())
-            .unwrap_or_default(),
-        notes: verdict
-            .map(|verdict| verdict.notes.iter().map(|note| message(note)).collect())
-            .unwrap_or_default(),
-        spread: match &timing {
-            Timing::Valid { .. } => latency_table::spread(
-                &timed
-                    .iter()
-                    .flat_map(|attempt| &attempt.generations)
-                    .collect::<Vec<&Generation>>(),
-            ),
-            Timing::Invalid(_) | Timing::Missing(_) => Vec::new(),
-        },
+        divergences: divergences(verdict),
+        notes: notes(verdict),
         timing,
-        gaps,
-        first_token,
+        latency,
     }
+}
+
+fn skip_hint(attempt: Option<&Attempt>) -> String {
+    match attempt.map(|attempt| &attempt.outcome) {
+        Some(Outcome::Skipped { hint: Some(hint), .. }) => message(hint),
+        _ => String::new(),
+    }
+}
+
+fn divergences(verdict: Option<&CaseVerdict>) -> Vec<DivergenceView> {
+    let all = verdict.iter().flat_map(|verdict| &verdict.divergences);
+    all.map(divergence::view).collect()
+}
+
+fn notes(verdict: Option<&CaseVerdict>) -> Vec<String> {
+    let all = verdict.iter().flat_map(|verdict| &verdict.notes);
+    all.map(|note| message(note)).collect()
 }
 
 fn findings(findings: &[Finding]) -> Vec<FindingView> {

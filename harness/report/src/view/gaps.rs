@@ -2,10 +2,11 @@
 
 use placebench_core::outcome::Outcome;
 use placebench_core::protocol::Generation;
-use placebench_core::record::{Attempt, CaseSpec};
+use placebench_core::record::Attempt;
 use placebench_core::statistics::{median, outliers};
 use placebench_core::units::human_seconds;
 
+use super::latencies::Source;
 use super::timing::{Timing, plausible};
 use super::words::{Lines, count, line, visible};
 
@@ -119,22 +120,23 @@ impl Gaps {
     }
 }
 
-/// The gaps of a case. `timing` says whether they are speeds; `attempt` is the one its verdict speaks of.
-pub(super) fn view(
-    spec: &CaseSpec,
-    attempts: &[&Attempt],
-    attempt: Option<&Attempt>,
-    timing: &Timing,
-    is_timed: bool,
-    why: &str,
-) -> Gaps {
+pub(super) fn view(source: &Source<'_>) -> Gaps {
+    let Source {
+        spec,
+        timed,
+        attempt,
+        timing,
+        is_timed,
+        why,
+        ..
+    } = *source;
     if let Timing::Invalid(why) = timing {
         return Gaps::Invalid(why.clone());
     }
     if !is_timed {
         return Gaps::Missing(why.to_owned());
     }
-    let finished: Vec<&Generation> = attempts.iter().flat_map(|attempt| &attempt.generations).collect();
+    let finished: Vec<&Generation> = timed.iter().flat_map(|attempt| &attempt.generations).collect();
     let generations: Vec<Vec<(usize, f64)>> = finished
         .iter()
         .map(|generation| gaps(&generation.token_stamps_s))

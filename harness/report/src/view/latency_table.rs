@@ -119,7 +119,7 @@ pub struct GapRow {
 pub(super) fn gaps(cases: &[CaseView]) -> Option<GapTable> {
     let measured: Vec<(&str, &Series)> = cases
         .iter()
-        .filter_map(|case| Some((case.placement.as_str(), case.gaps.series()?)))
+        .filter_map(|case| Some((case.placement.as_str(), case.latency.gaps.series()?)))
         .filter(|(_, series)| !series.tokens.is_empty())
         .collect();
     let (_, first) = measured.first()?;

@@ -16,6 +16,7 @@ pub mod forecast_memory;
 mod forecast_words;
 pub mod gaps;
 pub mod gate;
+pub mod latencies;
 pub mod latency_table;
 mod machines;
 pub mod memory;
@@ -306,11 +307,11 @@ impl Builder<'_> {
             memory_title: titles::memory(&cases),
             steps_title: forecast_words::title(&cases),
             audit_title: audit::title(&cases),
-            tokens_title: gaps::title(cases.iter().map(|case| (case.placement.as_str(), &case.gaps))),
+            tokens_title: gaps::title(cases.iter().map(|case| (case.placement.as_str(), &case.latency.gaps))),
             first_token_title: first_token::title(
                 cases
                     .iter()
-                    .map(|case| (case.placement.as_str(), &case.first_token, &case.steps[0])),
+                    .map(|case| (case.placement.as_str(), &case.latency.first_token, &case.steps[0])),
             ),
             gap_table,
             untimed: timing::untimed(&cases),

@@ -10,6 +10,7 @@
 
 pub(crate) mod forecast;
 pub(crate) mod gate;
+pub(crate) mod latency;
 
 use placebench_core::device::{DeviceBytes, DeviceId, LogicalDevice};
 use placebench_core::exit_code::ExitCode;
