@@ -88,7 +88,12 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
 /// # Errors
 /// When the painter or the encoder fails.
 pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
-    let is_extra = |chart: &plot::Chart| matches!(chart, plot::Chart::Steps | plot::Chart::Audit);
+    let is_extra = |chart: &plot::Chart| {
+        matches!(
+            chart,
+            plot::Chart::Tokens | plot::Chart::FirstToken | plot::Chart::Steps | plot::Chart::Audit
+        )
+    };
     let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
     let of_prompt = |prompt| {
         let wanted = move |chart: &plot::Chart| !is_extra(chart) || chart.has_data(prompt);

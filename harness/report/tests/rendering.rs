@@ -251,9 +251,11 @@ fn assert_inside(scene: &Scene, what: &str) {
                 .fold((scene.width, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
                     (l.min(p.0), r.max(p.0), b.max(p.1))
                 }),
-            Mark::Dots { at, .. } => at.iter().fold((0.0, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
-                (l.min(p.0), r.max(p.0), b.max(p.1))
-            }),
+            Mark::Dots { at, .. } | Mark::Path { at, .. } => {
+                at.iter().fold((0.0, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
+                    (l.min(p.0), r.max(p.0), b.max(p.1))
+                })
+            }
             Mark::Text {
                 at,
                 text,
@@ -303,7 +305,7 @@ fn nothing_is_cut_off() {
 fn pictures_are_pictures() {
     let all = artifacts(&sample::sample()).unwrap();
     let pictures: Vec<&Artifact> = all.iter().filter(|artifact| artifact.path.ends_with(".png")).collect();
-    assert_eq!(pictures.len(), 6 * 3);
+    assert_eq!(pictures.len(), 6 * 3 + 4 * 2, "four prompts have gaps and first tokens");
     for picture in pictures {
         let (width, height, pixels) = decode(&picture.bytes);
         assert_eq!(width, 1600, "{}", picture.path);

@@ -27,9 +27,28 @@ impl Axis {
         if high / low >= LOGARITHMIC_FROM {
             return Some(Self::decades(low, high));
         }
+        Self::linear_seconds(high, most_ticks)
+    }
+
+    /// A scale of seconds from zero to `high`. Nothing where that is no positive number.
+    #[must_use]
+    pub fn linear_seconds(high: f64, most_ticks: usize) -> Option<Self> {
+        if !(high.is_finite() && high > 0.0) {
+            return None;
+        }
         let step = step(high, most_ticks, &[1.0, 2.0, 2.5, 5.0, 10.0]);
         let (divisor, unit) = time_unit(high);
         Some(Self::linear(high, step, |value| time_label(value, divisor, unit)))
+    }
+
+    /// A scale of seconds from zero that ends a little above `high`, wherever its last tick is: for bands too low to spend a
+    /// third of them on an empty step. Nothing where that is no positive number.
+    #[must_use]
+    pub fn seconds_up_to(high: f64, most_ticks: usize) -> Option<Self> {
+        let mut axis = Self::linear_seconds(high, most_ticks)?;
+        axis.ticks.retain(|(value, _)| *value <= high * 1.02);
+        axis.high = high * 1.08;
+        Some(axis)
     }
 
     /// A scale of bytes from zero. Nothing for no positive value.
@@ -86,6 +105,31 @@ impl Axis {
             logarithmic: false,
             ticks: ticks.collect(),
         })
+    }
+
+    /// A scale of positions from `first` to `last`, with ticks on round ones and on the first.
+    #[must_use]
+    pub fn positions(first: usize, last: usize, most_ticks: usize) -> Self {
+        let span = last.saturating_sub(first).max(1);
+        let step = step(span as f64, most_ticks, &[1.0, 2.0, 5.0, 10.0]).max(1.0);
+        let (low, high) = (first as f64, last as f64);
+        let rounds = (0..64_u8).map(|count| ((low / step).floor() + f64::from(count)) * step);
+        let mut ticks: Vec<f64> = rounds.filter(|tick| (low..=high).contains(tick)).collect();
+        if ticks.first().is_none_or(|tick| *tick > low) {
+            ticks.insert(0, low);
+        }
+        Self {
+            low,
+            high: first.saturating_add(span) as f64,
+            logarithmic: false,
+            ticks: ticks.into_iter().map(|tick| (tick, format!("{tick}"))).collect(),
+        }
+    }
+
+    /// The largest value of the scale.
+    #[must_use]
+    pub fn high(&self) -> f64 {
+        self.high
     }
 
     fn linear(high: f64, step: f64, label: impl Fn(f64) -> String) -> Self {
@@ -208,6 +252,27 @@ mod tests {
         assert!((flat.position(2.0) - 0.5).abs() < 1e-9 && flat.ticks.len() >= 2);
         assert_eq!(Axis::between(&[f64::NAN], 4, |value| value.to_string()), None);
         assert_eq!(Axis::between(&[1e308, -1e308], 4, |value| value.to_string()), None);
+    }
+
+    #[test]
+    fn a_scale_may_end_between_ticks() {
+        let axis = Axis::seconds_up_to(0.021, 3).unwrap();
+        assert_eq!(labels(&axis), ["0", "10 ms", "20 ms"]);
+        assert!(axis.position(0.021) < 1.0 && axis.position(0.021) > 0.9);
+        assert_eq!(Axis::seconds_up_to(0.0, 3), None);
+        assert_eq!(Axis::seconds_up_to(f64::INFINITY, 3), None);
+    }
+
+    #[test]
+    fn positions_have_round_ticks() {
+        assert_eq!(labels(&Axis::positions(2, 24, 6)), ["2", "5", "10", "15", "20"]);
+        assert_eq!(labels(&Axis::positions(2, 2, 6)), ["2"]);
+        assert_eq!(
+            labels(&Axis::positions(2, 4096, 5)),
+            ["2", "1000", "2000", "3000", "4000"]
+        );
+        assert_eq!(Axis::positions(2, 2, 6).position(2.0), 0.0);
+        assert!(Axis::positions(0, usize::MAX, 6).ticks.len() < 70);
     }
 
     #[test]

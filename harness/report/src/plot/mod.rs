@@ -6,13 +6,16 @@ mod audit;
 pub mod axis;
 mod diagram;
 mod extent;
+mod first_token;
 pub mod font;
+mod gaps;
 mod lanes;
 mod latency;
 mod memory;
 mod memory_words;
 pub mod palette;
 mod pattern;
+mod points;
 pub mod raster;
 pub mod scene;
 pub mod svg;
@@ -47,6 +50,10 @@ pub enum Chart {
     Latency,
     /// Memory of each device against its budget.
     Memory,
+    /// Gaps between tokens in the order of the tokens.
+    Tokens,
+    /// Time until the first token by phases, stages and hops.
+    FirstToken,
     /// Time of stages and hops against their prediction.
     Steps,
     /// Modules against those of the reference, token by token.
@@ -55,7 +62,15 @@ pub enum Chart {
 
 impl Chart {
     /// All charts, in reading order.
-    pub const ALL: [Self; 5] = [Self::Placement, Self::Latency, Self::Memory, Self::Steps, Self::Audit];
+    pub const ALL: [Self; 7] = [
+        Self::Placement,
+        Self::Memory,
+        Self::Latency,
+        Self::Tokens,
+        Self::FirstToken,
+        Self::Steps,
+        Self::Audit,
+    ];
 
     /// The last part of the file's name.
     #[must_use]
@@ -64,6 +79,8 @@ impl Chart {
             Self::Placement => "placement",
             Self::Latency => "latency",
             Self::Memory => "memory",
+            Self::Tokens => "tokens",
+            Self::FirstToken => "first-token",
             Self::Steps => "steps",
             Self::Audit => "audit",
         }
@@ -76,6 +93,8 @@ impl Chart {
             Self::Placement => &prompt.placement_title,
             Self::Latency => &prompt.latency_title,
             Self::Memory => &prompt.memory_title,
+            Self::Tokens => &prompt.tokens_title,
+            Self::FirstToken => &prompt.first_token_title,
             Self::Steps => &prompt.steps_title,
             Self::Audit => &prompt.audit_title,
         }
@@ -88,6 +107,8 @@ impl Chart {
             Self::Placement => !case.placed.stages.is_empty(),
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
+            Self::Tokens => case.latency.gaps.series().is_some(),
+            Self::FirstToken => !case.latency.first_token.before.is_empty() || case.steps[0].has_stages(),
             Self::Steps => case.steps.iter().any(StepView::has_parts),
             Self::Audit => case.audit.as_ref().is_some_and(AuditView::has_picture),
         })
@@ -100,7 +121,18 @@ impl Chart {
             Self::Placement => {
                 "Modules in order, widths to scale of bytes, the smallest widened; arrows are hops, with bytes and time per token."
             }
-            Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
+            Self::Latency => {
+                "Every dot is a measurement, the first at the top of its band. The line is the median; shorter ones are p90 \
+                 (from 10 measurements on) and p99 (from 100 on)."
+            }
+            Self::Tokens => {
+                "Dots are the gaps of single generations, or an area from shortest to longest where tokens are many; the line is \
+                 the median of each token. Finished warm-ups are left out."
+            }
+            Self::FirstToken => {
+                "Phases before the first generation, then the first step by stages and hops, to scale; medians. Warm-ups are \
+                 left out. The prompt is tokenised before the time to first token begins."
+            }
             Self::Memory => {
                 "Each device: the thin bar as planned, the thick one as the engine measured it; the upright mark is its budget."
             }
@@ -168,6 +200,8 @@ impl Chart {
             Self::Placement => diagram::draw(scene, view, (shown, &prompt.reference), frame),
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),
+            Self::Tokens => gaps::draw(scene, shown, frame),
+            Self::FirstToken => first_token::draw(scene, view, shown, frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),
             Self::Audit => audit::draw(scene, view, shown, frame),
         };

@@ -135,6 +135,12 @@ impl Painter<'_> {
             Mark::Line { from, to, paint, width } => self.line(*from, *to, *width, paint_of(*paint, 1.0)),
             Mark::Hover { .. } => Ok(()),
             Mark::Dots { at, radius, paint } => at.iter().try_for_each(|&at| self.dot(at, *radius, *paint)),
+            Mark::Path {
+                at,
+                paint,
+                stroke,
+                opacity,
+            } => self.path(at, *stroke, paint_of(*paint, *opacity)),
             Mark::Text {
                 at,
                 text,
@@ -196,6 +202,23 @@ impl Painter<'_> {
         let done = self
             .backend
             .draw_circle(self.at(at), pixels(radius * self.scale), &colour, true);
+        done.map_err(|error| painter_error(self.scene, &error))
+    }
+
+    fn path(&mut self, at: &[(f64, f64)], stroke: Option<f64>, colour: RGBAColor) -> Result<(), RenderError> {
+        let mut points: Vec<(i32, i32)> = at.iter().map(|at| self.at(*at)).collect();
+        // A line between equal points has no direction.
+        points.dedup();
+        if points.len() < 2 {
+            return Ok(());
+        }
+        let done = match stroke {
+            Some(width) => {
+                let style = colour.stroke_width(pixels(width * self.scale));
+                self.backend.draw_path(points, &style)
+            }
+            None => self.backend.fill_polygon(points, &colour),
+        };
         done.map_err(|error| painter_error(self.scene, &error))
     }
 

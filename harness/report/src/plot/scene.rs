@@ -62,6 +62,17 @@ pub enum Mark {
         /// Colour.
         paint: Paint,
     },
+    /// Straight lines from point to point, or the area they enclose.
+    Path {
+        /// The points, in order.
+        at: Vec<(f64, f64)>,
+        /// Colour.
+        paint: Paint,
+        /// Thickness of the lines; absent for the area.
+        stroke: Option<f64>,
+        /// From 0, invisible, to 1.
+        opacity: f64,
+    },
     /// A line of text.
     Text {
         /// Where it is anchored, on the baseline.

@@ -56,6 +56,12 @@ fn push(svg: &mut String, mark: &Mark, class: &str) {
             ));
         }
         Mark::Dots { at, radius, paint } => dots(svg, at, *radius, *paint),
+        Mark::Path {
+            at,
+            paint,
+            stroke,
+            opacity,
+        } => path(svg, at, *paint, *stroke, *opacity),
         Mark::Text {
             at,
             text,
@@ -134,6 +140,28 @@ fn fill(svg: &mut String, outlines: &[Vec<(f64, f64)>], paint: Paint, opacity: f
 /// To the tenth of a pixel that is written.
 fn rounded(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+/// Lines or an area; coordinates after the first pair are those of lines, so that a point takes a few bytes.
+fn path(svg: &mut String, at: &[(f64, f64)], paint: Paint, stroke: Option<f64>, opacity: f64) {
+    if at.len() < 2 {
+        return;
+    }
+    let points: Vec<String> = at.iter().map(|(x, y)| format!("{} {}", short(*x), short(*y))).collect();
+    let name = paint.name();
+    let (class, width, close) = match stroke {
+        Some(width) => (format!("s-{name}"), format!(" stroke-width=\"{}\"", short(width)), ""),
+        None => (format!("f-{name}"), String::new(), "z"),
+    };
+    let faded = if opacity < 1.0 {
+        format!(" opacity=\"{}\"", short(opacity))
+    } else {
+        String::new()
+    };
+    svg.push_str(&format!(
+        "<path class=\"{class}\"{width}{faded} d=\"M{}{close}\"/>",
+        points.join(" ")
+    ));
 }
 
 /// Points as one path of strokes without length: a few bytes a point.

@@ -94,7 +94,7 @@ mod tests {
     fn inside(scene: &Scene) -> bool {
         let is_in = |(x, y): (f64, f64)| (0.0..=scene.width).contains(&x) && (0.0..=scene.height).contains(&y);
         scene.marks.iter().all(|mark| match mark {
-            Mark::Dots { at, .. } => at.iter().all(|at| is_in(*at)),
+            Mark::Dots { at, .. } | Mark::Path { at, .. } => at.iter().all(|at| is_in(*at)),
             Mark::Line { from, to, .. } => is_in(*from) && is_in(*to),
             Mark::Fill { outlines, .. } => outlines.iter().flatten().all(|at| is_in(*at)),
             Mark::Rect { x, y, w, h, .. } | Mark::Hover { x, y, w, h, .. } => is_in((*x, *y)) && is_in((x + w, y + h)),

@@ -13,6 +13,7 @@ use super::details;
 use super::evidence::{self, EvidenceView};
 use super::figures::{figure, figures, peak, traffic};
 use super::forecast::{self, ForecastView};
+use super::latencies::{self, LatencyView};
 use super::memory::{self, BesideView, MemoryView};
 use super::modules::{self, PlacementView};
 use super::narrative::{self, Narrative};
@@ -132,6 +133,8 @@ pub struct CaseView {
     pub memory_beside: BesideView,
     /// Sequences that were on their way at once, each by itself; 1 where stages never overlap.
     pub in_flight: u32,
+    /// Its latencies in order, by parts, and as percentiles.
+    pub latency: LatencyView,
 }
 
 /// Everything a report says of a case.
@@ -163,11 +166,9 @@ pub fn view(
     let is_timed = status::is_timed(record, spec);
     // Of a case that is not timed, no time is foreseen either.
     let foreseen = forecast::shared(record, spec).filter(|_| is_timed);
+    let timed: Vec<&Attempt> = record.deciding_attempts(spec).filter(|_| is_timed).collect();
     let steps = steps::view(&steps::Source {
-        attempts: &record
-            .deciding_attempts(spec)
-            .filter(|_| is_timed)
-            .collect::<Vec<&Attempt>>(),
+        attempts: &timed,
         metrics,
         prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
         text,
@@ -175,8 +176,16 @@ pub fn view(
         devices,
         concurrency: spec.request.concurrency,
     });
+    let latency = latencies::view(&latencies::Source {
+        spec,
+        timed: &timed,
+        attempt,
+        timing: &timing,
+        is_timed,
+        steps: &steps,
+        why: &why,
+    });
     let audit = audit::view(record, spec, devices);
-    let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let placement = modules::view(&modules::Source {
         spec,
         attempt: placed,
@@ -199,10 +208,7 @@ pub fn view(
         why_missing: &why,
         is_timed,
     });
-    let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
-        Outcome::Skipped { hint, .. } => hint.as_deref(),
-        _ => None,
-    });
+    let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     CaseView {
         anchor: format!("case-{number}"),
         case: line(&spec.case),
@@ -221,7 +227,7 @@ pub fn view(
             .map(|place| line(&place.name()).replace("->", "→")),
         sentence: message(verdict.map_or(why.as_str(), |verdict| &verdict.sentence)),
         says_more: status::says_more(verdict),
-        skip_hint: skip_hint.map(message).unwrap_or_default(),
+        skip_hint: skip_hint(attempt),
         text_verdict: verdict.map_or("", |verdict| verdict.text.as_str()),
         text_words: status::text_words(verdict),
         findings: verdict.map(|verdict| findings(&verdict.findings)).unwrap_or_default(),
@@ -236,7 +242,6 @@ pub fn view(
         samples: metrics.samples,
         hops_per_token: metrics.hops_per_token,
         traffic: traffic(metrics),
-        timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: placement,
         memory_beside: memory::beside(&of_memory, &memory, &record.deciding_attempts(spec).collect::<Vec<_>>()),
@@ -264,6 +269,15 @@ pub fn view(
             .unwrap_or_default(),
         audit,
         narrative,
+        timing,
+        latency,
+    }
+}
+
+fn skip_hint(attempt: Option<&Attempt>) -> String {
+    match attempt.map(|attempt| &attempt.outcome) {
+        Some(Outcome::Skipped { hint: Some(hint), .. }) => message(hint),
+        _ => String::new(),
     }
 }
 

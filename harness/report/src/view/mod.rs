@@ -17,10 +17,14 @@ pub mod evidence;
 mod facts;
 pub mod faults;
 mod figures;
+pub mod first_token;
 pub mod forecast;
 mod forecast_words;
+pub mod gaps;
 pub mod gate;
 pub mod hops;
+pub mod latencies;
+pub mod latency_table;
 mod machines;
 mod marks;
 pub mod memory;
@@ -128,6 +132,16 @@ pub struct PromptView {
     pub audit_title: String,
     /// The placements, in the order of the scenario.
     pub cases: Vec<CaseView>,
+    /// What the gaps show in the order of the tokens, in a sentence.
+    pub tokens_title: String,
+    /// What the first token waits for, in a sentence.
+    pub first_token_title: String,
+    /// Gaps token by token; absent where there are none.
+    pub gap_table: Option<latency_table::GapTable>,
+    /// Why no placement that completed has a latency; empty where one has, or none completed.
+    pub untimed: String,
+    /// The first prompt of the page with gaps, where it is said how they and TPOT differ.
+    pub explains_gaps: bool,
 }
 
 /// A scenario with its prompts.
@@ -206,6 +220,7 @@ impl ReportView {
             devices: &devices,
             slugs: Slugs::default(),
             cases: 0,
+            has_explained_gaps: false,
         };
         let scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
@@ -264,6 +279,7 @@ struct Builder<'a> {
     devices: &'a [String],
     slugs: Slugs,
     cases: usize,
+    has_explained_gaps: bool,
 }
 
 impl Builder<'_> {
@@ -294,6 +310,9 @@ impl Builder<'_> {
             })
             .collect();
         let reference = line(&reference);
+        let gap_table = latency_table::gaps(&cases);
+        let explains_gaps =
+            gap_table.is_some() && !std::mem::replace(&mut self.has_explained_gaps, gap_table.is_some());
         PromptView {
             scenario: line(scenario),
             name: line(prompt),
@@ -305,6 +324,15 @@ impl Builder<'_> {
             steps_title: forecast_words::title(&cases),
             steps_missing: work::missing(&cases),
             audit_title: audit::title(&cases),
+            tokens_title: gaps::title(cases.iter().map(|case| (case.placement.as_str(), &case.latency.gaps))),
+            first_token_title: first_token::title(
+                cases
+                    .iter()
+                    .map(|case| (case.placement.as_str(), &case.latency.first_token, &case.steps[0])),
+            ),
+            gap_table,
+            untimed: timing::untimed(&cases),
+            explains_gaps,
             reference,
             cases,
         }

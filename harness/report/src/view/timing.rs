@@ -1,6 +1,10 @@
 //! Raw points of a case's latencies, or why there are none.
 
+use placebench_core::outcome::OutcomeKind;
 use placebench_core::protocol::Generation;
+
+use super::case::CaseView;
+use super::words::list;
 
 /// What may be drawn of a case's timings.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +45,28 @@ impl Timing {
     }
 }
 
-fn plausible(seconds: f64) -> bool {
+/// A duration that can have been measured.
+pub(super) fn plausible(seconds: f64) -> bool {
     seconds.is_finite() && seconds >= 0.0
+}
+
+/// Why nothing is timed although placements completed: `auto and manual: not measured: ran beside others`. Empty where any
+/// latency can be drawn, a text is wrong, or nothing completed.
+pub(super) fn untimed(cases: &[CaseView]) -> String {
+    if cases.iter().any(|case| !matches!(case.timing, Timing::Missing(_))) {
+        return String::new();
+    }
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    let completed = cases
+        .iter()
+        .filter(|case| case.outcome_kind == Some(OutcomeKind::Completed));
+    for case in completed {
+        let Timing::Missing(why) = &case.timing else { continue };
+        match reasons.iter_mut().find(|(known, _)| known == why) {
+            Some((_, names)) => names.push(case.placement.clone()),
+            None => reasons.push((why, vec![case.placement.clone()])),
+        }
+    }
+    let sentences = reasons.iter().map(|(why, names)| format!("{}: {why}", list(names)));
+    sentences.collect::<Vec<String>>().join("; ")
 }

@@ -10,6 +10,7 @@
 
 pub(crate) mod forecast;
 pub(crate) mod gate;
+pub(crate) mod latency;
 pub(crate) mod placed;
 
 use placebench_core::device::{DeviceBytes, DeviceId, LogicalDevice};

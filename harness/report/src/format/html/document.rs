@@ -23,6 +23,7 @@ const STYLES: &[&str] = &[
     include_str!("../../../assets/css/base.css"),
     include_str!("../../../assets/css/overview.css"),
     include_str!("../../../assets/css/prompt.css"),
+    include_str!("../../../assets/css/latency.css"),
     include_str!("../../../assets/css/placement.css"),
     include_str!("../../../assets/css/memory.css"),
     include_str!("../../../assets/css/stages.css"),

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::RenderError;
 use crate::parallel;
 use crate::plot::Chart;
+use crate::view::first_token::PHASES;
 use crate::view::{CaseView, Figure, PromptView, ReportView};
 use document::Shell;
 
@@ -35,6 +36,7 @@ pub fn render(view: &ReportView) -> Result<String, RenderError> {
         not_run: cases(&|case| matches!(case.status, "skipped" | "unjudged")),
         matrix: matrix(view),
         charts: charts(view),
+        first_token_phases: PHASES,
         captions: Chart::ALL.map(|chart| (chart.name(), chart.caption())).into(),
     };
     document::fill("report/report.html.jinja", page)
@@ -54,6 +56,7 @@ struct Page<'a> {
     /// By the prompt's slug.
     charts: BTreeMap<&'a str, Pictures>,
     captions: BTreeMap<&'static str, &'static str>,
+    first_token_phases: [&'static str; 5],
 }
 
 /// A row of the overview: a prompt, and under each placement its case.
