@@ -231,7 +231,7 @@ fn shapes_stay_inside() {
                     Mark::Rect { x, y, w, h, .. } => inside((*x, *y)) && inside((x + w, y + h)),
                     Mark::Line { from, to, .. } => inside(*from) && inside(*to),
                     // A pointer may aim past an arrow at the edge.
-                    Mark::Hover { .. } | Mark::Dots { .. } | Mark::Text { .. } => true,
+                    Mark::Hover { .. } | Mark::Dots { .. } | Mark::Path { .. } | Mark::Text { .. } => true,
                 };
                 assert!(
                     is_inside,
