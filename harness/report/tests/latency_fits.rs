@@ -46,6 +46,7 @@ fn assert_inside(scene: &Scene, what: &str) {
             Mark::Rect { x, y, w, h, .. } | Mark::Hover { x, y, w, h, .. } => vec![(*x, *y), (x + w, y + h)],
             Mark::Line { from, to, .. } => vec![*from, *to],
             Mark::Dots { at, .. } | Mark::Path { at, .. } => at.clone(),
+            Mark::Fill { outlines, .. } => outlines.iter().flatten().copied().collect(),
             Mark::Text { .. } => Vec::new(),
         };
         let (right, bottom) = (scene.width + 1.0, scene.height + 1.0);
