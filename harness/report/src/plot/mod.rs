@@ -5,6 +5,7 @@
 mod audit;
 pub mod axis;
 pub mod font;
+mod indexed;
 mod latency;
 mod memory;
 pub mod palette;
