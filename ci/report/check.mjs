@@ -1,6 +1,6 @@
 // Looks at pages in a real browser and validates them: see ../check-report.sh.
 //   node check.mjs --tools DIR --out DIR --repository DIR --binary FILE [--run NAME=FOLDER]… [--page FILE]… [--only NAME]
-import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -8,7 +8,7 @@ import { launch } from './browser.mjs'
 import { look } from './look.mjs'
 import { renderPages } from './pages.mjs'
 import { writeRuns } from './runs.mjs'
-import { selfTest } from './self-test.mjs'
+import { selfTest, spoiltReport } from './self-test.mjs'
 import { validate } from './validate.mjs'
 
 const { values } = parseArgs({
@@ -55,6 +55,11 @@ try {
         say('the checks find what is broken on purpose', await selfTest(browser, tools, join(out, 'broken')), (performance.now() - start) / 1000)
     }
     const pages = pagesToLookAt().filter(({ name }) => values.only.length === 0 || values.only.includes(name))
+    const report = pages.find(({ kind, file }) => kind === 'report' && readFileSync(file, 'utf8').includes('id="data"'))
+    if (report) {
+        const start = performance.now()
+        say(`the checks find what is spoiled in ${report.name}`, await spoiltReport(browser, report.file), (performance.now() - start) / 1000)
+    }
     const start = performance.now()
     const valid = pages.length > 0 ? validate(pages.map(({ file }) => file), tools) : new Map()
     const seconds = (performance.now() - start) / 1000 / Math.max(pages.length, 1)

@@ -14,9 +14,10 @@ const CHECKS = [
 /** Hooks a report of several cases must have, once it has a script. */
 const REQUIRED = ['table.sortable', '#filter', 'input.pick', '#theme']
 
-export async function controls(browser, file, kind) {
-    const { context, page, events } = await open(browser, file)
-    page.setDefaultTimeout(5000)
+/** What the controls of a page do not do. `before` may reach into the page, to see that it is found. */
+export async function controls(browser, file, kind, before) {
+    const { context, page, events } = await open(browser, file, { before })
+    page.setDefaultTimeout(before ? 1000 : 5000)
     const findings = []
     const has = hook => page.evaluate(hook => document.querySelector(hook) !== null, hook)
     const hasScript = await has('script:not([type])')
@@ -153,7 +154,10 @@ async function compare(page) {
     const twice = await page.evaluate(() => { const ids = [...document.querySelectorAll('[id]')].map(one => one.id); return ids.length - new Set(ids).size })
     if (twice > 0) findings.push(`${twice} ids are in the page twice while the panel is open`)
     await page.keyboard.press('Escape')
-    if (await visible('dialog#compare')) findings.push('Escape does not close the panel')
+    if (await visible('dialog#compare')) {
+        findings.push('Escape does not close the panel')
+        await page.evaluate(() => document.querySelector('dialog#compare').close())
+    }
     if (await page.evaluate(() => document.activeElement?.id) !== 'compare-open') findings.push('after closing, focus is lost')
     await page.locator('#compare-clear').click()
     if (await visible('#compare-bar')) findings.push('the bar stays after clearing')

@@ -1,6 +1,7 @@
 // Every check must be able to fail: a sound page passes all looks, and each break on purpose is found by its own words.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { controls } from './controls.mjs'
 import { LOOKS } from './look.mjs'
 import { validate } from './validate.mjs'
 
@@ -89,6 +90,27 @@ const BREAKS = [
     ['a theme that changes nothing', page => page.replace(':root[data-theme=dark] body{background:#111;color:#eee}', ':root[data-theme=dark] body{background:#fff;color:#111}'), 'controls', /light and dark look the same/],
     ['a link to nothing', page => page.replace('#inside', '#gone'), 'controls', /lead nowhere, first #gone/],
 ]
+
+/** Hands that reach into a real report while it is used, the control they spoil, and a word of the finding. */
+const SPOILED = [
+    ['a row that is never filtered out', () => setInterval(() => { for (const row of document.querySelectorAll('#cases tr[data-case]')) row.hidden = false }, 1), /filter: .*cases are left/],
+    ['a count that is never right', () => setInterval(() => { const count = document.getElementById('filter-count'); if (count) count.textContent = 'some cases' }, 1), /filter: .*does not say/],
+    ['a filter that is sent off', () => document.addEventListener('submit', event => { event.stopImmediatePropagation(); location.search = '?sent' }, true), /sent off|\?sent/],
+    ['twins that stay apart', () => document.addEventListener('change', event => event.stopImmediatePropagation(), true), /compare: /],
+    ['a panel that Escape does not close', () => document.addEventListener('cancel', event => event.preventDefault(), true) || document.addEventListener('keydown', event => { if (event.key === 'Escape') { event.preventDefault(); event.stopImmediatePropagation() } }, true), /compare: Escape does not close/],
+    ['a table that is not sorted', () => document.addEventListener('click', event => { if (event.target.closest?.('button.sort')) event.stopImmediatePropagation() }, true), /sort: .*aria-sort/],
+    ['a theme that stays', () => document.addEventListener('click', event => { if (event.target.id === 'theme') event.stopImmediatePropagation() }, true), /theme: after a click/],
+]
+
+/** As {@link selfTest}, with a report that has controls. */
+export async function spoiltReport(browser, file) {
+    const findings = []
+    for (const [what, hand, words] of SPOILED) {
+        const found = await controls(browser, file, 'report', page => page.addInitScript(hand))
+        if (!found.some(finding => words.test(finding))) findings.push(`${what}: not found, only: ${found.join(' | ') || 'nothing'}`)
+    }
+    return findings
+}
 
 /** What the checks did not find, or found where nothing is. */
 export async function selfTest(browser, tools, out) {

@@ -9,6 +9,7 @@ mod extent;
 mod first_token;
 pub mod font;
 mod gaps;
+mod indexed;
 mod lanes;
 mod latency;
 mod memory;

@@ -5,6 +5,7 @@ use plotters::backend::{BitMapBackend, DrawingBackend};
 use plotters::style::{Color, RGBAColor, RGBColor};
 
 use super::font::{self, Weight};
+use super::indexed::Indexed;
 use super::palette::{Paint, Scheme};
 use super::scene::{Anchor, Mark, Scene};
 use crate::RenderError;
@@ -17,6 +18,9 @@ const TALL: f64 = 5000.0;
 
 /// With more pictures than this, none is looked at for its fineness: they would take seconds to paint and compress.
 const MANY: usize = 100;
+
+/// Steps between a letter and what it stands on. The eye sees no difference from more, and a picture's colours fit a palette.
+const SHADES: f32 = 15.0;
 
 /// How much is spent on a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +76,30 @@ fn encode(
         picture: scene.title.clone(),
         message: error.to_string(),
     };
+    let indexed = Indexed::of(pixels);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
-    encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
+    let pixels = match &indexed {
+        Some(indexed) => {
+            encoder.set_color(png::ColorType::Indexed);
+            encoder.set_palette(indexed.palette.as_slice());
+            indexed.pixels.as_slice()
+        }
+        None => {
+            encoder.set_color(png::ColorType::Rgb);
+            pixels
+        }
+    };
     match fineness {
         Fineness::Fine => encoder.set_compression(png::Compression::Balanced),
-        Fineness::Plain => {
-            encoder.set_compression(png::Compression::Fast);
+        Fineness::Plain => encoder.set_compression(png::Compression::Fast),
+    }
+    match (&indexed, fineness) {
+        // Numbers of colours are no amounts: differences of neighbours say nothing.
+        (Some(_), _) => encoder.set_filter(png::Filter::NoFilter),
+        (None, Fineness::Fine) => {}
+        (None, Fineness::Plain) => {
             // Charts are level fields, which this turns into zeros. Trying every filter on every line was a tenth of the time.
             encoder.set_filter(png::Filter::Up);
         }
@@ -264,7 +284,7 @@ impl Painter<'_> {
         let mut covered = Vec::new();
         outline.draw(|x, y, coverage| covered.push((x, y, coverage)));
         for (x, y, coverage) in covered {
-            let colour = paint_of(paint, f64::from(coverage.clamp(0.0, 1.0)));
+            let colour = paint_of(paint, f64::from((coverage.clamp(0.0, 1.0) * SHADES).round() / SHADES));
             let x = left.saturating_add_unsigned(x);
             let y = top.saturating_add_unsigned(y);
             let done = self.backend.draw_pixel((x, y), colour.to_backend_color());
