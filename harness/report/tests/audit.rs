@@ -105,10 +105,7 @@ fn nothing_of_an_audit_is_a_time() {
         view.cases()
             .all(|case| case.ttft.measured().is_none() && case.tpot.measured().is_none())
     );
-    assert!(
-        view.cases()
-            .all(|case| is_untimed(case) && case.forecast.is_none())
-    );
+    assert!(view.cases().all(|case| is_untimed(case) && case.forecast.is_none()));
     assert!(!Chart::Latency.has_data(&view.scenarios[0].prompts[0]));
     let table = String::from_utf8(csv::render(&record).unwrap()).unwrap();
     let columns: Vec<&str> = table.lines().next().unwrap().split(',').collect();

@@ -47,7 +47,11 @@ fn saying(record: &mut RunRecord, case: &str, make: impl Fn(&Generation) -> Gene
 }
 
 fn of(record: &RunRecord, case: &str) -> CaseView {
-    ReportView::new(record).cases().find(|view| view.case == case).unwrap().clone()
+    ReportView::new(record)
+        .cases()
+        .find(|view| view.case == case)
+        .unwrap()
+        .clone()
 }
 
 /// The article of a case.
@@ -88,7 +92,12 @@ fn parted(verdict: TextVerdict, gap: Option<f32>, tops: [Vec<TokenLogit>; 2]) ->
             ..made
         }
     });
-    let judged = record.verdict.cases.iter_mut().find(|judged| judged.case == AUTO).unwrap();
+    let judged = record
+        .verdict
+        .cases
+        .iter_mut()
+        .find(|judged| judged.case == AUTO)
+        .unwrap();
     let text = |id, token: &str| DivergentText {
         id: Some(id),
         before: "Once upon".into(),
@@ -117,7 +126,10 @@ fn a_near_tie_is_said_to_count_as_equal_and_why() {
     let record = parted(TextVerdict::NearTie, Some(0.004), tops);
     let case = of(&record, AUTO);
     let parting = &case.narrative.partings[0];
-    assert_eq!(parting.title, "The text parts from placement single, at token 2 (counted from 0)");
+    assert_eq!(
+        parting.title,
+        "The text parts from placement single, at token 2 (counted from 0)"
+    );
     assert_eq!(
         parting.rule,
         "A near tie: the two tokens were 0.0040 apart in logits, and up to 0.01 counts as a tie, so it counts as equal."
@@ -125,14 +137,21 @@ fn a_near_tie_is_said_to_count_as_equal_and_why() {
     assert!(parting.is_equal);
     let thought = parting.sides.clone().map(|side| side.other);
     assert_eq!(thought, ["0.0040 behind its own", "0.0020 behind its own"]);
-    let ranks: Vec<_> = parting.ranks.iter().map(|rank| rank.sides.clone().map(Option::unwrap)).collect();
+    let ranks: Vec<_> = parting
+        .ranks
+        .iter()
+        .map(|rank| rank.sides.clone().map(Option::unwrap))
+        .collect();
     assert_eq!((ranks[0][0].text.as_str(), ranks[0][1].text.as_str()), (" the", " a"));
     assert!(ranks.iter().flatten().all(|token| token.is_pick));
     assert_eq!(ranks[1][0].behind, "−0.004");
     assert!(case.output.parts && case.output.first == " the");
     assert_eq!(case.output.same.tokens, ["Once", " upon"]);
     let article = article(&record, AUTO);
-    assert!(article.contains("<i>Once</i><i> upon</i></span><mark> the</mark><i> time</i>"), "{article}");
+    assert!(
+        article.contains("<i>Once</i><i> upon</i></span><mark> the</mark><i> time</i>"),
+        "{article}"
+    );
     assert!(article.contains("After it, not compared"));
 }
 
@@ -148,7 +167,11 @@ fn no_near_tie_says_what_each_side_thought() {
     let parting = of(&parted(TextVerdict::Diverged, None, tops), AUTO).narrative.partings[0].clone();
     let thought = parting.sides.clone().map(|side| side.other);
     assert_eq!(thought, ["0.7500 behind its own", "not among its 3 likeliest"]);
-    assert!(parting.rule.contains("on one side the other's token was not among the likeliest"));
+    assert!(
+        parting
+            .rule
+            .contains("on one side the other's token was not among the likeliest")
+    );
     assert_eq!(parting.ranks.len(), 3);
     assert_eq!(parting.ranks[2].sides[0], None, "one side tells fewer");
     let silent = parted(TextVerdict::Diverged, None, [Vec::new(), Vec::new()]);
@@ -160,10 +183,19 @@ fn no_near_tie_says_what_each_side_thought() {
 fn an_exact_rule_refuses_a_near_tie() {
     let tops = [logits(77, &[(12, 0.004)]), logits(12, &[(77, 0.002)])];
     let mut record = parted(TextVerdict::NearTie, Some(0.004), tops);
-    let judged = record.verdict.cases.iter_mut().find(|judged| judged.case == AUTO).unwrap();
+    let judged = record
+        .verdict
+        .cases
+        .iter_mut()
+        .find(|judged| judged.case == AUTO)
+        .unwrap();
     judged.findings = vec![sample::finding("agreement", "the text parts", None)];
     let parting = of(&record, AUTO).narrative.partings[0].clone();
-    assert!(parting.rule.ends_with("but the scenario asks for the same tokens."), "{}", parting.rule);
+    assert!(
+        parting.rule.ends_with("but the scenario asks for the same tokens."),
+        "{}",
+        parting.rule
+    );
     assert!(!parting.is_equal);
 }
 
@@ -175,12 +207,18 @@ fn texts_of_different_length_say_which_one_ends() {
     let shorter = of(&record, AUTO).output;
     assert_eq!(shorter.note, "ends where single goes on, after 2 tokens");
     assert!(shorter.parts && shorter.first.is_empty());
-    saying(&mut record, AUTO, |made| said(made, &["Once", " upon", " a", " time"], 10));
+    saying(&mut record, AUTO, |made| {
+        said(made, &["Once", " upon", " a", " time"], 10)
+    });
     let longer = of(&record, AUTO).output;
     assert_eq!(longer.note, "goes on where single ends, after 3 tokens");
     assert_eq!(longer.first, " time");
     saying(&mut record, AUTO, |made| said(made, &["Once", " upon", " a", ""], 10));
-    assert_eq!(of(&record, AUTO).output.first, "⟨token 13⟩", "an end token shows nothing, and is the one that differs");
+    assert_eq!(
+        of(&record, AUTO).output.first,
+        "⟨token 13⟩",
+        "an end token shows nothing, and is the one that differs"
+    );
     saying(&mut record, AUTO, |made| said(made, &["Once", " upon", " a"], 10));
     assert_eq!(of(&record, AUTO).output.note, "the same as single, all 3 tokens");
 }
@@ -203,7 +241,10 @@ fn hostile_tokens_are_bounded_visible_and_harmless() {
         ("<script>alert(1)</script>", "&lt;script&gt;alert(1)"),
         ("\u{202e}gnp.exe\u{2066}", "⟨U+202E⟩gnp.exe⟨U+2066⟩"),
         ("a\0b\u{1b}[2J", "a␀b␛[2J"),
-        (tower.as_str(), "a\u{301}\u{301}\u{301}\u{301} … (19801 more characters)"),
+        (
+            tower.as_str(),
+            "a\u{301}\u{301}\u{301}\u{301} … (19801 more characters)",
+        ),
         (huge.as_str(), "(99800 more characters)"),
         (line.as_str(), "(29800 more characters)"),
         ("{{ 7 * 7 }}", "{{ 7 * 7 }}"),
@@ -268,14 +309,35 @@ fn a_stall_is_told_from_what_was_asked_to_its_end() {
         told.tokens,
         "3 tokens, the last one 62.0 ms after the start of the generation and 12.0 ms after the one before it"
     );
-    assert!(told.place.starts_with("in decode, token 3, hop model.layers.3 → "), "{}", told.place);
+    assert!(
+        told.place.starts_with("in decode, token 3, hop model.layers.3 → "),
+        "{}",
+        told.place
+    );
     let when: Vec<&str> = told.events.iter().map(|event| event.when.as_str()).collect();
     assert_eq!(when, ["2.03 s before", "2.00 s before", "20.0 ms after"]);
-    assert_eq!((told.until, told.events[1].words.as_str()), ("the deadline", "number 2 of <b>generation</b> 0: id 9⟨U+202E⟩"));
-    assert!(told.end.contains("did not end within 5.00 s of SIGTERM and was killed"), "{}", told.end);
+    assert_eq!(
+        (told.until, told.events[1].words.as_str()),
+        ("the deadline", "number 2 of <b>generation</b> 0: id 9⟨U+202E⟩")
+    );
+    assert!(
+        told.end.contains("did not end within 5.00 s of SIGTERM and was killed"),
+        "{}",
+        told.end
+    );
     let article = article(&record, STALLED);
-    let steps = ["What it was asked", "How far it came", "Where it was", "What it had said last", "How it ended", "What to try"];
-    let found: Vec<usize> = steps.iter().map(|step| article.find(step).unwrap_or_else(|| unreachable!("{step}"))).collect();
+    let steps = [
+        "What it was asked",
+        "How far it came",
+        "Where it was",
+        "What it had said last",
+        "How it ended",
+        "What to try",
+    ];
+    let found: Vec<usize> = steps
+        .iter()
+        .map(|step| article.find(step).unwrap_or_else(|| unreachable!("{step}")))
+        .collect();
     assert!(found.is_sorted(), "{found:?}");
     assert!(article.contains("<details class=\"story\" open>"), "a failure is news");
     assert!(article.contains("&lt;b&gt;generation") && !article.contains("<b>generation"));
@@ -288,14 +350,25 @@ fn what_is_not_on_record_is_not_told() {
     assert!(told.events.is_empty());
     let article = article(&record, STALLED);
     assert!(!article.contains("What it had said last") && !article.contains("What it was doing"));
-    assert!(!article.contains("ended on SIGTERM"), "an old record does not say how it ended");
-    assert_eq!(of(&record, SINGLE).narrative.story, None, "a case that completed has no such story");
+    assert!(
+        !article.contains("ended on SIGTERM"),
+        "an old record does not say how it ended"
+    );
+    assert_eq!(
+        of(&record, SINGLE).narrative.story,
+        None,
+        "a case that completed has no such story"
+    );
 }
 
 #[test]
 fn a_device_that_had_not_enough_is_named_with_what_was_missing() {
     let mut record = sample::sample();
-    let attempt = record.attempts.iter_mut().find(|attempt| attempt.case == STALLED).unwrap();
+    let attempt = record
+        .attempts
+        .iter_mut()
+        .find(|attempt| attempt.case == STALLED)
+        .unwrap();
     attempt.outcome = Outcome::OutOfMemory {
         failure: WorkerFailure {
             class: FailureClass::OutOfMemory,
@@ -307,17 +380,37 @@ fn a_device_that_had_not_enough_is_named_with_what_was_missing() {
             place: None,
         },
     };
-    let judged = record.verdict.cases.iter_mut().find(|judged| judged.case == STALLED).unwrap();
+    let judged = record
+        .verdict
+        .cases
+        .iter_mut()
+        .find(|judged| judged.case == STALLED)
+        .unwrap();
     judged.outcome = OutcomeKind::OutOfMemory;
     let told = story(&record, STALLED);
-    let facts: Vec<(&str, &str)> = told.cause.iter().map(|fact| (fact.name.as_str(), fact.value.as_str())).collect();
+    let facts: Vec<(&str, &str)> = told
+        .cause
+        .iter()
+        .map(|fact| (fact.name.as_str(), fact.value.as_str()))
+        .collect();
     assert_eq!(
         facts[..4],
-        [("device", "sim:0"), ("needed", "3.00 MiB"), ("allowed", "2.00 MiB"), ("missing", "1.00 MiB")]
+        [
+            ("device", "sim:0"),
+            ("needed", "3.00 MiB"),
+            ("allowed", "2.00 MiB"),
+            ("missing", "1.00 MiB")
+        ]
     );
     assert_eq!(told.until, "the end");
     let view = of(&record, STALLED);
-    let commands: Vec<&str> = view.narrative.reproduce.commands.iter().map(|command| command.does).collect();
+    let commands: Vec<&str> = view
+        .narrative
+        .reproduce
+        .commands
+        .iter()
+        .map(|command| command.does)
+        .collect();
     assert_eq!(commands, ["run it again", "plan it without running it"]);
 }
 
@@ -328,7 +421,11 @@ fn numbers_that_are_none_break_no_story() {
         attempt.partial_tokens = vec![(f64::NAN, 1), (f64::INFINITY, 2)];
         attempt.last_events = vec![event("\u{1b}token", f64::NAN, &"\u{301}".repeat(400)); 40];
         attempt.killed_after_s = Some(f64::NEG_INFINITY);
-        attempt.phases = attempt.phases.first().map(|phase| vec![phase.clone(); 1000]).unwrap_or_default();
+        attempt.phases = attempt
+            .phases
+            .first()
+            .map(|phase| vec![phase.clone(); 1000])
+            .unwrap_or_default();
     }
     let told = story(&record, STALLED);
     assert_eq!(told.events.len(), LastEvent::MOST);
@@ -342,7 +439,11 @@ fn names_too_long_for_a_command_have_none() {
     let long = format!("{}/p/q", "n".repeat(5000));
     let old = record.info.cases[0].case.clone();
     record.info.cases[0].case.clone_from(&long);
-    record.attempts.iter_mut().filter(|attempt| attempt.case == old).for_each(|attempt| attempt.case.clone_from(&long));
+    record
+        .attempts
+        .iter_mut()
+        .filter(|attempt| attempt.case == old)
+        .for_each(|attempt| attempt.case.clone_from(&long));
     record.verdict.cases[0].case.clone_from(&long);
     let view = ReportView::new(&record);
     assert!(view.cases().next().unwrap().narrative.reproduce.commands.is_empty());

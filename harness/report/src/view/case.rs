@@ -1,12 +1,11 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{
-    Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict,
-};
+use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
+use super::Figure;
 use super::audit::{self, AuditView};
 use super::deciding::placed_attempt;
 use super::details;
@@ -21,7 +20,6 @@ use super::steps::{self, StepView};
 use super::text::{self, OutputView};
 use super::timing::Timing;
 use super::words::{Lines, line, message, visible};
-use super::Figure;
 
 pub use super::deciding::deciding_attempt;
 pub use super::figures::NamedFigure;
@@ -260,4 +258,3 @@ fn timing(record: &IndexedRun<'_>, spec: &CaseSpec, text: TextVerdict, why: &str
         Timing::Invalid(status::invalid(text))
     }
 }
-

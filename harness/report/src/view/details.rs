@@ -66,8 +66,17 @@ fn asked(source: &Source<'_>) -> Vec<Fact> {
         Fact::new("model", model_words(&spec.model)),
         Fact::new("generation", generation_words(spec)),
     ];
-    if let Some(agreement) = spec.expect.agreement.as_ref().filter(|agreement| agreement.reference != spec.placement) {
-        let words = format!("with {}, near ties up to {}", line(&agreement.reference), agreement.max_gap);
+    if let Some(agreement) = spec
+        .expect
+        .agreement
+        .as_ref()
+        .filter(|agreement| agreement.reference != spec.placement)
+    {
+        let words = format!(
+            "with {}, near ties up to {}",
+            line(&agreement.reference),
+            agreement.max_gap
+        );
         let words = match agreement.rule {
             placebench_core::record::AgreementRule::NearTie => words,
             placebench_core::record::AgreementRule::Exact => format!("with {}, exactly", line(&agreement.reference)),
@@ -97,7 +106,9 @@ fn model_words(model: &ModelSource) -> String {
             let file = file.as_ref().map(|file| format!(", {file}")).unwrap_or_default();
             line(&format!("{repo} at {revision}{file}"))
         }
-        ModelSource::Dummy { config, seed } => format!("random weights of seed {seed}, shaped as {}", model_words(config)),
+        ModelSource::Dummy { config, seed } => {
+            format!("random weights of seed {seed}, shaped as {}", model_words(config))
+        }
     }
 }
 
@@ -139,7 +150,12 @@ fn ran(source: &Source<'_>) -> Vec<Fact> {
             facts.push(Fact::new("resident memory, at most", resident.to_string()));
         }
     }
-    facts.extend(source.warnings.iter().map(|warning| Fact::new("planner's warning", warning.clone())));
+    facts.extend(
+        source
+            .warnings
+            .iter()
+            .map(|warning| Fact::new("planner's warning", warning.clone())),
+    );
     facts.extend(source.phases.iter().map(|phase| {
         let name = match phase.name.as_str() {
             "whole process" | "and so on" => phase.name.clone(),
@@ -158,7 +174,11 @@ fn came(source: &Source<'_>) -> Vec<Fact> {
     let is_missing = |item: &NamedFigure| matches!(item.figure, Figure::Missing(_));
     let shown = source.figures.iter().filter(|item| !is_missing(item));
     facts.extend(shown.map(|item| Fact::new(item.name, item.figure.words())));
-    if source.figures.iter().any(|item| item.name == "time to first token" && is_missing(item)) {
+    if source
+        .figures
+        .iter()
+        .any(|item| item.name == "time to first token" && is_missing(item))
+    {
         facts.push(Fact::new("not measured", source.why_missing));
     }
     facts

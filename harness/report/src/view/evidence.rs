@@ -77,7 +77,10 @@ pub(super) fn view(evidence: &Evidence) -> EvidenceView {
 fn threads(all: &[ThreadEvidence]) -> Vec<ThreadView> {
     let mut alike: Vec<Vec<&ThreadEvidence>> = Vec::new();
     for thread in all {
-        match alike.iter_mut().find(|group| group.first().is_some_and(|first| is_alike(first, thread))) {
+        match alike
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|first| is_alike(first, thread)))
+        {
             Some(group) => group.push(thread),
             None => alike.push(vec![thread]),
         }
@@ -190,7 +193,9 @@ fn short_path(path: &str) -> &str {
     if let Some((_, inside)) = path.strip_prefix("/rustc/").and_then(|rest| rest.split_once('/')) {
         return inside;
     }
-    let inside = path.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    let inside = path
+        .split_once("/registry/src/")
+        .and_then(|(_, rest)| rest.split_once('/'));
     inside.map_or(path, |(_, inside)| inside)
 }
 
@@ -241,7 +246,16 @@ mod tests {
 
     #[test]
     fn runs_of_the_runtime_are_folded_and_numbers_go_on() {
-        let frames = ["std::a", "engine::copy", "std::b", "core::c", "std::d", "engine::main", "std::e"].map(of);
+        let frames = [
+            "std::a",
+            "engine::copy",
+            "std::b",
+            "core::c",
+            "std::d",
+            "engine::main",
+            "std::e",
+        ]
+        .map(of);
         let shape: Vec<(bool, usize, usize)> = runs(&frames)
             .iter()
             .map(|run| (run.is_folded, run.first, run.last))
@@ -262,7 +276,10 @@ mod tests {
         };
         let views = threads(&[thread(1, "engine::copy"), thread(2, "wait"), thread(3, "wait")]);
         let titles: Vec<&str> = views.iter().map(|view| view.title.as_str()).collect();
-        assert_eq!(titles, ["pool: sleeping, process 1", "pool: sleeping, 2 threads alike: 2 and 3"]);
+        assert_eq!(
+            titles,
+            ["pool: sleeping, process 1", "pool: sleeping, 2 threads alike: 2 and 3"]
+        );
         let without_stacks: Vec<ThreadEvidence> = [1, 2]
             .map(|tid| ThreadEvidence {
                 frames: Vec::new(),
@@ -274,7 +291,10 @@ mod tests {
 
     #[test]
     fn paths_begin_at_their_crate() {
-        assert_eq!(short_path("/rustc/0123abc/library/std/src/thread.rs"), "library/std/src/thread.rs");
+        assert_eq!(
+            short_path("/rustc/0123abc/library/std/src/thread.rs"),
+            "library/std/src/thread.rs"
+        );
         assert_eq!(
             short_path("/home/x/.cargo/registry/src/index.crates.io-1949/rayon-1.12/src/lib.rs"),
             "rayon-1.12/src/lib.rs"

@@ -56,9 +56,15 @@ pub(super) fn view(source: &Source<'_>) -> Narrative {
         ..
     } = *source;
     let faults = details::fault_words(spec);
-    let partings = verdict.map(|verdict| parting::all(record, spec, verdict)).unwrap_or_default();
-    let story = attempt.and_then(|attempt| story::view(spec, attempt, &source.placed.request, &faults, source.is_timed));
-    let phases = attempt.filter(|_| source.is_timed).map(details::phases).unwrap_or_default();
+    let partings = verdict
+        .map(|verdict| parting::all(record, spec, verdict))
+        .unwrap_or_default();
+    let story =
+        attempt.and_then(|attempt| story::view(spec, attempt, &source.placed.request, &faults, source.is_timed));
+    let phases = attempt
+        .filter(|_| source.is_timed)
+        .map(details::phases)
+        .unwrap_or_default();
     let details = details::groups(&details::Source {
         spec,
         attempt,

@@ -94,9 +94,11 @@ fn view(record: &IndexedRun<'_>, spec: &CaseSpec, verdict: &CaseVerdict, diverge
         is_equal,
         placing: match divergence.placed_by {
             TextPlacing::Offsets => String::new(),
-            TextPlacing::Characters => "Laid side by side at the first character that differs, which may belong to a later \
+            TextPlacing::Characters => {
+                "Laid side by side at the first character that differs, which may belong to a later \
                                         token: the boundaries of the tokens are not on record."
-                .into(),
+                    .into()
+            }
         },
         ranks: ranks(steps, texts, [ours, theirs]),
     }
@@ -132,11 +134,7 @@ fn names(divergence: &Divergence) -> [String; 2] {
 }
 
 /// The sequence of this case that is spoken of.
-fn own_sequence<'a>(
-    record: &'a IndexedRun<'a>,
-    spec: &'a CaseSpec,
-    divergence: &Divergence,
-) -> Option<&'a Generation> {
+fn own_sequence<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec, divergence: &Divergence) -> Option<&'a Generation> {
     let generation = match divergence.generation {
         0 => first_completed(record, spec),
         number => generations(record, spec).nth(number as usize),
@@ -201,12 +199,7 @@ fn other_words(step: &[TokenLogit], own: &DivergentText, other: &DivergentText) 
 }
 
 /// Whether it is a near tie, why, and what follows.
-fn rule(
-    spec: &CaseSpec,
-    verdict: &CaseVerdict,
-    divergence: &Divergence,
-    steps: [&[TokenLogit]; 2],
-) -> (String, bool) {
+fn rule(spec: &CaseSpec, verdict: &CaseVerdict, divergence: &Divergence, steps: [&[TokenLogit]; 2]) -> (String, bool) {
     let agreement = spec.expect.agreement.as_ref();
     let most = agreement.map_or(DEFAULT_MAX_GAP, |agreement| agreement.max_gap);
     let check = match divergence.with {
@@ -222,7 +215,9 @@ fn rule(
             format!("A near tie: the two tokens were {gap:.4} apart in logits, and up to {most} counts as a tie")
         }
         Some(gap) => {
-            format!("Not a near tie: the two tokens were {gap:.4} apart in logits, and only up to {most} counts as a tie")
+            format!(
+                "Not a near tie: the two tokens were {gap:.4} apart in logits, and only up to {most} counts as a tie"
+            )
         }
         None => match (divergence.ours.id, divergence.theirs.id) {
             (None, _) | (_, None) => "Not a near tie: one text goes on where the other ends".into(),
@@ -277,7 +272,10 @@ fn ranks(steps: [&[TokenLogit]; 2], texts: [&DivergentText; 2], made: [Option<&G
 
 /// What a token reads as, where one of the texts has it.
 fn token_text(id: u32, texts: [&DivergentText; 2], made: [Option<&Generation>; 2]) -> String {
-    let quoted = texts.iter().find(|text| text.id == Some(id)).map(|text| text.token.as_str());
+    let quoted = texts
+        .iter()
+        .find(|text| text.id == Some(id))
+        .map(|text| text.token.as_str());
     let met = || {
         made.into_iter().flatten().find_map(|made| {
             let position = made.output_ids.iter().position(|met| *met == id)?;

@@ -138,11 +138,11 @@ fn flags(info: &RunInfo, spec: &CaseSpec) -> Vec<String> {
     }
     // What a profile says comes with the profile; what a flag or a variable said wins over it.
     let said = |name: &str| {
-        let by_person = |source: &SettingSource| {
-            matches!(source, SettingSource::Flag | SettingSource::Environment(_))
-        };
+        let by_person = |source: &SettingSource| matches!(source, SettingSource::Flag | SettingSource::Environment(_));
         let setting = info.control.settings.iter().find(|setting| setting.setting == name);
-        setting.filter(|setting| by_person(&setting.source)).map(|setting| setting.value.clone())
+        setting
+            .filter(|setting| by_person(&setting.source))
+            .map(|setting| setting.value.clone())
     };
     let is_audit = spec.audit.is_some();
     for (setting, flag) in [
@@ -160,7 +160,12 @@ fn flags(info: &RunInfo, spec: &CaseSpec) -> Vec<String> {
     }
     if let Some(audit) = spec.audit {
         flags.push("--audit".into());
-        flags.extend(audit.max_tokens.into_iter().flat_map(|most| ["--audit-tokens".into(), most.to_string()]));
+        flags.extend(
+            audit
+                .max_tokens
+                .into_iter()
+                .flat_map(|most| ["--audit-tokens".into(), most.to_string()]),
+        );
     }
     if info.arguments.iter().any(|argument| argument == ALLOW_EXEC) {
         flags.push(ALLOW_EXEC.into());
@@ -205,7 +210,12 @@ fn notes(info: &RunInfo, spec: &CaseSpec) -> Vec<String> {
         super::words::line(&tool.profile),
         super::words::line(&spec.file)
     ));
-    if spec.expect.agreement.as_ref().is_some_and(|agreement| agreement.reference != spec.placement) {
+    if spec
+        .expect
+        .agreement
+        .as_ref()
+        .is_some_and(|agreement| agreement.reference != spec.placement)
+    {
         notes.push("The placement its text must agree with is run along with it.".into());
     }
     notes

@@ -136,7 +136,10 @@ fn tokens(attempt: &Attempt) -> String {
     let under_way = match stamps.as_slice() {
         [] if attempt.phases.iter().any(|span| span.phase == Phase::Prefill) => Some("no token yet".to_owned()),
         [] => None,
-        [only] => Some(format!("1 token, {} after the start of the generation", human_seconds(*only))),
+        [only] => Some(format!(
+            "1 token, {} after the start of the generation",
+            human_seconds(*only)
+        )),
         [.., before, last] => Some(format!(
             "{}, the last one {} after the start of the generation and {} after the one before it",
             count(stamps.len(), "token", "tokens"),
@@ -154,7 +157,10 @@ fn place(outcome: &Outcome) -> String {
         Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. } => last,
         Outcome::OutOfMemory { failure } | Outcome::Failed { failure } => {
             let place = failure.place.as_ref().map(|place| line(&place.to_string()));
-            let parts: Vec<String> = [Some(format!("in {}", failure.phase)), place].into_iter().flatten().collect();
+            let parts: Vec<String> = [Some(format!("in {}", failure.phase)), place]
+                .into_iter()
+                .flatten()
+                .collect();
             return parts.join(", ").replace("->", "→");
         }
         Outcome::Completed | Outcome::Skipped { .. } => return String::new(),
@@ -192,9 +198,18 @@ fn cause(outcome: &Outcome) -> Vec<Fact> {
 /// Which device had not enough, what was needed and what was there.
 fn lacking(failure: &WorkerFailure) -> Vec<Fact> {
     let mut facts = Vec::new();
-    facts.extend(failure.device.as_ref().map(|device| Fact::new("device", line(device.as_str()))));
+    facts.extend(
+        failure
+            .device
+            .as_ref()
+            .map(|device| Fact::new("device", line(device.as_str()))),
+    );
     facts.extend(failure.needed_bytes.map(|bytes| Fact::new("needed", bytes.to_string())));
-    facts.extend(failure.allowed_bytes.map(|bytes| Fact::new("allowed", bytes.to_string())));
+    facts.extend(
+        failure
+            .allowed_bytes
+            .map(|bytes| Fact::new("allowed", bytes.to_string())),
+    );
     if let (Some(needed), Some(allowed)) = (failure.needed_bytes, failure.allowed_bytes)
         && needed > allowed
     {
@@ -234,7 +249,10 @@ fn end(attempt: &Attempt, had_deadline: bool) -> String {
         parts.push("left its pipes open".to_owned());
     }
     if let Some(recovery) = attempt.recovery.as_ref().filter(|recovery| recovery.is_complete()) {
-        parts.push(format!("all that it held was back {} later", human_seconds(recovery.after_s)));
+        parts.push(format!(
+            "all that it held was back {} later",
+            human_seconds(recovery.after_s)
+        ));
     }
     match parts.is_empty() {
         true => String::new(),

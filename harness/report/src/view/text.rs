@@ -54,18 +54,19 @@ fn compared_with<'a>(
     reference: Option<&'a CaseSpec>,
 ) -> Option<&'a CaseSpec> {
     let Some(agreement) = &spec.expect.agreement else {
-        return reference.filter(|other| {
-            (&other.engine, &other.model, other.dtype) == (&spec.engine, &spec.model, spec.dtype)
-        });
+        return reference
+            .filter(|other| (&other.engine, &other.model, other.dtype) == (&spec.engine, &spec.model, spec.dtype));
     };
     sibling(record, spec, &agreement.reference).or(reference)
 }
 
 /// Another placement of the same prompt.
 pub(super) fn sibling<'a>(record: &'a IndexedRun<'a>, spec: &CaseSpec, placement: &str) -> Option<&'a CaseSpec> {
-    record.info.cases.iter().find(|other| {
-        other.placement == placement && other.prompt == spec.prompt && other.scenario == spec.scenario
-    })
+    record
+        .info
+        .cases
+        .iter()
+        .find(|other| other.placement == placement && other.prompt == spec.prompt && other.scenario == spec.scenario)
 }
 
 /// The output of a case, compared with that of the reference placement.
@@ -111,10 +112,7 @@ pub fn output(record: &IndexedRun<'_>, spec: &CaseSpec, reference: Option<&CaseS
 }
 
 /// The measured generations of the try that decided.
-pub(super) fn generations<'a>(
-    record: &'a IndexedRun<'a>,
-    spec: &'a CaseSpec,
-) -> impl Iterator<Item = &'a Generation> {
+pub(super) fn generations<'a>(record: &'a IndexedRun<'a>, spec: &'a CaseSpec) -> impl Iterator<Item = &'a Generation> {
     record.deciding_attempts(spec).flat_map(|attempt| &attempt.generations)
 }
 

@@ -220,7 +220,11 @@ mod tests {
         let tokens = Tokens::of(&made).unwrap();
         let (before, from) = (tokens.before(1000), tokens.from(1000));
         assert_eq!((before.tokens.len(), from.tokens.len()), (MOST_TOKENS, MOST_TOKENS));
-        assert!(before.lead.starts_with("(1000 characters left out) … "), "{}", &before.lead[..40]);
+        assert!(
+            before.lead.starts_with("(1000 characters left out) … "),
+            "{}",
+            &before.lead[..40]
+        );
         assert!(from.rest.ends_with(" … (1000 more characters)"));
     }
 
@@ -230,7 +234,11 @@ mod tests {
         let made = generation(&["a", &huge, "b"]);
         let tokens = Tokens::of(&made).unwrap();
         let (shown, from, before) = (tokens.shown(1), tokens.from(0), tokens.before(3));
-        assert!(shown.len() < 300 && shown.ends_with("(99800 more characters)"), "{}", shown.len());
+        assert!(
+            shown.len() < 300 && shown.ends_with("(99800 more characters)"),
+            "{}",
+            shown.len()
+        );
         assert!(from.tokens == ["a", shown.as_str(), "b"] && before == from, "{from:?}");
     }
 
