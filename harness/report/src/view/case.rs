@@ -174,10 +174,6 @@ pub fn view(
         why_missing: &why,
         is_timed,
     });
-    let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
-        Outcome::Skipped { hint, .. } => hint.as_deref(),
-        _ => None,
-    });
     CaseView {
         anchor: format!("case-{number}"),
         case: line(&spec.case),
@@ -196,7 +192,7 @@ pub fn view(
             .map(|place| line(&place.name()).replace("->", "→")),
         sentence: message(verdict.map_or(why.as_str(), |verdict| &verdict.sentence)),
         says_more: status::says_more(verdict),
-        skip_hint: skip_hint.map(message).unwrap_or_default(),
+        skip_hint: attempt.map(skip_hint).unwrap_or_default(),
         text_verdict: verdict.map_or("", |verdict| verdict.text.as_str()),
         text_words: status::text_words(verdict),
         findings: verdict.map(|verdict| findings(&verdict.findings)).unwrap_or_default(),
@@ -222,19 +218,33 @@ pub fn view(
         steps,
         output: text::output(record, spec, reference, &why),
         faults: details::fault_words(spec),
-        log: attempt
-            .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
-            .unwrap_or_default(),
-        evidence: attempt
-            .and_then(|attempt| attempt.evidence.as_ref())
-            .map(evidence::view),
-        not_recovered: attempt
-            .and_then(|attempt| attempt.recovery.as_ref())
-            .map(evidence::not_recovered)
-            .unwrap_or_default(),
+        log: attempt.map(log).unwrap_or_default(),
+        evidence: attempt.and_then(seen),
+        not_recovered: attempt.map(not_recovered).unwrap_or_default(),
         audit: audit::view(record, spec, devices),
         narrative,
     }
+}
+
+/// What would make a case run that was skipped; empty where nobody knows.
+fn skip_hint(attempt: &Attempt) -> String {
+    match &attempt.outcome {
+        Outcome::Skipped { hint: Some(hint), .. } => message(hint),
+        _ => String::new(),
+    }
+}
+
+fn log(attempt: &Attempt) -> String {
+    visible(&attempt.stderr_tail, Lines::Keep, 4000)
+}
+
+fn seen(attempt: &Attempt) -> Option<EvidenceView> {
+    attempt.evidence.as_ref().map(evidence::view)
+}
+
+fn not_recovered(attempt: &Attempt) -> String {
+    let recovery = attempt.recovery.as_ref();
+    recovery.map(evidence::not_recovered).unwrap_or_default()
 }
 
 fn findings(findings: &[Finding]) -> Vec<FindingView> {
