@@ -316,6 +316,8 @@ fn a_stall_is_told_from_what_was_asked_to_its_end() {
     );
     let when: Vec<&str> = told.events.iter().map(|event| event.when.as_str()).collect();
     assert_eq!(when, ["2.03 s before", "2.00 s before", "20.0 ms after"]);
+    let gaps: Vec<&str> = told.events.iter().map(|event| event.gap.as_str()).collect();
+    assert_eq!(gaps, ["", "30.0 ms", "2.02 s"]);
     assert_eq!(
         (told.until, told.events[1].words.as_str()),
         ("the deadline", "number 2 of <b>generation</b> 0: id 9⟨U+202E⟩")
@@ -394,7 +396,7 @@ fn a_device_that_had_not_enough_is_named_with_what_was_missing() {
         .map(|fact| (fact.name.as_str(), fact.value.as_str()))
         .collect();
     assert_eq!(
-        facts[..4],
+        facts,
         [
             ("device", "sim:0"),
             ("needed", "3.00 MiB"),

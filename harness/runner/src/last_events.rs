@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use placebench_core::device::DeviceId;
-use placebench_core::protocol::{EventKind, MemoryKind};
+use placebench_core::protocol::{EventKind, MemoryKind, WorkerEvent};
 use placebench_core::record::LastEvent;
 
 use crate::breach::name;
@@ -13,37 +13,45 @@ use crate::breach::name;
 #[derive(Debug, Default)]
 pub(crate) struct LastEvents {
     kept: VecDeque<Heard>,
+    /// How far the worker's clock is behind that of the supervisor, in seconds since the start of the process: that of the
+    /// event that was the quickest to come in. On a busy machine many are read at once, long after they were said.
+    behind_s: Option<f64>,
+    /// When the newest event was read.
+    newest: Duration,
 }
 
-/// An event, and when it came in after the start of the process.
+/// An event, and when it was said on the worker's clock.
 #[derive(Debug)]
 struct Heard {
     event: &'static str,
-    received: Duration,
+    t_s: f64,
     words: String,
 }
 
 impl LastEvents {
-    /// Remembers an event; the oldest one makes room for it.
-    pub(crate) fn push(&mut self, kind: &EventKind, received: Duration) {
+    /// Remembers an event that was read so long after the start of the process; the oldest one makes room for it.
+    pub(crate) fn push(&mut self, event: &WorkerEvent, received: Duration) {
+        let behind_s = received.as_secs_f64() - event.t_s;
+        self.behind_s = Some(self.behind_s.map_or(behind_s, |least| least.min(behind_s)));
+        self.newest = received;
         if self.kept.len() == LastEvent::MOST {
             self.kept.pop_front();
         }
         self.kept.push_back(Heard {
-            event: name(kind),
-            received,
-            words: shortened(words(kind)),
+            event: name(&event.kind),
+            t_s: event.t_s,
+            words: shortened(words(&event.kind)),
         });
     }
 
     /// The events as a record has them, oldest first, before the deadline that was missed, else before the end of the process:
     /// both since its start. What is read from the pipe of a process that is gone was said before its end.
     pub(crate) fn before(self, missed: Option<Duration>, lived: Duration) -> Vec<LastEvent> {
-        let newest = self.kept.back().map_or(Duration::ZERO, |heard| heard.received);
-        let end = missed.unwrap_or(lived.max(newest));
+        let end_s = missed.unwrap_or(lived.max(self.newest)).as_secs_f64();
+        let behind_s = self.behind_s.unwrap_or_default();
         let of_record = |heard: Heard| LastEvent {
             event: heard.event.to_owned(),
-            before_end_s: end.as_secs_f64() - heard.received.as_secs_f64(),
+            before_end_s: end_s - (heard.t_s + behind_s),
             words: heard.words,
         };
         self.kept.into_iter().map(of_record).collect()
@@ -75,7 +83,10 @@ fn words(kind: &EventKind) -> String {
             format!("{} on {devices}", counted(realised.len(), "module", "modules"))
         }
         EventKind::Links { links } => counted(links.len(), "link", "links"),
-        EventKind::Probed(probe) => format!("a step over {}", counted(probe.input_tokens as usize, "token", "tokens")),
+        EventKind::Probed(probe) => format!(
+            "a step over {}",
+            counted(probe.input_tokens as usize, "token", "tokens")
+        ),
         EventKind::Started { generation, warmup } => {
             format!("generation {generation}{}", if *warmup { ", a warm-up" } else { "" })
         }
@@ -149,29 +160,38 @@ mod tests {
     use super::*;
     use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 
-    fn token(index: u32) -> EventKind {
-        EventKind::Token {
+    fn at(t_s: f64, kind: EventKind) -> WorkerEvent {
+        WorkerEvent { t_s, kind }
+    }
+
+    fn token(t_s: f64, index: u32) -> WorkerEvent {
+        let kind = EventKind::Token {
             generation: 0,
             sequence: 0,
             index,
             id: 7,
             top2_gap: 1.0,
-        }
+        };
+        at(t_s, kind)
     }
 
     #[test]
     fn only_the_last_ones_are_kept_in_order_of_their_coming() {
         let mut last = LastEvents::default();
-        last.push(&EventKind::Phase { phase: Phase::Decode }, Duration::ZERO);
+        last.push(
+            &at(0.0, EventKind::Phase { phase: Phase::Decode }),
+            Duration::from_millis(5),
+        );
         for index in 0..20 {
-            last.push(&token(index), Duration::from_millis(u64::from(index) * 100));
+            last.push(&token(f64::from(index) * 0.1, index), Duration::from_secs(2));
         }
         let kept = last.before(None, Duration::from_secs(3));
         assert_eq!(kept.len(), LastEvent::MOST);
         assert_eq!(kept[0].words, "number 8 of generation 0: id 7");
         let newest = &kept[LastEvent::MOST - 1];
         assert_eq!(newest.event, "token");
-        assert!((newest.before_end_s - 1.1).abs() < 1e-9, "{newest:?}");
+        // All tokens were read at once; the first event tells how the clocks stand.
+        assert!((newest.before_end_s - 1.095).abs() < 1e-9, "{newest:?}");
     }
 
     #[test]
@@ -186,7 +206,7 @@ mod tests {
             place: None,
         };
         let mut last = LastEvents::default();
-        last.push(&EventKind::Error { failure }, Duration::from_secs(2));
+        last.push(&at(0.5, EventKind::Error { failure }), Duration::from_secs(2));
         let kept = last.before(Some(Duration::from_secs(1)), Duration::from_secs(3));
         assert!(kept[0].words.len() <= LastEvent::MOST_WORDS && kept[0].words.ends_with("é…"));
         assert!(kept[0].before_end_s < 0.0, "it came after the deadline");
@@ -195,8 +215,8 @@ mod tests {
     #[test]
     fn nothing_is_said_after_the_end() {
         let mut last = LastEvents::default();
-        last.push(&token(0), Duration::from_millis(10));
-        last.push(&token(1), Duration::from_millis(12));
+        last.push(&token(0.010, 0), Duration::from_millis(10));
+        last.push(&token(0.012, 1), Duration::from_millis(12));
         let kept = last.before(None, Duration::from_millis(11));
         let before: Vec<f64> = kept.iter().map(|event| event.before_end_s * 1e3).collect();
         assert!((before[0] - 2.0).abs() < 1e-9 && before[1].abs() < 1e-9, "{before:?}");

@@ -348,7 +348,7 @@ impl Supervision {
                 self.look_at_memory();
             }
         }
-        self.last_events.push(&event.kind, received);
+        self.last_events.push(&event, received);
         (around.observer)(Observation::Event(&event));
         match &mut around.log {
             Some(log) => log.append(&event, received),

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct LastEvent {
     /// Its kind, as on the event pipe: `phase`, `token`.
     pub event: String,
-    /// Seconds from the event's arrival to the deadline that expired, or to the end of the process where none did; negative
-    /// for one that came after the deadline and changed nothing.
+    /// Seconds from the event to the deadline that expired, or to the end of the process where none did; negative for one that
+    /// came after the deadline and changed nothing. Taken on the worker's clock, which is set by the event that was the
+    /// quickest to come in.
     pub before_end_s: f64,
     /// What it said, in a few words: at most [`MOST_WORDS`](Self::MOST_WORDS) bytes.
     pub words: String,

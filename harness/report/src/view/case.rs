@@ -227,7 +227,7 @@ pub fn view(
             .map(|place| line(&place.name()).replace("->", "→")),
         sentence: message(verdict.map_or(why.as_str(), |verdict| &verdict.sentence)),
         says_more: status::says_more(verdict),
-        skip_hint: skip_hint(attempt),
+        skip_hint: attempt.map(skip_hint).unwrap_or_default(),
         text_verdict: verdict.map_or("", |verdict| verdict.text.as_str()),
         text_words: status::text_words(verdict),
         findings: verdict.map(|verdict| findings(&verdict.findings)).unwrap_or_default(),
@@ -257,16 +257,9 @@ pub fn view(
         steps,
         output: text::output(record, spec, reference, &why),
         faults: details::fault_words(spec),
-        log: attempt
-            .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
-            .unwrap_or_default(),
-        evidence: attempt
-            .and_then(|attempt| attempt.evidence.as_ref())
-            .map(evidence::view),
-        not_recovered: attempt
-            .and_then(|attempt| attempt.recovery.as_ref())
-            .map(evidence::not_recovered)
-            .unwrap_or_default(),
+        log: attempt.map(log).unwrap_or_default(),
+        evidence: attempt.and_then(seen),
+        not_recovered: attempt.map(not_recovered).unwrap_or_default(),
         audit,
         narrative,
         timing,
@@ -274,11 +267,25 @@ pub fn view(
     }
 }
 
-fn skip_hint(attempt: Option<&Attempt>) -> String {
-    match attempt.map(|attempt| &attempt.outcome) {
-        Some(Outcome::Skipped { hint: Some(hint), .. }) => message(hint),
+/// What would make a case run that was skipped; empty where nobody knows.
+fn skip_hint(attempt: &Attempt) -> String {
+    match &attempt.outcome {
+        Outcome::Skipped { hint: Some(hint), .. } => message(hint),
         _ => String::new(),
     }
+}
+
+fn log(attempt: &Attempt) -> String {
+    visible(&attempt.stderr_tail, Lines::Keep, 4000)
+}
+
+fn seen(attempt: &Attempt) -> Option<EvidenceView> {
+    attempt.evidence.as_ref().map(evidence::view)
+}
+
+fn not_recovered(attempt: &Attempt) -> String {
+    let recovery = attempt.recovery.as_ref();
+    recovery.map(evidence::not_recovered).unwrap_or_default()
 }
 
 fn findings(findings: &[Finding]) -> Vec<FindingView> {

@@ -6,7 +6,7 @@ use placebench_core::units::human_seconds;
 use serde::Serialize;
 
 use super::Fact;
-use super::words::{Lines, count, line, list, message, visible};
+use super::words::{Lines, count, line, list, visible};
 
 /// The story of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,6 +47,8 @@ pub struct PhaseView {
 pub struct EventView {
     /// How long before the deadline or the end it came.
     pub when: String,
+    /// How long after the one before it; empty for the first.
+    pub gap: String,
     /// Its kind.
     pub event: String,
     /// What it said.
@@ -72,7 +74,7 @@ pub(super) fn view(
         place: place(&attempt.outcome),
         cause: cause(&attempt.outcome),
         until: if had_deadline { "the deadline" } else { "the end" },
-        events: attempt.last_events.iter().take(LastEvent::MOST).map(event).collect(),
+        events: events(&attempt.last_events),
         end: end(attempt, had_deadline),
         log: visible(&attempt.stderr_tail, Lines::Keep, 4000),
     })
@@ -179,19 +181,17 @@ fn place(outcome: &Outcome) -> String {
 fn cause(outcome: &Outcome) -> Vec<Fact> {
     match outcome {
         Outcome::OutOfMemory { failure } => lacking(failure),
-        Outcome::Failed { failure } => vec![Fact::new("it said", message(&failure.message))],
-        Outcome::Crashed {
-            signal,
-            exit_code,
-            message: words,
-            ..
-        } => {
-            let mut facts = vec![Fact::new("seen", message(words))];
-            facts.extend(signal.map(|signal| Fact::new("signal", signal.to_string())));
-            facts.extend(exit_code.map(|code| Fact::new("exit code", code.to_string())));
-            facts
+        Outcome::Crashed { signal, exit_code, .. } => {
+            let signal = signal.map(|signal| Fact::new("signal", signal.to_string()));
+            let code = exit_code.map(|code| Fact::new("exit code", code.to_string()));
+            signal.into_iter().chain(code).collect()
         }
-        Outcome::Completed | Outcome::Skipped { .. } | Outcome::Timeout { .. } | Outcome::Stalled { .. } => Vec::new(),
+        // Their sentence says it all.
+        Outcome::Failed { .. }
+        | Outcome::Completed
+        | Outcome::Skipped { .. }
+        | Outcome::Timeout { .. }
+        | Outcome::Stalled { .. } => Vec::new(),
     }
 }
 
@@ -216,20 +216,28 @@ fn lacking(failure: &WorkerFailure) -> Vec<Fact> {
         let missing = placebench_core::units::Bytes(needed.0 - allowed.0);
         facts.push(Fact::new("missing", missing.to_string()));
     }
-    facts.push(Fact::new("it said", message(&failure.message)));
     facts
 }
 
-fn event(event: &LastEvent) -> EventView {
-    let before = event.before_end_s;
-    EventView {
-        when: match before {
-            before if !before.is_finite() => "at an unknown time".into(),
-            before if before < 0.0 => format!("{} after", human_seconds(-before)),
-            before => format!("{} before", human_seconds(before)),
-        },
+fn events(all: &[LastEvent]) -> Vec<EventView> {
+    let befores = std::iter::once(None).chain(all.iter().map(Some));
+    let one = |(event, before): (&LastEvent, Option<&LastEvent>)| EventView {
+        when: when(event.before_end_s),
+        gap: before
+            .map(|before| human_seconds((before.before_end_s - event.before_end_s).max(0.0)))
+            .unwrap_or_default(),
         event: line(&event.event),
         words: visible(&event.words, Lines::Join, LastEvent::MOST_WORDS),
+    };
+    all.iter().zip(befores).take(LastEvent::MOST).map(one).collect()
+}
+
+/// A time by how long it is before the deadline or the end.
+fn when(before_s: f64) -> String {
+    match before_s {
+        before if !before.is_finite() => "at an unknown time".into(),
+        before if before < 0.0 => format!("{} after", human_seconds(-before)),
+        before => format!("{} before", human_seconds(before)),
     }
 }
 
@@ -250,7 +258,7 @@ fn end(attempt: &Attempt, had_deadline: bool) -> String {
     }
     if let Some(recovery) = attempt.recovery.as_ref().filter(|recovery| recovery.is_complete()) {
         parts.push(format!(
-            "all that it held was back {} later",
+            "gave back all that it held within {}",
             human_seconds(recovery.after_s)
         ));
     }
