@@ -144,7 +144,12 @@ fn without_rates_there_is_memory_and_a_way_to_rates() {
     let view = view();
     let no_rates = forecast(&view, "no rates");
     assert!(no_rates.needs_rates && !no_rates.has_prediction);
-    assert!(case(&view, "no rates").memory.iter().all(|device| device.planned.is_some()));
+    assert!(
+        case(&view, "no rates")
+            .memory
+            .iter()
+            .all(|device| device.planned.is_some())
+    );
     assert_eq!(terms(no_rates, 1)[1], ["sim:1", "–", "2.20 ms", "64 %"]);
     let page = html::render(&ReportView::new(&only(|name| name == "no rates"))).unwrap();
     assert!(
@@ -176,7 +181,10 @@ fn a_wrong_text_has_a_prediction_but_no_speed() {
             .all(|step| step.measured.is_empty())
     );
     assert!(
-        case(&view, "wrong text").memory.iter().all(|device| device.peak.is_some()),
+        case(&view, "wrong text")
+            .memory
+            .iter()
+            .all(|device| device.peak.is_some()),
         "memory is no speed"
     );
     let scene = Chart::Steps.bare(&view, prompt(&view), 920.0);
@@ -215,7 +223,12 @@ fn what_is_not_known_is_not_compared() {
     }
     let replanned = forecast(&view, "replanned");
     assert!(!replanned.has_prediction && !replanned.needs_rates);
-    assert!(case(&view, "replanned").memory.iter().all(|device| device.planned.is_none()));
+    assert!(
+        case(&view, "replanned")
+            .memory
+            .iter()
+            .all(|device| device.planned.is_none())
+    );
     let hung = &case(&view, "hung").memory;
     assert_eq!((hung[0].words[2].as_str(), hung[1].words[2].as_str()), ("785 KiB", "–"));
 }

@@ -103,7 +103,8 @@ impl Lanes {
     /// Of all lanes.
     pub(super) fn height(&self) -> f64 {
         let lanes = self.devices.len() as f64 * PREDICTED_PITCH - PREDICTED_BETWEEN;
-        self.predicted_from().map_or(self.measured_height(), |from| from + lanes.max(0.0))
+        self.predicted_from()
+            .map_or(self.measured_height(), |from| from + lanes.max(0.0))
     }
 
     fn top(&self, device: &str, pitch: f64) -> Option<f64> {
@@ -165,7 +166,12 @@ impl Lanes {
         let mut room = MOST_HOVERS.saturating_sub(scene.marks.iter().filter(|mark| mark.is_hover()).count());
         let x_of = |seconds: f64| extent.x(frame, seconds);
         let whole = step.measured_s.filter(|seconds| *seconds > 0.0);
-        let is_alike = step.measured.iter().filter(|segment| segment.part != Part::Rest).count() == step.predicted.len();
+        let is_alike = step
+            .measured
+            .iter()
+            .filter(|segment| segment.part != Part::Rest)
+            .count()
+            == step.predicted.len();
         for (index, (segment, from, until)) in placed(&step.measured).enumerate() {
             let (left, right) = (x_of(from), x_of(until));
             if right - left < TARGET || room == 0 {
@@ -177,7 +183,11 @@ impl Lanes {
                     (format!("{device}, {}", segment.part.modules()), top, MEASURED)
                 }
                 Part::Hop { from, to, .. } => (format!("hop {from} → {to}"), 0.0, self.measured_height()),
-                Part::Rest => ("choosing and reporting the token".to_owned(), 0.0, self.measured_height()),
+                Part::Rest => (
+                    "choosing and reporting the token".to_owned(),
+                    0.0,
+                    self.measured_height(),
+                ),
                 Part::Whole => continue,
             };
             let share = whole.map(|whole| format!(" ({})", percent(segment.seconds / whole)));

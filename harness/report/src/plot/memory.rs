@@ -85,7 +85,13 @@ pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
         y = placement(scene, case, &layout, Frame { y, ..frame }) + 10.0;
     }
     match &layout.extent {
-        Some(extent) => extent.below(scene, Frame { y: y - 12.0, ..layout.bars }),
+        Some(extent) => extent.below(
+            scene,
+            Frame {
+                y: y - 12.0,
+                ..layout.bars
+            },
+        ),
         None => y,
     }
 }
@@ -100,7 +106,11 @@ fn names(cases: &[CaseView], source: &str) -> Vec<(Paint, String)> {
     ];
     if devices().any(|device| device.budget.is_some()) {
         names.push((Paint::Band, "head-room".to_owned()));
-        let whose = if source.is_empty() { "budget".to_owned() } else { format!("budget: {source}") };
+        let whose = if source.is_empty() {
+            "budget".to_owned()
+        } else {
+            format!("budget: {source}")
+        };
         names.push((Paint::Ink, whose));
     }
     if devices().any(|device| device.refusal.is_some() || device.utilisation().is_some_and(|share| share > 1.0)) {
@@ -119,9 +129,15 @@ fn layout(cases: &[CaseView], frame: Frame) -> Layout {
         largest.max(budgets.unwrap_or_default()),
         if frame.width > 500.0 { 6 } else { 3 },
     );
-    let mut sources = devices().map(|device| device.source).filter(|source| !source.is_empty());
+    let mut sources = devices()
+        .map(|device| device.source)
+        .filter(|source| !source.is_empty());
     let source = sources.next().unwrap_or_default();
-    let source = if sources.all(|other| other == source) { source } else { "" };
+    let source = if sources.all(|other| other == source) {
+        source
+    } else {
+        ""
+    };
     let heights = match devices().count() {
         rows if rows >= DENSE_FROM => Heights::DENSE,
         _ => Heights::ROOMY,
@@ -143,7 +159,8 @@ fn layout(cases: &[CaseView], frame: Frame) -> Layout {
         words => Style::ALARM.width(words) * 1.1 + 10.0,
     };
     let name = widest(&|device| wide(&device.device), frame.width * 0.2).max(30.0);
-    let figure = |index: usize, most: f64| widest(&|device| wide(Words::of(device, source).columns[index].as_str()), most);
+    let figure =
+        |index: usize, most: f64| widest(&|device| wide(Words::of(device, source).columns[index].as_str()), most);
     let room = [
         figure(0, frame.width * 0.32),
         figure(1, frame.width * 0.1),
@@ -200,7 +217,7 @@ fn beside_name(case: &CaseView) -> (String, Style) {
         words.push(&case.status_words);
     }
     if case.memory.iter().all(MemoryView::is_unmeasured) {
-        words.push("planned only, nothing was measured");
+        words.push("nothing measured");
     } else if !case.memory_beside.unused.is_empty() {
         words.push(&case.memory_beside.unused);
     }
@@ -211,7 +228,11 @@ fn beside_name(case: &CaseView) -> (String, Style) {
 fn row(scene: &mut Scene, device: &MemoryView, layout: &Layout, frame: Frame) -> f64 {
     let words = Words::of(device, layout.source);
     let mut y = frame.y;
-    let style = if words.is_alarm { Style::ALARM } else { Style::NOTE.paint(Paint::Ink) };
+    let style = if words.is_alarm {
+        Style::ALARM
+    } else {
+        Style::NOTE.paint(Paint::Ink)
+    };
     if layout.is_beside {
         let baseline = y + layout.heights.bar() / 2.0 + 4.0;
         let name = layout.bars.x - frame.x - 8.0;
@@ -249,7 +270,11 @@ fn bars(scene: &mut Scene, device: &MemoryView, layout: &Layout, extent: &Extent
     let budget = device.budget.map(Bytes::as_f64);
     if let Some(budget) = budget {
         let right = layout.x_of(extent, budget);
-        scene.rect((layout.bars.x, top), (right - layout.bars.x, heights.bar()), Paint::Band);
+        scene.rect(
+            (layout.bars.x, top),
+            (right - layout.bars.x, heights.bar()),
+            Paint::Band,
+        );
     }
     if let Some(planned) = device.planned {
         let parts = [

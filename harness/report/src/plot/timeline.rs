@@ -182,7 +182,12 @@ fn row(
         scene.text((frame.x, baseline), device, ink, name - 6.0);
         if let Some(work) = step.work.iter().find(|work| work.device == *device) {
             let words = percent(work.idle).replace("less than", "<").replace("more than", ">");
-            scene.text((frame.right(), baseline), &format!("idle {words}"), Style::NOTE.end(), idle);
+            scene.text(
+                (frame.right(), baseline),
+                &format!("idle {words}"),
+                Style::NOTE.end(),
+                idle,
+            );
         }
     }
     if let Some(from) = lanes.predicted_from() {
@@ -205,5 +210,8 @@ fn row(
 /// Sum of what has a length.
 pub(super) fn sum(segments: &[Segment]) -> f64 {
     let seconds = segments.iter().map(|segment| segment.seconds);
-    seconds.filter(|seconds| seconds.is_finite()).map(|seconds| seconds.max(0.0)).sum()
+    seconds
+        .filter(|seconds| seconds.is_finite())
+        .map(|seconds| seconds.max(0.0))
+        .sum()
 }

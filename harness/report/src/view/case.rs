@@ -1,7 +1,6 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::placement::Concurrency;
 use placebench_core::record::{
     Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
 };
@@ -12,14 +11,15 @@ use super::audit::{self, AuditView};
 use super::divergence::{self, DivergenceView};
 use super::evidence::{self, EvidenceView};
 use super::forecast::{self, ForecastView};
-use super::memory::{self, BesideView, MemoryView};
+use super::memory::{self, MemoryView};
+use super::memory_beside::BesideView;
 use super::modules::{self, PlacementView};
 use super::status;
 use super::steps::{self, StepView};
 use super::text::{self, OutputView};
 use super::timing::Timing;
 use super::words::{Lines, line, list, message, number, rate, visible};
-use super::{Fact, Figure};
+use super::{Fact, Figure, work};
 
 /// Something that is not as expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -196,31 +196,10 @@ pub fn view(
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
     let why = status::why_missing(spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
-    let of_memory = memory::Source {
-        spec,
-        metrics,
-        placed,
-        deciding: attempt,
-        forecast: forecast::shared(record, spec),
-        devices,
-    };
-    let memory = memory::view(&of_memory);
+    let (memory, memory_beside) = memory::of_case(record, spec, metrics, [placed, attempt], devices);
     let timing = timing(record, spec, text, &why);
     let is_timed = status::is_timed(record, spec);
-    // Of a case that is not timed, no time is foreseen either.
-    let foreseen = forecast::shared(record, spec).filter(|_| is_timed);
-    let steps = steps::view(&steps::Source {
-        attempts: &record
-            .deciding_attempts(spec)
-            .filter(|_| is_timed)
-            .collect::<Vec<&Attempt>>(),
-        metrics,
-        prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
-        text,
-        why_missing: &why,
-        devices,
-        concurrency: spec.request.concurrency,
-    });
+    let steps = steps::of_case(record, spec, metrics, (text, &why), devices);
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
     let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
         Outcome::Skipped { hint, .. } => hint.as_deref(),
@@ -262,16 +241,13 @@ pub fn view(
         timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: modules::view(&spec.request, placed, devices, &why),
-        memory_beside: memory::beside(&of_memory, &memory, &record.deciding_attempts(spec).collect::<Vec<_>>()),
+        memory_beside,
         forecast: match is_timed {
             false => None,
             true => forecast::view(record, spec, metrics, &steps, &memory, devices),
         },
         memory,
-        in_flight: match spec.request.concurrency {
-            Concurrency::InFlight(sequences) => sequences.max(1),
-            Concurrency::Single | Concurrency::Batch(_) => 1,
-        },
+        in_flight: work::in_flight(spec.request.concurrency),
         steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),

@@ -16,6 +16,7 @@ mod forecast_words;
 pub mod gate;
 mod machines;
 pub mod memory;
+pub mod memory_beside;
 pub mod modules;
 pub mod status;
 pub mod steps;

@@ -8,9 +8,9 @@ use placebench_core::placement::Concurrency;
 use placebench_core::planner::{Objective, stages};
 use placebench_core::protocol::Generation;
 
+use super::Figure;
 use super::case::CaseView;
 use super::steps::{Part, Segment, Source, StepView};
-use super::Figure;
 use super::words::{count, line, list};
 
 /// How long a device works in a step.
@@ -53,7 +53,7 @@ pub(super) fn view(
         }
     }
     for work in &mut found {
-        let busy = match (step, overlaps(source.concurrency)) {
+        let busy = match (step, in_flight(source.concurrency) > 1) {
             (Objective::Tpot, true) => busy_in_flight(source, &work.device),
             _ => None,
         };
@@ -63,9 +63,12 @@ pub(super) fn view(
     found
 }
 
-/// Stages may work on different sequences at the same time.
-pub(super) fn overlaps(concurrency: Concurrency) -> bool {
-    matches!(concurrency, Concurrency::InFlight(sequences) if sequences > 1)
+/// How many sequences are on their way at once, each by itself; 1 where stages never overlap.
+pub(super) fn in_flight(concurrency: Concurrency) -> u32 {
+    match concurrency {
+        Concurrency::InFlight(sequences) => sequences.max(1),
+        Concurrency::Single | Concurrency::Batch(_) => 1,
+    }
 }
 
 /// The part of whole generations in which a device computed for any of their sequences, the median.
@@ -90,7 +93,13 @@ fn busy_share(generation: &Generation, columns: &[usize]) -> Option<f64> {
     let ends = all().filter_map(|sequence| sequence.token_stamps_s.last().copied());
     let whole_s = ends.max_by(f64::total_cmp).filter(|seconds| *seconds > 0.0)?;
     let busy_s = |step: &Vec<f64>| columns.iter().filter_map(|column| step.get(*column)).sum::<f64>();
-    Some(all().flat_map(|sequence| &sequence.stage_times_s).map(busy_s).sum::<f64>() / whole_s)
+    Some(
+        all()
+            .flat_map(|sequence| &sequence.stage_times_s)
+            .map(busy_s)
+            .sum::<f64>()
+            / whole_s,
+    )
 }
 
 /// `One device works at a time: sim:1 of manual idles 76 % of a token's time`; with the placement it
@@ -122,7 +131,11 @@ pub(super) fn finding(cases: &[CaseView]) -> Option<(String, &str)> {
     let least = step.work.iter().map(|work| work.idle).fold(f64::INFINITY, f64::min);
     let each = match (several.len(), step.work.len()) {
         (1, devices) if devices > 2 => {
-            format!(", each of its {} at least {}", count(devices, "device", "devices"), percent(least))
+            format!(
+                ", each of its {} at least {}",
+                count(devices, "device", "devices"),
+                percent(least)
+            )
         }
         _ => String::new(),
     };
