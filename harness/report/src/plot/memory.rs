@@ -220,9 +220,11 @@ fn beside_name(case: &CaseView) -> (String, Style) {
     if case.outcome != "completed" {
         words.push(&case.status_words);
     }
-    if case.memory.iter().all(MemoryView::is_unmeasured) {
+    // What a device was refused is told there.
+    let is_refused = case.memory.iter().any(|device| device.refusal.is_some());
+    if !is_refused && case.memory.iter().all(MemoryView::is_unmeasured) {
         words.push("nothing measured");
-    } else if !case.memory_beside.unused.is_empty() {
+    } else if !is_refused && !case.memory_beside.unused.is_empty() {
         words.push(&case.memory_beside.unused);
     }
     (words.join(" · "), Style::NOTE)
