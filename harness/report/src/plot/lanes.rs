@@ -40,12 +40,11 @@ pub(super) enum Shape {
 
 /// The devices of a step, a lane each, in order of first use.
 pub(super) struct Lanes {
-    devices: Vec<String>,
+    /// Lanes of what was measured; one without a name for a step whose stages are not known.
+    measured: Vec<String>,
+    /// Lanes of what was predicted, where both can be in the order of the others.
+    predicted: Vec<String>,
     hidden: usize,
-    has_prediction: bool,
-    has_measured: bool,
-    /// A step whose stages are not known has one lane without a name.
-    is_whole: bool,
 }
 
 /// The longer of what was measured and what was predicted.
@@ -55,67 +54,66 @@ pub(super) fn length(step: &StepView) -> f64 {
 
 impl Lanes {
     pub(super) fn of(step: &StepView) -> Self {
-        let mut devices: Vec<String> = Vec::new();
-        for segment in step.measured.iter().chain(&step.predicted) {
-            if let Part::Stage { device, .. } = &segment.part
-                && !devices.contains(device)
-            {
-                devices.push(device.clone());
-            }
+        let mut measured = devices_of(&step.measured);
+        let mut predicted = devices_of(&step.predicted);
+        let order = |name: &String| measured.iter().position(|known| known == name);
+        predicted.sort_by_key(|name| order(name).unwrap_or(usize::MAX));
+        let hidden = measured.len().max(predicted.len()).saturating_sub(MOST);
+        if measured.is_empty() && !step.measured.is_empty() {
+            measured.push(String::new());
         }
-        let hidden = devices.len().saturating_sub(MOST);
-        devices.truncate(MOST);
+        measured.truncate(MOST);
+        predicted.truncate(MOST);
         Self {
-            is_whole: devices.is_empty() && !step.measured.is_empty(),
-            devices,
+            measured,
+            predicted,
             hidden,
-            has_prediction: !step.predicted.is_empty(),
-            has_measured: !step.measured.is_empty(),
         }
     }
 
-    pub(super) fn devices(&self) -> &[String] {
-        &self.devices
+    /// The names of the lanes of what was measured.
+    pub(super) fn names(&self) -> &[String] {
+        &self.measured
     }
 
     pub(super) fn hidden(&self) -> usize {
         self.hidden
     }
 
-    fn count(&self) -> usize {
-        self.devices.len().max(usize::from(self.is_whole))
-    }
-
     /// Of the lanes of what was measured, without what is between the last and what follows.
     fn measured_height(&self) -> f64 {
-        match self.has_measured {
-            true => (self.count() as f64 * PITCH - BETWEEN).max(0.0),
-            false => 0.0,
-        }
+        (self.measured.len() as f64 * PITCH - BETWEEN).max(0.0)
     }
 
     /// From the top to the lanes of what was predicted, where there are any.
     pub(super) fn predicted_from(&self) -> Option<f64> {
-        let gap = if self.has_measured { BETWEEN } else { 0.0 };
-        self.has_prediction.then(|| self.measured_height() + gap)
+        let gap = if self.measured.is_empty() { 0.0 } else { BETWEEN };
+        (!self.predicted.is_empty()).then(|| self.measured_height() + gap)
     }
 
     /// Of all lanes.
     pub(super) fn height(&self) -> f64 {
-        let lanes = self.devices.len() as f64 * PREDICTED_PITCH - PREDICTED_BETWEEN;
+        let lanes = self.predicted.len() as f64 * PREDICTED_PITCH - PREDICTED_BETWEEN;
+        // A line of words stands beside them.
+        let lanes = lanes.max(MEASURED);
         self.predicted_from()
-            .map_or(self.measured_height(), |from| from + lanes.max(0.0))
+            .map_or(self.measured_height(), |from| from + lanes)
     }
 
-    fn top(&self, device: &str, pitch: f64) -> Option<f64> {
-        let number = self.devices.iter().position(|known| known == device)?;
+    /// The top of a device's lane among those of a kind.
+    fn top(&self, device: &str, shape: Shape) -> Option<f64> {
+        let (lanes, pitch) = match shape {
+            Shape::Filled => (&self.measured, PITCH),
+            Shape::Outline => (&self.predicted, PREDICTED_PITCH),
+        };
+        let number = lanes.iter().position(|known| known == device)?;
         Some(number as f64 * pitch)
     }
 
     /// What waiting looks like, for as long as a step takes.
     pub(super) fn tracks(&self, scene: &mut Scene, step: &StepView, extent: &Extent, frame: Frame) {
         let width = extent.x(frame, sum(&step.measured)) - frame.x;
-        for number in 0..self.count() {
+        for number in 0..self.measured.len() {
             let y = frame.y + number as f64 * PITCH;
             scene.rect((frame.x, y), (width, MEASURED), Paint::Band);
         }
@@ -124,15 +122,15 @@ impl Lanes {
     /// Stages as bars on their lanes, hops as lines between them, what follows the last stage across all lanes.
     pub(super) fn paint(&self, scene: &mut Scene, segments: &[Segment], extent: &Extent, frame: Frame, shape: Shape) {
         let x_of = |seconds: f64| extent.x(frame, seconds);
-        let (shift, height, pitch) = match shape {
-            Shape::Filled => (0.0, MEASURED, PITCH),
-            Shape::Outline => (self.predicted_from().unwrap_or(0.0), PREDICTED, PREDICTED_PITCH),
+        let (shift, height) = match shape {
+            Shape::Filled => (0.0, MEASURED),
+            Shape::Outline => (self.predicted_from().unwrap_or(0.0), PREDICTED),
         };
         for (segment, from, until) in placed(segments) {
             let (left, right) = (x_of(from), x_of(until));
             match &segment.part {
                 Part::Stage { device, colour, .. } => {
-                    let Some(top) = self.top(device, pitch) else { continue };
+                    let Some(top) = self.top(device, shape) else { continue };
                     bar(
                         scene,
                         (left, frame.y + top + shift),
@@ -142,7 +140,7 @@ impl Lanes {
                     );
                 }
                 Part::Hop { from, to, .. } => {
-                    let (Some(start), Some(end)) = (self.top(from, pitch), self.top(to, pitch)) else {
+                    let (Some(start), Some(end)) = (self.top(from, shape), self.top(to, shape)) else {
                         continue;
                     };
                     // From the near edge of one bar to that of the other.
@@ -179,7 +177,9 @@ impl Lanes {
             }
             let (name, top, height) = match &segment.part {
                 Part::Stage { device, .. } => {
-                    let Some(top) = self.top(device, PITCH) else { continue };
+                    let Some(top) = self.top(device, Shape::Filled) else {
+                        continue;
+                    };
                     (format!("{device}, {}", segment.part.modules()), top, MEASURED)
                 }
                 Part::Hop { from, to, .. } => (format!("hop {from} → {to}"), 0.0, self.measured_height()),
@@ -203,6 +203,18 @@ impl Lanes {
             room -= 1;
         }
     }
+}
+
+fn devices_of(segments: &[Segment]) -> Vec<String> {
+    let mut devices: Vec<String> = Vec::new();
+    for segment in segments {
+        if let Part::Stage { device, .. } = &segment.part
+            && !devices.contains(device)
+        {
+            devices.push(device.clone());
+        }
+    }
+    devices
 }
 
 /// Segments with the seconds at which they begin and end.

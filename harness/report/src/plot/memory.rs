@@ -125,10 +125,13 @@ fn layout(cases: &[CaseView], frame: Frame) -> Layout {
     let near = |budget: &Bytes| largest.0 == 0 || budget.as_f64() <= largest.as_f64() * FAR_AWAY;
     let budgets = devices().filter_map(|device| device.budget).filter(near).max();
     let is_beside = frame.width >= BESIDE;
-    let extent = Extent::bytes(
-        largest.max(budgets.unwrap_or_default()),
-        if frame.width > 500.0 { 6 } else { 3 },
-    );
+    // A bar whose budget is not drawn must not look as if it had no room.
+    let is_any_far = devices()
+        .filter_map(|device| device.budget)
+        .any(|budget| !near(&budget));
+    let room = if is_any_far { largest.0 / 5 } else { 0 };
+    let end = Bytes(largest.0.saturating_add(room)).max(budgets.unwrap_or_default());
+    let extent = |width: f64| Extent::bytes(end, if width > 450.0 { 6 } else { 3 });
     let mut sources = devices()
         .map(|device| device.source)
         .filter(|source| !source.is_empty());
@@ -148,7 +151,7 @@ fn layout(cases: &[CaseView], frame: Frame) -> Layout {
             is_beside,
             bars: frame,
             columns: [frame.right(); 3],
-            extent,
+            extent: extent(frame.width),
             source,
         };
     }
@@ -162,21 +165,22 @@ fn layout(cases: &[CaseView], frame: Frame) -> Layout {
     let figure =
         |index: usize, most: f64| widest(&|device| wide(Words::of(device, source).columns[index].as_str()), most);
     let room = [
-        figure(0, frame.width * 0.32),
+        figure(0, frame.width * 0.38),
         figure(1, frame.width * 0.1),
         figure(2, frame.width * 0.16),
     ];
     let right = frame.right();
+    let bars = Frame {
+        x: frame.x + name,
+        width: frame.width - name - room.iter().sum::<f64>() - 4.0,
+        ..frame
+    };
     Layout {
         heights,
         is_beside,
-        bars: Frame {
-            x: frame.x + name,
-            width: frame.width - name - room.iter().sum::<f64>() - 4.0,
-            ..frame
-        },
+        bars,
         columns: [right - room[1] - room[2], right - room[2], right],
-        extent,
+        extent: extent(bars.width),
         source,
     }
 }
@@ -216,9 +220,11 @@ fn beside_name(case: &CaseView) -> (String, Style) {
     if case.outcome != "completed" {
         words.push(&case.status_words);
     }
-    if case.memory.iter().all(MemoryView::is_unmeasured) {
-        words.push("planned only, nothing was measured");
-    } else if !case.memory_beside.unused.is_empty() {
+    // What a device was refused is told there.
+    let is_refused = case.memory.iter().any(|device| device.refusal.is_some());
+    if !is_refused && case.memory.iter().all(MemoryView::is_unmeasured) {
+        words.push("nothing measured");
+    } else if !is_refused && !case.memory_beside.unused.is_empty() {
         words.push(&case.memory_beside.unused);
     }
     (words.join(" · "), Style::NOTE)
@@ -300,7 +306,10 @@ fn bars(scene: &mut Scene, device: &MemoryView, layout: &Layout, extent: &Extent
     }
     let Some(budget) = budget else { return };
     if budget > extent.end {
-        // The track goes on beyond the picture.
+        // The track goes on beyond the picture; where there is no room to say so, the figures do.
+        if layout.x_of(extent, used) > layout.bars.right() - 18.0 {
+            return;
+        }
         let at = (layout.bars.right() - 3.0, top + heights.bar() / 2.0 + 4.0);
         scene.text(at, "→", Style::NOTE.end(), 20.0);
         return;

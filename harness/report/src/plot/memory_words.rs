@@ -18,7 +18,7 @@ impl Words {
         let [weights, _, peak, budget] = &device.words;
         let used = match (device.peak, device.weights, planned_peak(device)) {
             (Some(_), ..) => peak.clone(),
-            (None, Some(_), _) => format!("weights {weights}, no peak"),
+            (None, Some(_), _) => format!("weights {weights}"),
             (None, None, Some(planned)) => format!("planned {planned}"),
             (None, None, None) => "not measured".into(),
         };

@@ -17,6 +17,8 @@ use super::{Frame, label, legend};
 const GAP: f64 = 44.0;
 /// Below this width the two panels stand below each other.
 const SIDE_BY_SIDE: f64 = 700.0;
+/// Devices that the legend names.
+const MOST_COLOURS: usize = 8;
 /// From this ratio of the longest step to the shortest on, each placement has its own scale: on one scale the short ones
 /// would be lines without lanes.
 const OWN_SCALE_FROM: f64 = 8.0;
@@ -49,6 +51,10 @@ fn names(view: &ReportView, cases: &[CaseView]) -> Vec<(Paint, String)> {
         if used(&|part| matches!(part, Part::Stage { device, .. } if device == name)) {
             names.push((Paint::Device(view.colour_of(name)), format!("{name} works")));
         }
+    }
+    // Colours come again after so many, and lanes have names.
+    if names.len() > MOST_COLOURS {
+        names.clear();
     }
     if used(&|part| matches!(part, Part::Hop { .. })) {
         names.push((Paint::Ink, "hop".into()));
@@ -177,7 +183,7 @@ fn row(
     };
     let lanes = Lanes::of(step);
     let ink = Style::NOTE.paint(Paint::Ink);
-    for (number, device) in lanes.devices().iter().enumerate().filter(|_| !step.measured.is_empty()) {
+    for (number, device) in lanes.names().iter().enumerate() {
         let baseline = y + PITCH * number as f64 + 10.0;
         scene.text((frame.x, baseline), device, ink, name - 6.0);
         if let Some(work) = step.work.iter().find(|work| work.device == *device) {

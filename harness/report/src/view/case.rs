@@ -1,7 +1,6 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::placement::Concurrency;
 use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
@@ -14,7 +13,8 @@ use super::evidence::{self, EvidenceView};
 use super::figures::{figure, figures, peak, traffic};
 use super::forecast::{self, ForecastView};
 use super::latencies::{self, LatencyView};
-use super::memory::{self, BesideView, MemoryView};
+use super::memory::{self, MemoryView};
+use super::memory_beside::BesideView;
 use super::modules::{self, PlacementView};
 use super::narrative::{self, Narrative};
 use super::status;
@@ -22,6 +22,7 @@ use super::steps::{self, StepView};
 use super::text::{self, OutputView};
 use super::timing::Timing;
 use super::words::{Lines, line, message, visible};
+use super::work;
 
 pub use super::deciding::deciding_attempt;
 pub use super::figures::NamedFigure;
@@ -153,29 +154,11 @@ pub fn view(
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
     let why = status::why_missing(spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
-    let of_memory = memory::Source {
-        spec,
-        metrics,
-        placed,
-        deciding: attempt,
-        forecast: forecast::shared(record, spec),
-        devices,
-    };
-    let memory = memory::view(&of_memory);
+    let (memory, memory_beside) = memory::of_case(record, spec, metrics, [placed, attempt], devices);
     let timing = timing(record, spec, text, &why);
     let is_timed = status::is_timed(record, spec);
-    // Of a case that is not timed, no time is foreseen either.
-    let foreseen = forecast::shared(record, spec).filter(|_| is_timed);
     let timed: Vec<&Attempt> = record.deciding_attempts(spec).filter(|_| is_timed).collect();
-    let steps = steps::view(&steps::Source {
-        attempts: &timed,
-        metrics,
-        prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
-        text,
-        why_missing: &why,
-        devices,
-        concurrency: spec.request.concurrency,
-    });
+    let steps = steps::of_case(record, spec, metrics, (text, &why), devices);
     let latency = latencies::view(&latencies::Source {
         spec,
         timed: &timed,
@@ -244,16 +227,13 @@ pub fn view(
         traffic: traffic(metrics),
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: placement,
-        memory_beside: memory::beside(&of_memory, &memory, &record.deciding_attempts(spec).collect::<Vec<_>>()),
+        memory_beside,
         forecast: match is_timed {
             false => None,
             true => forecast::view(record, spec, metrics, &steps, &memory, devices),
         },
         memory,
-        in_flight: match spec.request.concurrency {
-            Concurrency::InFlight(sequences) => sequences.max(1),
-            Concurrency::Single | Concurrency::Batch(_) => 1,
-        },
+        in_flight: work::in_flight(spec.request.concurrency),
         steps,
         output: text::output(record, spec, reference, &why),
         faults: details::fault_words(spec),

@@ -6,18 +6,17 @@
 use placebench_core::device::{DeviceBytes, DeviceId, DeviceKind};
 use placebench_core::planner::{DeviceFootprint, Forecast};
 use placebench_core::protocol::MemoryKind;
-use placebench_core::record::{Attempt, CaseMetrics, CaseSpec};
+use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, IndexedRun};
 use placebench_core::units::Bytes;
 use serde::Serialize;
 
 use super::budget::{self, Budget, Refusal};
-use super::words::{count, line, list};
+use super::forecast;
+use super::memory_beside::{self, BesideView};
+use super::words::line;
 
 /// How far a peak may be from its plan to count as planned.
 pub(super) const CLOSE: f64 = 0.05;
-
-/// Unused devices that are named; more are counted.
-const MOST_NAMED: usize = 3;
 
 /// What kind of memory a device has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,6 +79,8 @@ pub struct MemoryView {
     pub difference: String,
     /// The peak in percent of the budget, in words; empty where one of them is absent.
     pub share: String,
+    /// What is left of the budget, in words, `−1.00 MiB` where it is exceeded; empty where one of them is absent.
+    pub head_room: String,
     /// The allocation it had no room for.
     pub refusal: Option<Refusal>,
 }
@@ -144,45 +145,46 @@ impl MemoryView {
     }
 }
 
-/// What is known of a case's memory besides its devices' accounts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct BesideView {
-    /// `sim:1 and sim:2 unused`; empty where every device is used, or nothing was loaded.
-    pub unused: String,
-    /// What the system and the driver saw.
-    pub seen: Vec<Seen>,
-}
-
-/// A figure that no engine accounts for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seen {
-    /// `whole process`, `GPU 0`.
-    pub what: String,
-    /// `resident set, by the system`.
-    pub by: &'static str,
-    /// The most there was.
-    pub peak: String,
-    /// Of how much; `–` where that is not known.
-    pub of: String,
-}
-
 /// What the memory of a case is made from.
-pub(super) struct Source<'a> {
-    pub(super) spec: &'a CaseSpec,
-    pub(super) metrics: &'a CaseMetrics,
+struct Source<'a> {
+    spec: &'a CaseSpec,
+    metrics: &'a CaseMetrics,
     /// The attempt whose placement is shown.
-    pub(super) placed: Option<&'a Attempt>,
+    placed: Option<&'a Attempt>,
     /// The attempt that the verdict speaks of.
-    pub(super) deciding: Option<&'a Attempt>,
+    deciding: Option<&'a Attempt>,
     /// What all attempts were planned with.
-    pub(super) forecast: Option<&'a Forecast>,
-    pub(super) devices: &'a [String],
+    forecast: Option<&'a Forecast>,
+    devices: &'a [String],
 }
 
-/// Memory per device, in the order of the run's devices: the judged figures, completed from the attempt where the judge
-/// has none. Devices that were planned for are there even where nothing was measured.
+/// Memory per device, in the order of the run's devices, and what is known besides: of the attempt whose placement is
+/// shown, and of the one that the verdict speaks of.
 #[must_use]
-pub(super) fn view(source: &Source<'_>) -> Vec<MemoryView> {
+pub(super) fn of_case<'a>(
+    record: &'a IndexedRun<'a>,
+    spec: &'a CaseSpec,
+    metrics: &'a CaseMetrics,
+    [placed, deciding]: [Option<&'a Attempt>; 2],
+    devices: &'a [String],
+) -> (Vec<MemoryView>, BesideView) {
+    let source = Source {
+        spec,
+        metrics,
+        placed,
+        deciding,
+        forecast: forecast::shared(record, spec),
+        devices,
+    };
+    let used = view(&source);
+    let attempts: Vec<&Attempt> = record.deciding_attempts(spec).collect();
+    let beside = memory_beside::view(spec, placed, &used, &attempts);
+    (used, beside)
+}
+
+/// The judged figures, completed from the attempt where the judge has none. Devices that were planned for are there even
+/// where nothing was measured.
+fn view(source: &Source<'_>) -> Vec<MemoryView> {
     let mut names: Vec<&str> = Vec::new();
     let metrics = source.metrics;
     let judged = [
@@ -258,6 +260,7 @@ fn one(device: &str, source: &Source<'_>, refusal: Option<&Refusal>) -> MemoryVi
         planned_words: None,
         difference: String::new(),
         share: String::new(),
+        head_room: String::new(),
         refusal: refusal.filter(|refusal| refusal.device == device).cloned(),
     };
     say(&mut view);
@@ -276,6 +279,11 @@ fn say(view: &mut MemoryView) {
     view.difference = peaks
         .map(|(planned, measured)| difference(planned, measured))
         .unwrap_or_default();
+    view.head_room = match (view.budget, view.peak) {
+        (Some(budget), Some(peak)) if peak > budget => format!("−{}", Bytes(peak.0 - budget.0)),
+        (Some(budget), Some(peak)) => Bytes(budget.0 - peak.0).to_string(),
+        _ => String::new(),
+    };
     view.share = match view.utilisation() {
         Some(share) if share > 0.0 && share < 0.005 => "below 1 %".into(),
         Some(share) => format!("{:.0} %", share * 100.0),
@@ -323,65 +331,6 @@ fn difference(planned: Bytes, measured: Bytes) -> String {
         format!("{sign}{percent:.0}")
     };
     format!("{sign}{apart} ({percent} %)")
-}
-
-/// Devices that hold nothing, and what the system and the driver saw of the process.
-#[must_use]
-pub(super) fn beside(source: &Source<'_>, used: &[MemoryView], attempts: &[&Attempt]) -> BesideView {
-    let declared = source.spec.devices.iter().map(|logical| &logical.id);
-    let found = source.placed.iter().flat_map(|attempt| &attempt.devices);
-    let found = found.map(|facts| &facts.id).filter(|id| id.is_accelerator());
-    let mut unused: Vec<String> = Vec::new();
-    for name in declared.chain(found).map(|id| line(id.as_str())) {
-        if !unused.contains(&name) && used.iter().all(|device| device.device != name) {
-            unused.push(name);
-        }
-    }
-    let is_loaded = used.iter().any(|device| !device.is_unmeasured());
-    BesideView {
-        unused: match unused.len() {
-            _ if !is_loaded => String::new(),
-            0 => String::new(),
-            1..=MOST_NAMED => format!("{} unused", list(&unused)),
-            many => format!("{} unused", count(many, "device", "devices")),
-        },
-        seen: seen(attempts),
-    }
-}
-
-/// The resident set of the worker and the memory of GPUs, at most.
-fn seen(attempts: &[&Attempt]) -> Vec<Seen> {
-    let word = |bytes: Option<Bytes>| bytes.map_or_else(|| "–".into(), |bytes| bytes.to_string());
-    let resident = attempts.iter().filter_map(|attempt| attempt.peak_rss_bytes).max();
-    let mut found: Vec<Seen> = resident
-        .map(|bytes| Seen {
-            what: "whole process".into(),
-            by: "resident set, by the system",
-            peak: bytes.to_string(),
-            of: "–".into(),
-        })
-        .into_iter()
-        .collect();
-    let gpus = || attempts.iter().flat_map(|attempt| &attempt.gpus);
-    let mut known: Vec<u32> = gpus().map(|gpu| gpu.index).collect();
-    known.sort_unstable();
-    known.dedup();
-    for index in known {
-        let same = || gpus().filter(|gpu| gpu.index == index);
-        let name = same().map(|gpu| line(&gpu.name)).next().unwrap_or_default();
-        let before = same().filter_map(|gpu| gpu.memory_before_bytes).max();
-        let before = before
-            .map(|bytes| format!(", {bytes} of it before"))
-            .unwrap_or_default();
-        let peak = same().filter_map(|gpu| gpu.memory_peak_bytes).max();
-        found.push(Seen {
-            what: format!("GPU {index}, {name}"),
-            by: "everything on it, by the driver (NVML)",
-            peak: peak.map_or_else(|| "–".into(), |bytes| format!("{bytes}{before}")),
-            of: word(same().filter_map(|gpu| gpu.memory_bytes).max()),
-        });
-    }
-    found
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub mod latency_table;
 mod machines;
 mod marks;
 pub mod memory;
+pub mod memory_beside;
 pub mod modules;
 pub mod narrative;
 pub mod parting;

@@ -5,11 +5,11 @@ use placebench_core::judge::median;
 use placebench_core::placement::Concurrency;
 use placebench_core::planner::{Objective, Prediction, StepTime, stages};
 use placebench_core::protocol::Generation;
-use placebench_core::record::{Attempt, CaseMetrics, TextVerdict};
+use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, IndexedRun, TextVerdict};
 
 use super::words::line;
 use super::work::{self, DeviceWork};
-use super::{Figure, status};
+use super::{Figure, forecast, status};
 
 /// What takes a part of a step's time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,20 +129,38 @@ fn is_hop(part: &Part) -> bool {
 /// What the steps of a case are made from.
 pub(super) struct Source<'a> {
     pub(super) attempts: &'a [&'a Attempt],
-    pub(super) metrics: &'a CaseMetrics,
-    pub(super) prediction: Option<&'a Prediction<DeviceId>>,
-    pub(super) text: TextVerdict,
-    pub(super) why_missing: &'a str,
-    pub(super) devices: &'a [String],
+    metrics: &'a CaseMetrics,
+    prediction: Option<&'a Prediction<DeviceId>>,
+    text: TextVerdict,
+    why_missing: &'a str,
+    devices: &'a [String],
     pub(super) concurrency: Concurrency,
 }
 
-/// The first token and a token after it.
-pub(super) fn view(source: &Source<'_>) -> [StepView; 2] {
+/// The first token and a token after it. Of a case that is not timed, no time is foreseen either.
+pub(super) fn of_case(
+    record: &IndexedRun<'_>,
+    spec: &CaseSpec,
+    metrics: &CaseMetrics,
+    (text, why_missing): (TextVerdict, &str),
+    devices: &[String],
+) -> [StepView; 2] {
+    let is_timed = status::is_timed(record, spec);
+    let attempts: Vec<&Attempt> = record.deciding_attempts(spec).filter(|_| is_timed).collect();
+    let foreseen = forecast::shared(record, spec).filter(|_| is_timed);
+    let source = Source {
+        attempts: &attempts,
+        metrics,
+        prediction: foreseen.and_then(|forecast| forecast.prediction.as_ref()),
+        text,
+        why_missing,
+        devices,
+        concurrency: spec.request.concurrency,
+    };
     let predicted = |choose: fn(&Prediction<DeviceId>) -> &StepTime<DeviceId>| source.prediction.map(choose);
     [
-        one(source, Objective::Ttft, predicted(|prediction| &prediction.ttft)),
-        one(source, Objective::Tpot, predicted(|prediction| &prediction.tpot)),
+        one(&source, Objective::Ttft, predicted(|prediction| &prediction.ttft)),
+        one(&source, Objective::Tpot, predicted(|prediction| &prediction.tpot)),
     ]
 }
 

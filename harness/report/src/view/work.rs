@@ -53,7 +53,7 @@ pub(super) fn view(
         }
     }
     for work in &mut found {
-        let busy = match (step, overlaps(source.concurrency)) {
+        let busy = match (step, in_flight(source.concurrency) > 1) {
             (Objective::Tpot, true) => busy_in_flight(source, &work.device),
             _ => None,
         };
@@ -63,9 +63,12 @@ pub(super) fn view(
     found
 }
 
-/// Stages may work on different sequences at the same time.
-pub(super) fn overlaps(concurrency: Concurrency) -> bool {
-    matches!(concurrency, Concurrency::InFlight(sequences) if sequences > 1)
+/// How many sequences are on their way at once, each by itself; 1 where stages never overlap.
+pub(super) fn in_flight(concurrency: Concurrency) -> u32 {
+    match concurrency {
+        Concurrency::InFlight(sequences) => sequences.max(1),
+        Concurrency::Single | Concurrency::Batch(_) => 1,
+    }
 }
 
 /// The part of whole generations in which a device computed for any of their sequences, the median.
