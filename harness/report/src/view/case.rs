@@ -208,11 +208,8 @@ pub fn view(
         devices,
     });
     let audit = audit::view(record, spec, devices);
+    let seen = (memory.as_slice(), &steps[1], audit.as_ref());
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
-    let skip_hint = attempt.and_then(|attempt| match &attempt.outcome {
-        Outcome::Skipped { hint, .. } => hint.as_deref(),
-        _ => None,
-    });
     CaseView {
         anchor: format!("case-{number}"),
         case: line(&spec.case),
@@ -231,7 +228,7 @@ pub fn view(
             .map(|place| line(&place.name()).replace("->", "→")),
         sentence: message(verdict.map_or(why.as_str(), |verdict| &verdict.sentence)),
         says_more: status::says_more(verdict),
-        skip_hint: skip_hint.map(message).unwrap_or_default(),
+        skip_hint: attempt.and_then(skip_hint).unwrap_or_default(),
         text_verdict: verdict.map_or("", |verdict| verdict.text.as_str()),
         text_words: status::text_words(verdict),
         findings: verdict.map(|verdict| findings(&verdict.findings)).unwrap_or_default(),
@@ -248,22 +245,11 @@ pub fn view(
         traffic: traffic(metrics),
         timing,
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
-        placed: modules::view(&modules::Source {
-            spec,
-            attempt: placed,
-            outcome: attempt.map(|attempt| &attempt.outcome),
-            metrics,
-            memory: &memory,
-            decode: &steps[1],
-            audit: audit.as_ref(),
-            devices,
-            why_missing: &why,
-        }),
+        placed: placement(spec, metrics, (placed, attempt), seen, devices, &why),
         memory,
-        forecast: match is_timed {
-            false => None,
-            true => forecast::view(record, spec, metrics, &steps, devices),
-        },
+        forecast: is_timed
+            .then(|| forecast::view(record, spec, metrics, &steps, devices))
+            .flatten(),
         steps,
         output: text::output(record, spec, reference, &why),
         phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),
@@ -286,6 +272,36 @@ pub fn view(
             .map(|verdict| verdict.notes.iter().map(|note| message(note)).collect())
             .unwrap_or_default(),
     }
+}
+
+/// What would make a skipped case run.
+fn skip_hint(attempt: &Attempt) -> Option<String> {
+    match &attempt.outcome {
+        Outcome::Skipped { hint, .. } => hint.as_deref().map(message),
+        _ => None,
+    }
+}
+
+/// The placement that one attempt shows, and where it broke in the one that decided.
+fn placement(
+    spec: &CaseSpec,
+    metrics: &CaseMetrics,
+    (shown, deciding): (Option<&Attempt>, Option<&Attempt>),
+    (memory, decode, audit): (&[MemoryView], &StepView, Option<&AuditView>),
+    devices: &[String],
+    why_missing: &str,
+) -> PlacementView {
+    modules::view(&modules::Source {
+        spec,
+        attempt: shown,
+        outcome: deciding.map(|attempt| &attempt.outcome),
+        metrics,
+        memory,
+        decode,
+        audit,
+        devices,
+        why_missing,
+    })
 }
 
 fn findings(findings: &[Finding]) -> Vec<FindingView> {
