@@ -165,6 +165,24 @@ fn the_grid_shows_what_was_compared_and_marks_the_place() {
     );
 }
 
+/// The diagram of placements names the place too, of the placement that is to blame and of no other.
+#[test]
+fn the_diagram_marks_the_first_module_that_differs() {
+    let view = ReportView::new(&audited());
+    let prompt = &view.scenarios[0].prompts[0];
+    let broken: Vec<_> = prompt.cases.iter().map(|case| &case.placed.broken).collect();
+    assert_eq!(*broken[0], None);
+    let broken = broken[1].as_ref().unwrap();
+    assert_eq!((broken.at, broken.is_hop, broken.is_cut_short), (6, false, false));
+    let scene = Chart::Placement.bare(&view, prompt, 1080.0);
+    assert!(
+        scene
+            .marks
+            .iter()
+            .any(|mark| mark.says("parts from single here: token 2"))
+    );
+}
+
 #[test]
 fn a_trail_with_holes_gives_a_whole_report() {
     for keep in 0..12 {

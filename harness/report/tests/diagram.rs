@@ -1,5 +1,4 @@
 //! What placement diagrams say, of placements of every kind, and that nothing in them is cut off or covered.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod sample;
 mod scene_text;

@@ -120,7 +120,7 @@ impl Chart {
     pub fn caption(self) -> &'static str {
         match self {
             Self::Placement => {
-                "Modules in order, widths to scale of bytes, the smallest widened; arrows are hops, with bytes and time per token."
+                "Modules in order, widths to scale of bytes, the smallest widened. Each change of device is a hop: bytes and time per token."
             }
             Self::Latency => {
                 "Every dot is a measurement, the first at the top of its band. The line is the median; shorter ones are p90 \

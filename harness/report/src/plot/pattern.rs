@@ -1,6 +1,7 @@
 //! Stripes: what tells devices beyond the eighth from those whose colour they share.
 
 use super::palette::Paint;
+use super::scene::Outline;
 
 /// How much of the ink of a device its stripes have.
 pub(super) const STRENGTH: f64 = 0.4;
@@ -14,7 +15,7 @@ const NARROWEST: f64 = 4.0;
 
 /// The stripes on a surface of a device whose colour an earlier one has, and their ink: rising for the second device of a
 /// colour, falling for the third, both for those after. `None` for the first.
-pub(super) fn of_device(paint: Paint, at: (f64, f64), size: (f64, f64)) -> Option<(Vec<Vec<(f64, f64)>>, Paint)> {
+pub(super) fn of_device(paint: Paint, at: (f64, f64), size: (f64, f64)) -> Option<(Vec<Outline>, Paint)> {
     let Paint::Device(index) = paint else { return None };
     let round = paint.round();
     if round == 0 || size.0 < NARROWEST || size.1 < NARROWEST {
@@ -37,7 +38,7 @@ enum Slope {
 }
 
 /// Stripes at half a right angle, cut off at the sides of a rectangle.
-fn stripes((x, y): (f64, f64), (w, h): (f64, f64), slope: Slope) -> Vec<Vec<(f64, f64)>> {
+fn stripes((x, y): (f64, f64), (w, h): (f64, f64), slope: Slope) -> Vec<Outline> {
     let (low, high) = match slope {
         Slope::Rising => (y + h, y),
         Slope::Falling => (y, y + h),
@@ -61,7 +62,7 @@ fn stripes((x, y): (f64, f64), (w, h): (f64, f64), slope: Slope) -> Vec<Vec<(f64
 }
 
 /// The part of a convex polygon at one side of an upright line: right of it where `sign` is 1, left where it is -1.
-fn clip(polygon: &[(f64, f64)], line: f64, sign: f64) -> Vec<(f64, f64)> {
+fn clip(polygon: &[(f64, f64)], line: f64, sign: f64) -> Outline {
     let mut kept = Vec::new();
     let after = polygon.iter().cycle().skip(1);
     for (from, to) in polygon.iter().zip(after) {
@@ -86,7 +87,7 @@ pub(super) fn as_rect(outline: &[(f64, f64)]) -> Option<((f64, f64), (f64, f64))
 }
 
 /// The corners of a rectangle.
-pub(super) fn rect((x, y): (f64, f64), (w, h): (f64, f64)) -> Vec<(f64, f64)> {
+pub(super) fn rect((x, y): (f64, f64), (w, h): (f64, f64)) -> Outline {
     vec![(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
 }
 

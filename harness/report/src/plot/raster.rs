@@ -304,3 +304,44 @@ fn nearest(value: f64) -> i32 {
     let whole = value.round().clamp(-65_535.0, 65_535.0) as i32;
     whole
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red, green and blue of every pixel, line by line, of a picture with one pixel for each of the page.
+    fn painted(scene: &Scene) -> Vec<[u8; 3]> {
+        let bytes = png(scene, Fineness::Plain).unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut pixels).unwrap();
+        pixels.chunks_exact(3).map(|rgb| [rgb[0], rgb[1], rgb[2]]).collect()
+    }
+
+    #[test]
+    fn shapes_reach_their_last_pixel_and_no_further() {
+        let ink = Paint::Ink.rgb(Scheme::Light);
+        let mut scene = Scene::new(6.0, "");
+        scene.height = 2.0;
+        scene.rect((1.0, 0.0), (1.0, 1.0), Paint::Ink);
+        scene.fill(
+            vec![super::super::pattern::rect((4.0, 0.0), (2.0, 2.0))],
+            Paint::Ink,
+            1.0,
+        );
+        let is_ink: Vec<bool> = painted(&scene).iter().map(|pixel| *pixel == ink).collect();
+        assert_eq!(is_ink[..6], [false, true, false, false, true, true]);
+        assert_eq!(is_ink[6..], [false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn polygons_are_filled() {
+        let ink = Paint::Ink.rgb(Scheme::Light);
+        let mut scene = Scene::new(40.0, "");
+        scene.height = 20.0;
+        scene.fill(vec![vec![(0.0, 0.0), (40.0, 0.0), (20.0, 20.0)]], Paint::Ink, 1.0);
+        let pixels = painted(&scene);
+        assert_eq!(pixels[5 * 40 + 20], ink, "inside");
+        assert_eq!(pixels[18 * 40 + 2], [255; 3], "outside");
+    }
+}

@@ -4,6 +4,9 @@ use super::font::{self, Weight};
 use super::palette::Paint;
 use super::pattern;
 
+/// The corners of a polygon.
+pub type Outline = Vec<(f64, f64)>;
+
 /// Where a text begins, relative to its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
@@ -36,7 +39,7 @@ pub enum Mark {
     /// Filled polygons of one colour, as many as there are: one element of a page, a few bytes each.
     Fill {
         /// Their corners.
-        outlines: Vec<Vec<(f64, f64)>>,
+        outlines: Vec<Outline>,
         /// Fill.
         paint: Paint,
         /// From 0, invisible, to 1.
@@ -167,7 +170,7 @@ impl Scene {
     }
 
     /// Filled polygons of one colour.
-    pub fn fill(&mut self, outlines: Vec<Vec<(f64, f64)>>, paint: Paint, opacity: f64) {
+    pub fn fill(&mut self, outlines: Vec<Outline>, paint: Paint, opacity: f64) {
         if !outlines.is_empty() {
             self.marks.push(Mark::Fill {
                 outlines,

@@ -2,7 +2,7 @@
 
 use super::font::Weight;
 use super::palette::Paint;
-use super::scene::{Anchor, Mark, Scene};
+use super::scene::{Anchor, Mark, Outline, Scene};
 
 /// Points of one series that a page draws; more would only make it heavy.
 const MOST_POINTS: usize = 400;
@@ -113,7 +113,7 @@ fn faded(opacity: f64) -> String {
 }
 
 /// Polygons as one path, each corner by its distance from the one before.
-fn fill(svg: &mut String, outlines: &[Vec<(f64, f64)>], paint: Paint, opacity: f64) {
+fn fill(svg: &mut String, outlines: &[Outline], paint: Paint, opacity: f64) {
     let mut path = String::new();
     for outline in outlines {
         // Distances between rounded corners: what was rounded away must not add up.
@@ -198,6 +198,20 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::plot::scene::Style;
+
+    #[test]
+    fn polygons_are_one_path_from_corner_to_corner() {
+        let mut scene = Scene::new(100.0, "");
+        let triangle = vec![(0.0, 0.0), (3.5, 6.04), (-3.5, 6.04)];
+        scene.fill(
+            vec![vec![(1.0, 2.0), (5.0, 2.0), (5.0, 4.0), (1.0, 4.0)], triangle],
+            Paint::Device(9),
+            0.3,
+        );
+        let svg = svg(&scene, "wide");
+        let path = "<path class=\"f-d1\" opacity=\"0.3\" d=\"M1 2h4v2h-4zM0 0l3.5 6h-7z\"/>";
+        assert!(svg.contains(path), "{svg}");
+    }
 
     #[test]
     fn hostile_labels_stay_labels() {

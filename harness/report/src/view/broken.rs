@@ -45,10 +45,11 @@ pub(super) fn of_audit(audit: &AuditView, modules: &[ModuleView]) -> Option<Brok
     // A column behind the last is what rests behind the last module.
     let column = mark.column.min(audit.modules.len().checked_sub(1)?);
     let name = &audit.modules.get(column)?.module;
+    let token = audit.rows.get(mark.row).map(|(token, _)| format!(": token {token}"));
     Some(BrokenView {
         at: modules.iter().position(|module| module.module == *name)?,
-        is_hop: mark.is_hop && column > 0,
-        words: format!("parts from {} here: {}", audit.reference, mark.words),
+        is_hop: mark.is_hop && column == mark.column && column > 0,
+        words: format!("parts from {} here{}", audit.reference, token.unwrap_or_default()),
         is_cut_short: false,
     })
 }

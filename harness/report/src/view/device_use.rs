@@ -156,7 +156,7 @@ fn budget(source: &Source<'_>, device: &str, seen: Option<&MemoryView>) -> (Opti
         .and_then(|figure| figure.budget)
         .or_else(reported)
         .or_else(declared);
-    (own, "the device's")
+    (own, "device memory")
 }
 
 /// Bytes that were needed and allowed, where this is the device that had too few.

@@ -123,30 +123,8 @@ pub fn placement(cases: &[CaseView]) -> String {
     if let Some(stuck) = stuck {
         return stuck;
     }
-    let elsewhere = |case: &&CaseView| case.placed.modules.iter().any(|module| module.missed().is_some());
-    if let Some(case) = cases.iter().find(elsewhere) {
-        let mut parted = case.placed.modules.iter().filter(|module| module.missed().is_some());
-        let first = parted.next().map(|module| {
-            let loaded = module.realised.as_deref().unwrap_or_default();
-            format!("{} is on {loaded}", super::modules::short(&module.module))
-        });
-        let others = match parted.count() {
-            0 => String::new(),
-            more => format!(" and {}", count(more, "other module", "other modules")),
-        };
-        return format!(
-            "{} is not where it was planned: {}{others}",
-            case.placement,
-            first.unwrap_or_default()
-        );
-    }
-    if let Some(case) = cases
-        .iter()
-        .find(|case| case.placed.devices.iter().any(|device| device.is_over))
-    {
-        let over = case.placed.devices.iter().find(|device| device.is_over);
-        let device = over.map(|device| device.device.as_str()).unwrap_or_default();
-        return format!("{} puts more on {device} than it may hold", case.placement);
+    if let Some(unkept) = unkept(cases) {
+        return unkept;
     }
     let mut hops: Vec<(&str, f64)> = (cases.iter())
         .filter_map(|case| Some((case.placement.as_str(), case.hops_per_token?)))
@@ -204,6 +182,34 @@ pub fn placement(cases: &[CaseView]) -> String {
         })
         .collect();
     words.join(", ")
+}
+
+/// A placement that was not loaded as planned, or is too large for a device.
+fn unkept(cases: &[CaseView]) -> Option<String> {
+    let elsewhere = |case: &&CaseView| case.placed.modules.iter().any(|module| module.missed().is_some());
+    if let Some(case) = cases.iter().find(elsewhere) {
+        let mut parted = case.placed.modules.iter().filter(|module| module.missed().is_some());
+        let first = parted.next().map(|module| {
+            let loaded = module.realised.as_deref().unwrap_or_default();
+            format!("{} is on {loaded}", super::modules::short(&module.module))
+        });
+        let others = match parted.count() {
+            0 => String::new(),
+            more => format!(" and {}", count(more, "other module", "other modules")),
+        };
+        return Some(format!(
+            "{} is not where it was planned: {}{others}",
+            case.placement,
+            first.unwrap_or_default()
+        ));
+    }
+    cases.iter().find_map(|case| {
+        let over = case.placed.devices.iter().find(|device| device.is_over)?;
+        Some(format!(
+            "{} puts more on {} than it may hold",
+            case.placement, over.device
+        ))
+    })
 }
 
 fn hops_words(hops: f64) -> String {

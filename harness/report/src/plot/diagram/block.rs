@@ -13,7 +13,7 @@ const APART_FROM: f64 = 4.0;
 /// Thickness of the outline of a hollow block.
 const OUTLINE: f64 = 1.5;
 /// How much a block is seen that was not reached.
-const PALE: f64 = 0.35;
+const PALE: f64 = 0.3;
 /// Half the width of an arrowhead, and its length.
 const HEAD: (f64, f64) = (3.5, 6.0);
 

@@ -43,11 +43,13 @@ impl Columns {
         if !is_to_scale {
             bytes.fill(1.0);
         }
+        // Whole pixels are sharp, and short to write; columns of a pixel or two need their fractions.
+        let is_fine = width / names.len().max(1) as f64 >= 2.0 * THINNEST;
         let mut edges = vec![x];
         let mut at = x;
         for share in widths(&bytes, width) {
             at += share;
-            edges.push(at);
+            edges.push(if is_fine { at.round() } else { at });
         }
         Self {
             names,

@@ -37,6 +37,9 @@ const MOST_HOVERS: usize = 100;
 /// Text has this much more room than it needs in our own font.
 const SLACK: f64 = 1.15;
 
+/// The widest font of browsers is so much wider than ours.
+const BROWSER: f64 = 1.3;
+
 /// Where things are from left to right, the same for every row.
 #[derive(Debug, Clone, Copy)]
 struct Layout<'a> {
@@ -132,6 +135,7 @@ impl<'a> Layout<'a> {
         };
         layout.has_bars = has_bars;
         let width = frame.width - names - gauges;
+        let (names, width) = (names.ceil(), width.floor());
         layout.modules = (frame.x + names, width);
         layout.gauges = (frame.x + names + width + 20.0, (gauges - 20.0).max(0.0));
         layout
@@ -209,14 +213,15 @@ impl Row<'_> {
         let place = &self.case.placed;
         let frame = self.layout.frame;
         let mut y = y;
-        let most = if self.layout.is_compact { 1 } else { 3 };
+        let most = if self.layout.is_compact { 2 } else { 4 };
         let difference = if place.difference.is_empty() {
             String::new()
         } else {
             format!("Differs: {}", place.difference)
         };
         for (words, style) in [(difference, Style::ALARM), (place.streamed.clone(), Style::NOTE)] {
-            for line in wrap(&words, size::NOTE, Weight::SemiBold, frame.width, most) {
+            let room = frame.width * SLACK / BROWSER;
+            for line in wrap(&words, size::NOTE, Weight::SemiBold, room, most) {
                 scene.text((frame.x, y + 12.0), &line, style, frame.width * SLACK);
                 y += 17.0;
             }
@@ -238,7 +243,9 @@ fn head(scene: &mut Scene, case: &CaseView, layout: &Layout<'_>, y: f64) -> f64 
         (true, facts) if facts.is_empty() => "reference".into(),
         (true, facts) => format!("reference · {facts}"),
     };
-    let beside = Style::NOTE.width(&facts) * 1.2 + Style::LABEL.width(&case.placement) * 1.1 + 16.0 <= frame.width;
+    let needed = Style::NOTE.width(&facts) * BROWSER;
+    let beside =
+        needed + Style::LABEL.width(&case.placement) * BROWSER + 16.0 <= frame.width && needed <= frame.width * 0.66;
     if beside {
         label(scene, frame, y + 13.0, &case.placement, (&facts, Style::NOTE));
         return y + 22.0;
@@ -339,7 +346,7 @@ fn key(scene: &mut Scene, frame: Frame, looks: &[Look], y: f64) -> f64 {
 
 /// Words at a mark: right of it, left of it, or where there is room.
 fn at_mark(scene: &mut Scene, frame: Frame, (x, y): (f64, f64), words: &str) {
-    let needed = Style::ALARM.width(words) * SLACK;
+    let needed = Style::ALARM.width(words) * BROWSER;
     if x + needed <= frame.right() {
         scene.text((x, y), words, Style::ALARM, needed);
     } else if x - needed >= frame.x {
