@@ -87,6 +87,11 @@ fn a_hang_ends_its_band() {
         prompt(&view(&record)).tokens_title,
         "auto: no token for 2.05 s after 3 tokens of a warm-up"
     );
+    let seen = view(&record);
+    let table = prompt(&seen).gap_table.as_ref().unwrap();
+    assert_eq!(table.columns, ["single, ms", "auto, ms"]);
+    assert_eq!(table.rows[0].cells[1], "10.0, cut off later");
+    assert_eq!((table.rows.len(), table.rows[2].cells[1].as_str()), (23, ""));
     let mut later = record.clone();
     let span = |start_s: f64| PhaseSpan {
         phase: Phase::Prefill,

@@ -121,7 +121,7 @@ impl Chart {
             }
             Self::Tokens => {
                 "Dots are the gaps of single generations, or an area from shortest to longest where tokens are many; the line is \
-                 the median of each token. Finished warm-ups are left out."
+                 the median of each token. Pauses are marked above. Finished warm-ups are left out."
             }
             Self::FirstToken => {
                 "Phases before the first generation, then the first step by stages and hops, to scale; medians. Warm-ups are \
