@@ -60,6 +60,21 @@ fn a_pause_is_named_and_evenness_is_not() {
 }
 
 #[test]
+fn the_reference_is_marked() {
+    let view = view(&stamped(&[
+        ("auto", vec![even(4, 0.01); 2]),
+        ("single", vec![even(4, 0.01); 2]),
+    ]));
+    for chart in OURS {
+        let scene = chart.bare(&view, prompt(&view), 1080.0);
+        assert!(
+            says(&scene, "single (reference)") && !says(&scene, "auto (reference)"),
+            "{chart:?}"
+        );
+    }
+}
+
+#[test]
 fn a_slow_drift_is_the_title_of_its_prompt() {
     let growing = |growth: f64| -> Vec<f64> {
         let mut stamp = 0.03;

@@ -11,7 +11,7 @@ use super::axis::Axis;
 use super::palette::Paint;
 use super::points::thin;
 use super::scene::{Mark, Scene, Style};
-use super::{Frame, label, scale_below};
+use super::{Frame, label, row_name, scale_below};
 
 /// Height of a band's scale.
 const BAND: f64 = 56.0;
@@ -45,7 +45,7 @@ struct Bands {
     regions: usize,
 }
 
-pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
+pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], reference: &str, frame: Frame) -> f64 {
     let all = || cases.iter().filter_map(|case| case.latency.gaps.series());
     let last = all().map(last_token).max().unwrap_or(2).max(2);
     let is_shared = have_one_scale(all());
@@ -68,7 +68,7 @@ pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
     scene.text((frame.x, frame.y + 12.0), heading, Style::NOTE, frame.width);
     let mut y = frame.y + 26.0;
     for case in cases {
-        y = row(scene, case, &bands, Frame { y, ..frame }) + 14.0;
+        y = row(scene, (case, &row_name(case, reference)), &bands, Frame { y, ..frame }) + 14.0;
     }
     let inner = Frame {
         x: frame.x + GUTTER,
@@ -115,17 +115,17 @@ fn scale<'a>(all: impl Iterator<Item = &'a Series> + Clone) -> Option<Axis> {
     Axis::seconds_up_to(longest, 3)
 }
 
-fn row(scene: &mut Scene, case: &CaseView, bands: &Bands, frame: Frame) -> f64 {
+fn row(scene: &mut Scene, (case, name): (&CaseView, &str), bands: &Bands, frame: Frame) -> f64 {
     let series = match &case.latency.gaps {
         Gaps::Measured(series) => series,
-        Gaps::Invalid(why) => return without(scene, &case.placement, (why, Style::ALARM), frame),
-        Gaps::Missing(why) => return without(scene, &case.placement, (why, Style::NOTE), frame),
+        Gaps::Invalid(why) => return without(scene, name, (why, Style::ALARM), frame),
+        Gaps::Missing(why) => return without(scene, name, (why, Style::NOTE), frame),
     };
     label(
         scene,
         frame,
         frame.y + 13.0,
-        &case.placement,
+        name,
         (&words(series, frame.width), Style::NOTE),
     );
     let top = frame.y + 20.0;

@@ -190,10 +190,10 @@ impl Chart {
         let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
         let bottom = match self {
             Self::Placement => strip::draw(scene, view, shown, frame),
-            Self::Latency => latency::draw(scene, shown, frame),
+            Self::Latency => latency::draw(scene, shown, &prompt.reference, frame),
             Self::Memory => memory::draw(scene, shown, frame),
-            Self::Tokens => gaps::draw(scene, shown, frame),
-            Self::FirstToken => first_token::draw(scene, view, shown, frame),
+            Self::Tokens => gaps::draw(scene, shown, &prompt.reference, frame),
+            Self::FirstToken => first_token::draw(scene, view, (shown, &prompt.reference), frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),
             Self::Audit => audit::draw(scene, view, shown, frame),
         };
@@ -221,6 +221,15 @@ struct Frame {
 impl Frame {
     fn right(self) -> f64 {
         self.x + self.width
+    }
+}
+
+/// The name of a row, which says so where others are compared with it.
+fn row_name(case: &crate::view::CaseView, reference: &str) -> String {
+    if case.placement == reference {
+        format!("{reference} (reference)")
+    } else {
+        case.placement.clone()
     }
 }
 
