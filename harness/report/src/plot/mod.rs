@@ -188,12 +188,16 @@ impl Chart {
 
     fn draw(self, scene: &mut Scene, view: &ReportView, prompt: &PromptView, frame: Frame) -> f64 {
         let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
+        let reference = match prompt.cases.as_slice() {
+            [_] => "",
+            _ => prompt.reference.as_str(),
+        };
         let bottom = match self {
             Self::Placement => strip::draw(scene, view, shown, frame),
-            Self::Latency => latency::draw(scene, shown, &prompt.reference, frame),
+            Self::Latency => latency::draw(scene, shown, reference, frame),
             Self::Memory => memory::draw(scene, shown, frame),
-            Self::Tokens => gaps::draw(scene, shown, &prompt.reference, frame),
-            Self::FirstToken => first_token::draw(scene, view, (shown, &prompt.reference), frame),
+            Self::Tokens => gaps::draw(scene, shown, reference, frame),
+            Self::FirstToken => first_token::draw(scene, view, (shown, reference), frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),
             Self::Audit => audit::draw(scene, view, shown, frame),
         };
