@@ -82,8 +82,9 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
     Ok(artifacts)
 }
 
-/// The pictures of a report: placement, latency and memory of each prompt, its placements side by side, and where stages
-/// were measured or predicted, their times; of an audit, how modules compare.
+/// The pictures of a report: placement, memory and latency of each prompt, its placements side by side; where they are on
+/// record, gaps in the order of the tokens, the time until the first token, and times of stages as measured and predicted; of
+/// an audit, how modules compare.
 ///
 /// # Errors
 /// When the painter or the encoder fails.

@@ -60,6 +60,21 @@ fn a_pause_is_named_and_evenness_is_not() {
 }
 
 #[test]
+fn the_reference_is_marked() {
+    let view = view(&stamped(&[
+        ("auto", vec![even(4, 0.01); 2]),
+        ("single", vec![even(4, 0.01); 2]),
+    ]));
+    for chart in OURS {
+        let scene = chart.bare(&view, prompt(&view), 1080.0);
+        assert!(
+            says(&scene, "single (reference)") && !says(&scene, "auto (reference)"),
+            "{chart:?}"
+        );
+    }
+}
+
+#[test]
 fn a_slow_drift_is_the_title_of_its_prompt() {
     let growing = |growth: f64| -> Vec<f64> {
         let mut stamp = 0.03;
@@ -87,6 +102,11 @@ fn a_hang_ends_its_band() {
         prompt(&view(&record)).tokens_title,
         "auto: no token for 2.05 s after 3 tokens of a warm-up"
     );
+    let seen = view(&record);
+    let table = prompt(&seen).gap_table.as_ref().unwrap();
+    assert_eq!(table.columns, ["single, ms", "auto, ms"]);
+    assert_eq!(table.rows[0].cells[1], "10.0, cut off later");
+    assert_eq!((table.rows.len(), table.rows[2].cells[1].as_str()), (23, ""));
     let mut later = record.clone();
     let span = |start_s: f64| PhaseSpan {
         phase: Phase::Prefill,

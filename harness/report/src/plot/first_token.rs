@@ -10,7 +10,7 @@ use crate::view::{CaseView, Figure, ReportView};
 use super::axis::Axis;
 use super::palette::Paint;
 use super::scene::{Scene, Style};
-use super::{Frame, label, legend, scale_below};
+use super::{Frame, label, legend, row_name, scale_below};
 
 const BAR: f64 = 22.0;
 const GAP: f64 = 40.0;
@@ -35,16 +35,16 @@ struct Piece {
 
 /// A bar with what stands beside it.
 struct Bar<'a> {
-    name: &'a str,
+    name: String,
     pieces: Vec<Piece>,
     words: String,
     /// Why there is no bar.
     why: (&'a str, Style),
 }
 
-pub(super) fn draw(scene: &mut Scene, view: &ReportView, cases: &[CaseView], frame: Frame) -> f64 {
-    let before: Vec<Bar<'_>> = cases.iter().map(before).collect();
-    let first: Vec<Bar<'_>> = cases.iter().map(first).collect();
+pub(super) fn draw(scene: &mut Scene, view: &ReportView, (cases, reference): (&[CaseView], &str), frame: Frame) -> f64 {
+    let before: Vec<Bar<'_>> = cases.iter().map(|case| before(case, reference)).collect();
+    let first: Vec<Bar<'_>> = cases.iter().map(|case| first(case, reference)).collect();
     let before_panel = |scene: &mut Scene, frame: Frame| {
         let title = "Before the first generation, once for each process";
         let y = panel(scene, title, &before, frame) + 8.0;
@@ -58,7 +58,7 @@ pub(super) fn draw(scene: &mut Scene, view: &ReportView, cases: &[CaseView], fra
         return first_panel(scene, frame);
     }
     let width = (frame.width - GAP) / 2.0;
-    let widest = cases.iter().map(|case| Style::LABEL.width(&case.placement) * 1.1);
+    let widest = first.iter().map(|bar| Style::LABEL.width(&bar.name) * 1.1);
     if frame.width >= SIDE_BY_SIDE && widest.fold(0.0, f64::max) + VALUE_ROOM <= width {
         let left = before_panel(scene, Frame { width, ..frame });
         let x = frame.x + width + GAP;
@@ -78,7 +78,7 @@ fn phase_paint(phase: Phase) -> (Paint, Paint) {
     }
 }
 
-fn before(case: &CaseView) -> Bar<'_> {
+fn before<'a>(case: &'a CaseView, reference: &str) -> Bar<'a> {
     let piece = |phase: &crate::view::first_token::PhaseTime| {
         let (paint, _) = phase_paint(phase.phase);
         Piece {
@@ -95,7 +95,7 @@ fn before(case: &CaseView) -> Bar<'_> {
         Style::NOTE
     };
     Bar {
-        name: &case.placement,
+        name: row_name(case, reference),
         pieces: case.latency.first_token.before.iter().map(piece).collect(),
         words: match case.latency.first_token.before.is_empty() {
             true => String::new(),
@@ -105,7 +105,7 @@ fn before(case: &CaseView) -> Bar<'_> {
     }
 }
 
-fn first(case: &CaseView) -> Bar<'_> {
+fn first<'a>(case: &'a CaseView, reference: &str) -> Bar<'a> {
     let step = &case.steps[0];
     let whole = step.measured_s.filter(|seconds| *seconds > 0.0);
     let piece = |segment: &crate::view::steps::Segment| {
@@ -139,7 +139,7 @@ fn first(case: &CaseView) -> Bar<'_> {
         Figure::Missing(why) => (String::new(), (why.as_str(), Style::NOTE)),
     };
     Bar {
-        name: &case.placement,
+        name: row_name(case, reference),
         pieces: drawn(&case.latency.first_token, step).iter().map(piece).collect(),
         words,
         why,
@@ -153,7 +153,7 @@ fn panel(scene: &mut Scene, title: &str, bars: &[Bar<'_>], frame: Frame) -> f64 
     scene.text((frame.x, frame.y + 12.0), title, Style::NOTE, frame.width);
     let mut y = frame.y + 24.0;
     for bar in bars {
-        label(scene, frame, y + 13.0, bar.name, (&bar.words, Style::VALUE));
+        label(scene, frame, y + 13.0, &bar.name, (&bar.words, Style::VALUE));
         let top = y + 20.0;
         scene.rect((frame.x, top), (frame.width, BAR), Paint::Band);
         match &axis {

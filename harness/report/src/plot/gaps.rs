@@ -11,7 +11,7 @@ use super::axis::Axis;
 use super::palette::Paint;
 use super::points::thin;
 use super::scene::{Mark, Scene, Style};
-use super::{Frame, label, scale_below};
+use super::{Frame, label, row_name, scale_below};
 
 /// Height of a band's scale.
 const BAND: f64 = 56.0;
@@ -32,8 +32,6 @@ const MOST_REGIONS: usize = 32;
 const MOST_REGIONS_OF_ALL: usize = 300;
 /// Placements whose medians are further apart than this each have their own scale: a small one would be a flat line.
 const FARTHEST_ON_ONE_SCALE: f64 = 4.0;
-/// Pauses up to so many times the longest other gap are drawn to scale.
-const TO_SCALE: f64 = 1.6;
 
 /// What all bands share.
 struct Bands {
@@ -47,7 +45,7 @@ struct Bands {
     regions: usize,
 }
 
-pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
+pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], reference: &str, frame: Frame) -> f64 {
     let all = || cases.iter().filter_map(|case| case.latency.gaps.series());
     let last = all().map(last_token).max().unwrap_or(2).max(2);
     let is_shared = have_one_scale(all());
@@ -70,7 +68,7 @@ pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
     scene.text((frame.x, frame.y + 12.0), heading, Style::NOTE, frame.width);
     let mut y = frame.y + 26.0;
     for case in cases {
-        y = row(scene, case, &bands, Frame { y, ..frame }) + 14.0;
+        y = row(scene, (case, &row_name(case, reference)), &bands, Frame { y, ..frame }) + 14.0;
     }
     let inner = Frame {
         x: frame.x + GUTTER,
@@ -107,43 +105,27 @@ fn have_one_scale<'a>(all: impl Iterator<Item = &'a Series> + Clone) -> bool {
         .is_none_or(|(least, most)| most / least <= FARTHEST_ON_ONE_SCALE)
 }
 
-/// From zero to the longest gap that is no pause, or a little further where that takes a pause in.
+/// From zero to the longest gap that is no pause.
 fn scale<'a>(all: impl Iterator<Item = &'a Series> + Clone) -> Option<Axis> {
     let finished = all
         .clone()
-        .flat_map(|series| series.generations.iter().flatten().map(|(_, seconds)| *seconds));
-    let of_pauses = || {
-        all.clone()
-            .flat_map(|series| series.pauses.iter().map(|pause| pause.seconds))
-    };
-    let floor = of_pauses().reduce(f64::min).unwrap_or(f64::INFINITY);
-    let halted = all
-        .clone()
-        .flat_map(|series| series.halt.iter().flat_map(|halt| &halt.gaps))
-        .map(|(_, gap)| *gap);
-    let shortest_pause = |seconds: &f64| *seconds < floor;
-    let usual = finished
-        .filter(shortest_pause)
-        .chain(halted)
-        .reduce(f64::max)
-        .or(of_pauses().reduce(f64::max))?;
-    let high = of_pauses()
-        .filter(|seconds| *seconds <= TO_SCALE * usual)
-        .fold(usual, f64::max);
-    Axis::seconds_up_to(high, 3)
+        .flat_map(|series| series.tokens.iter().map(|gap| gap.usual_s));
+    let halted = all.flat_map(|series| series.halt.iter().flat_map(|halt| &halt.gaps));
+    let longest = finished.chain(halted.map(|(_, gap)| *gap)).reduce(f64::max)?;
+    Axis::seconds_up_to(longest, 3)
 }
 
-fn row(scene: &mut Scene, case: &CaseView, bands: &Bands, frame: Frame) -> f64 {
+fn row(scene: &mut Scene, (case, name): (&CaseView, &str), bands: &Bands, frame: Frame) -> f64 {
     let series = match &case.latency.gaps {
         Gaps::Measured(series) => series,
-        Gaps::Invalid(why) => return without(scene, &case.placement, (why, Style::ALARM), frame),
-        Gaps::Missing(why) => return without(scene, &case.placement, (why, Style::NOTE), frame),
+        Gaps::Invalid(why) => return without(scene, name, (why, Style::ALARM), frame),
+        Gaps::Missing(why) => return without(scene, name, (why, Style::NOTE), frame),
     };
     label(
         scene,
         frame,
         frame.y + 13.0,
-        &case.placement,
+        name,
         (&words(series, frame.width), Style::NOTE),
     );
     let top = frame.y + 20.0;
@@ -188,7 +170,7 @@ fn without(scene: &mut Scene, name: &str, (why, style): (&str, Style), frame: Fr
     top + 24.0
 }
 
-/// `median 1.02 ms · 6 generations · ended by length`, or the first two parts where there is little room.
+/// `median 1.02 ms · 6 generations · 4 pauses · ended by length`, without the end where there is little room.
 fn words(series: &Series, width: f64) -> String {
     let middle = series
         .median_s
@@ -197,8 +179,15 @@ fn words(series: &Series, width: f64) -> String {
         0 => "no generation was finished".to_owned(),
         many => count(many, "generation", "generations"),
     };
+    let pauses = Some(series.pauses.len()).filter(|many| *many > 2);
+    let pauses = pauses.map(|many| format!("{many} pauses"));
     let ended = Some(series.ended.clone()).filter(|ended| !ended.is_empty() && width > 500.0);
-    let parts: Vec<String> = middle.into_iter().chain([finished]).chain(ended).collect();
+    let parts: Vec<String> = middle
+        .into_iter()
+        .chain([finished])
+        .chain(pauses)
+        .chain(ended)
+        .collect();
     parts.join(" · ")
 }
 
@@ -250,7 +239,7 @@ impl Plot<'_> {
             };
             let at = |(token, seconds): (f64, f64)| (self.x_of(token).round(), self.y_of(to_scale(seconds)).round());
             let mut area: Vec<(f64, f64)> = side(|gap| gap.least_s, f64::min).map(at).collect();
-            let mut above: Vec<(f64, f64)> = side(|gap| gap.most_s, f64::max).map(at).collect();
+            let mut above: Vec<(f64, f64)> = side(|gap| gap.usual_s, f64::max).map(at).collect();
             above.reverse();
             area.extend(above);
             push_path(scene, area, Paint::Point, None, 0.4);
@@ -281,7 +270,7 @@ impl Plot<'_> {
         }
     }
 
-    /// Dots for all, names for the longest of two tokens.
+    /// Dots for all, names for the longest and for one about as long where there is room.
     fn pauses(&self, scene: &mut Scene, series: &Series, taken: Option<(f64, f64)>) {
         let beyond = self.band.y + BEYOND_AT;
         let y_of = |seconds: f64| {
@@ -312,7 +301,11 @@ impl Plot<'_> {
         let mut taken: Vec<(f64, f64)> = taken.into_iter().collect();
         let mut named: Vec<usize> = Vec::new();
         for pause in &series.pauses {
-            if named.len() == 2 {
+            let is_far_shorter = series
+                .pauses
+                .first()
+                .is_some_and(|longest| pause.seconds < longest.seconds / 2.0);
+            if named.len() == 2 || is_far_shorter {
                 break;
             }
             if named.contains(&pause.token) {

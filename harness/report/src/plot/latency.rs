@@ -13,7 +13,7 @@ use super::axis::Axis;
 use super::palette::Paint;
 use super::points::thin;
 use super::scene::{Mark, Scene, Style};
-use super::{Frame, label, scale_below};
+use super::{Frame, label, row_name, scale_below};
 
 const BAND: f64 = 30.0;
 const GAP: f64 = 40.0;
@@ -34,7 +34,7 @@ const NAMED: usize = 3;
 
 /// One row of a panel.
 struct Row<'a> {
-    name: &'a str,
+    name: String,
     points: Result<&'a [f64], &'a str>,
 }
 
@@ -58,12 +58,15 @@ impl Scale {
     }
 }
 
-pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], frame: Frame) -> f64 {
-    let first: Vec<Row<'_>> = cases.iter().map(|case| row(case, Quantity::FirstToken)).collect();
-    let gaps: Vec<Row<'_>> = cases.iter().map(|case| row(case, Quantity::Gaps)).collect();
+pub(super) fn draw(scene: &mut Scene, cases: &[CaseView], reference: &str, frame: Frame) -> f64 {
+    let first: Vec<Row<'_>> = cases
+        .iter()
+        .map(|case| row(case, reference, Quantity::FirstToken))
+        .collect();
+    let gaps: Vec<Row<'_>> = cases.iter().map(|case| row(case, reference, Quantity::Gaps)).collect();
     let width = (frame.width - GAP) / 2.0;
     // A name that must be cut may lose the very part that tells it from the others.
-    let names = cases.iter().map(|case| Style::LABEL.width(&case.placement) * 1.1);
+    let names = first.iter().map(|row| Style::LABEL.width(&row.name) * 1.1);
     let names_fit = names.fold(0.0, f64::max) + VALUE_ROOM <= width;
     let is_side_by_side = frame.width >= SIDE_BY_SIDE && names_fit;
     let most_ticks = if is_side_by_side || frame.width > 300.0 { 4 } else { 3 };
@@ -95,7 +98,7 @@ enum Quantity {
     Gaps,
 }
 
-fn row(case: &CaseView, quantity: Quantity) -> Row<'_> {
+fn row<'a>(case: &'a CaseView, reference: &str, quantity: Quantity) -> Row<'a> {
     let points = match &case.timing {
         Timing::Valid { ttft_s, gaps_s } => {
             let points = if quantity == Quantity::FirstToken {
@@ -112,7 +115,7 @@ fn row(case: &CaseView, quantity: Quantity) -> Row<'_> {
         Timing::Invalid(why) | Timing::Missing(why) => Err(why.as_str()),
     };
     Row {
-        name: &case.placement,
+        name: row_name(case, reference),
         points,
     }
 }
@@ -188,7 +191,7 @@ fn draw_row(scene: &mut Scene, row: &Row<'_>, scale: Option<&Scale>, frame: Fram
         }
         Err(_) => String::new(),
     };
-    label(scene, frame, frame.y + 13.0, row.name, (&words, Style::VALUE));
+    label(scene, frame, frame.y + 13.0, &row.name, (&words, Style::VALUE));
     let top = frame.y + 20.0;
     scene.rect((frame.x, top), (frame.width, BAND), Paint::Band);
     let inner = (frame.x + 10.0, top + 19.0);

@@ -128,7 +128,7 @@ impl Chart {
             }
             Self::Tokens => {
                 "Dots are the gaps of single generations, or an area from shortest to longest where tokens are many; the line is \
-                 the median of each token. Finished warm-ups are left out."
+                 the median of each token. Pauses are marked above. Finished warm-ups are left out."
             }
             Self::FirstToken => {
                 "Phases before the first generation, then the first step by stages and hops, to scale; medians. Warm-ups are \
@@ -197,12 +197,16 @@ impl Chart {
 
     fn draw(self, scene: &mut Scene, view: &ReportView, prompt: &PromptView, frame: Frame) -> f64 {
         let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
+        let reference = match prompt.cases.as_slice() {
+            [_] => "",
+            _ => prompt.reference.as_str(),
+        };
         let bottom = match self {
             Self::Placement => diagram::draw(scene, view, (shown, &prompt.reference), frame),
-            Self::Latency => latency::draw(scene, shown, frame),
+            Self::Latency => latency::draw(scene, shown, reference, frame),
             Self::Memory => memory::draw(scene, shown, frame),
-            Self::Tokens => gaps::draw(scene, shown, frame),
-            Self::FirstToken => first_token::draw(scene, view, shown, frame),
+            Self::Tokens => gaps::draw(scene, shown, reference, frame),
+            Self::FirstToken => first_token::draw(scene, view, (shown, reference), frame),
             Self::Steps => timeline::draw(scene, view, shown, frame),
             Self::Audit => audit::draw(scene, view, shown, frame),
         };
@@ -230,6 +234,15 @@ struct Frame {
 impl Frame {
     fn right(self) -> f64 {
         self.x + self.width
+    }
+}
+
+/// The name of a row, which says so where others are compared with it.
+fn row_name(case: &crate::view::CaseView, reference: &str) -> String {
+    if case.placement == reference {
+        format!("{reference} (reference)")
+    } else {
+        case.placement.clone()
     }
 }
 

@@ -32,6 +32,8 @@ pub struct TokenGap {
     pub median_s: f64,
     /// The longest, in seconds.
     pub most_s: f64,
+    /// The longest that is no [`Pause`]; the shortest where all are.
+    pub usual_s: f64,
 }
 
 /// A gap that stands apart: beyond Tukey's outer fence and at least twice the median, or at least ten times the median.
@@ -150,11 +152,12 @@ pub(super) fn view(source: &Source<'_>) -> Gaps {
             false => why.to_owned(),
         });
     }
+    let is_pause = stand_apart(&all);
     Gaps::Measured(Box::new(Series {
-        tokens: by_token(&generations),
+        tokens: by_token(&generations, &is_pause),
         texts: texts(&finished),
         median_s: median(&all),
-        pauses: pauses(&generations, &all),
+        pauses: pauses(&generations, &all, &is_pause),
         ended: ended(&finished),
         warm_ups: spec.measure.warmup,
         halt,
@@ -171,33 +174,40 @@ fn gaps(stamps: &[f64]) -> Vec<(usize, f64)> {
         .collect()
 }
 
-fn by_token(generations: &[Vec<(usize, f64)>]) -> Vec<TokenGap> {
+fn by_token(generations: &[Vec<(usize, f64)>], is_pause: &[bool]) -> Vec<TokenGap> {
     let last = generations.iter().flatten().map(|(token, _)| *token).max().unwrap_or(0);
-    let mut columns: Vec<Vec<f64>> = vec![Vec::new(); last + 1];
-    for (token, seconds) in generations.iter().flatten() {
+    let mut columns: Vec<Vec<(f64, bool)>> = vec![Vec::new(); last + 1];
+    for ((token, seconds), is_pause) in generations.iter().flatten().zip(is_pause) {
         if let Some(column) = columns.get_mut(*token) {
-            column.push(*seconds);
+            column.push((*seconds, *is_pause));
         }
     }
-    let one = |(token, column): (usize, Vec<f64>)| {
+    let one = |(token, column): (usize, Vec<(f64, bool)>)| {
+        let all: Vec<f64> = column.iter().map(|(seconds, _)| *seconds).collect();
+        let usual = column
+            .iter()
+            .filter(|(_, is_pause)| !is_pause)
+            .map(|(seconds, _)| *seconds);
+        let least_s = all.iter().copied().reduce(f64::min)?;
         Some(TokenGap {
             token,
-            n: column.len(),
-            least_s: column.iter().copied().reduce(f64::min)?,
-            median_s: median(&column)?,
-            most_s: column.iter().copied().reduce(f64::max)?,
+            n: all.len(),
+            least_s,
+            median_s: median(&all)?,
+            most_s: all.iter().copied().reduce(f64::max)?,
+            usual_s: usual.fold(least_s, f64::max),
         })
     };
     columns.into_iter().enumerate().filter_map(one).collect()
 }
 
-fn pauses(generations: &[Vec<(usize, f64)>], all: &[f64]) -> Vec<Pause> {
+fn pauses(generations: &[Vec<(usize, f64)>], all: &[f64], is_pause: &[bool]) -> Vec<Pause> {
     let Some(middle) = median(all).filter(|middle| *middle > 0.0) else {
         return Vec::new();
     };
-    let gaps = generations.iter().flatten().zip(stand_apart(all));
+    let gaps = generations.iter().flatten().zip(is_pause);
     let mut pauses: Vec<Pause> = gaps
-        .filter(|(_, stands_apart)| *stands_apart)
+        .filter(|(_, is_pause)| **is_pause)
         .map(|(&(token, seconds), _)| Pause {
             token,
             seconds,

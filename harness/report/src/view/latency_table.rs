@@ -120,14 +120,11 @@ pub(super) fn gaps(cases: &[CaseView]) -> Option<GapTable> {
     let measured: Vec<(&str, &Series)> = cases
         .iter()
         .filter_map(|case| Some((case.placement.as_str(), case.latency.gaps.series()?)))
-        .filter(|(_, series)| !series.tokens.is_empty())
+        .filter(|(_, series)| !series.tokens.is_empty() || halted(series).next().is_some())
         .collect();
     let (_, first) = measured.first()?;
     let (tokens, left_out) = chosen(&measured);
-    let units: Vec<(f64, &str)> = measured
-        .iter()
-        .map(|(_, series)| unit(series.median_s.unwrap_or_default()))
-        .collect();
+    let units: Vec<(f64, &str)> = measured.iter().map(|(_, series)| unit_of(series)).collect();
     let columns = measured
         .iter()
         .zip(&units)
@@ -165,10 +162,11 @@ fn chosen(measured: &[(&str, &Series)]) -> (BTreeSet<usize>, usize) {
     let mut later: Vec<(f64, usize)> = Vec::new();
     for (_, series) in measured {
         let middle = series.median_s.filter(|middle| *middle > 0.0).unwrap_or(1.0);
-        for gap in &series.tokens {
-            all.insert(gap.token);
-            if gap.token > FIRST_TOKENS {
-                later.push((gap.most_s / middle, gap.token));
+        let finished = series.tokens.iter().map(|gap| (gap.token, gap.most_s));
+        for (token, seconds) in finished.chain(halted(series)) {
+            all.insert(token);
+            if token > FIRST_TOKENS {
+                later.push((seconds / middle, token));
             }
         }
     }
@@ -186,14 +184,28 @@ fn chosen(measured: &[(&str, &Series)]) -> (BTreeSet<usize>, usize) {
 }
 
 fn cell(series: &Series, token: usize, factor: f64) -> String {
-    let Some(gap) = find(&series.tokens, token) else {
-        return String::new();
-    };
     let words = |seconds: f64| three_digits(seconds * factor);
-    match gap.n {
-        1 => words(gap.median_s),
-        _ => format!("{} ({}–{})", words(gap.median_s), words(gap.least_s), words(gap.most_s)),
+    match find(&series.tokens, token) {
+        Some(gap) if gap.n == 1 => words(gap.median_s),
+        Some(gap) => format!("{} ({}–{})", words(gap.median_s), words(gap.least_s), words(gap.most_s)),
+        None => {
+            let cut_off = halted(series).find(|(at, _)| *at == token);
+            cut_off
+                .map(|(_, seconds)| format!("{}, cut off later", words(seconds)))
+                .unwrap_or_default()
+        }
     }
+}
+
+/// Gaps of a generation that was cut off.
+fn halted(series: &Series) -> impl Iterator<Item = (usize, f64)> {
+    series.halt.iter().flat_map(|halt| &halt.gaps).copied()
+}
+
+/// The unit of a column: that of its median, or of the gaps there are.
+fn unit_of(series: &Series) -> (f64, &'static str) {
+    let longest = || halted(series).map(|(_, seconds)| seconds).fold(0.0, f64::max);
+    unit(series.median_s.unwrap_or_else(longest))
 }
 
 fn find(gaps: &[TokenGap], token: usize) -> Option<&TokenGap> {
