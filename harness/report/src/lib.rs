@@ -82,13 +82,14 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
     Ok(artifacts)
 }
 
-/// The pictures of a report: placement, latency and memory of each prompt, its placements side by side, and where stages
-/// were measured or predicted, their times; of an audit, how modules compare.
+/// The pictures of a report: placement, latency and memory of each prompt, its placements side by side; where there are
+/// several that were measured, how they compare; where stages were measured or predicted, their times; of an audit, how modules compare.
 ///
 /// # Errors
 /// When the painter or the encoder fails.
 pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
-    let is_extra = |chart: &plot::Chart| matches!(chart, plot::Chart::Steps | plot::Chart::Audit);
+    let is_extra =
+        |chart: &plot::Chart| matches!(chart, plot::Chart::Compared | plot::Chart::Steps | plot::Chart::Audit);
     let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
     let of_prompt = |prompt| {
         let wanted = move |chart: &plot::Chart| !is_extra(chart) || chart.has_data(prompt);

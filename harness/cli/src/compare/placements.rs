@@ -18,9 +18,8 @@ pub(crate) fn document(
     noise: Option<NoiseFloor>,
     spec: &GateSpec,
 ) -> Result<Document, CliError> {
-    let compared = compare_placements(&IndexedRun::new(record), reference, noise.as_ref(), spec).ok_or_else(|| {
-        CliError::setup("no prompt of this run has two placements: there is nothing to compare")
-    })?;
+    let compared = compare_placements(&IndexedRun::new(record), reference, noise.as_ref(), spec)
+        .ok_or_else(|| CliError::setup("no prompt of this run has two placements: there is nothing to compare"))?;
     let comparison = compared.comparison;
     let exit = comparison.exit;
     let is_compared = |name: &String| {

@@ -129,7 +129,11 @@ fn cell(link: &LinkReport) -> String {
         return "-".to_owned();
     };
     let mut text = match (direct.health, direct.rates) {
-        (Health::Ok, Some(rates)) => format!("{} {}", per_second(rates.bytes_per_s, "B"), human_seconds(rates.latency_s)),
+        (Health::Ok, Some(rates)) => format!(
+            "{} {}",
+            per_second(rates.bytes_per_s, "B"),
+            human_seconds(rates.latency_s)
+        ),
         (health, _) => health.as_str().to_owned(),
     };
     let host = link

@@ -4,6 +4,7 @@
 
 mod audit;
 pub mod axis;
+mod compared;
 pub mod font;
 mod latency;
 mod memory;
@@ -37,6 +38,8 @@ const MOST_ROWS: usize = 40;
 /// The charts there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chart {
+    /// Latency, throughput and memory against the reference.
+    Compared,
     /// Modules in order, by device.
     Placement,
     /// Time to first token and between tokens.
@@ -51,12 +54,20 @@ pub enum Chart {
 
 impl Chart {
     /// All charts, in reading order.
-    pub const ALL: [Self; 5] = [Self::Placement, Self::Latency, Self::Memory, Self::Steps, Self::Audit];
+    pub const ALL: [Self; 6] = [
+        Self::Compared,
+        Self::Placement,
+        Self::Latency,
+        Self::Memory,
+        Self::Steps,
+        Self::Audit,
+    ];
 
     /// The last part of the file's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Compared => "compared",
             Self::Placement => "placement",
             Self::Latency => "latency",
             Self::Memory => "memory",
@@ -69,6 +80,7 @@ impl Chart {
     #[must_use]
     pub fn title(self, prompt: &PromptView) -> &str {
         match self {
+            Self::Compared => &prompt.compared.title,
             Self::Placement => &prompt.placement_title,
             Self::Latency => &prompt.latency_title,
             Self::Memory => &prompt.memory_title,
@@ -80,7 +92,11 @@ impl Chart {
     /// True where there is anything to draw of a prompt besides reasons why there is nothing.
     #[must_use]
     pub fn has_data(self, prompt: &PromptView) -> bool {
+        if self == Self::Compared {
+            return prompt.compared.has_data();
+        }
         prompt.cases.iter().any(|case| match self {
+            Self::Compared => true,
             Self::Placement => !case.placed.stages.is_empty(),
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
@@ -93,6 +109,10 @@ impl Chart {
     #[must_use]
     pub fn caption(self) -> &'static str {
         match self {
+            Self::Compared => {
+                "Ratios to the reference, whose line is 1, on logarithmic scales: the median over pairs of attempts, as a bar its \
+                 95 % interval, as a dot where pairs are too few for one. What lies within the grey floor counts as no change."
+            }
             Self::Placement => "Modules in order of execution, coloured by device; a line across a bar is a hop.",
             Self::Latency => "Every dot is a measurement, the first at the top of its band; the line is the median.",
             Self::Memory => "Memory of each device; the upright mark is its budget.",
@@ -134,9 +154,10 @@ impl Chart {
             ""
         };
         let context = format!("{} · {} · run {}{debug}", prompt.scenario, prompt.name, view.run_id);
-        for line in [context.as_str(), self.caption()] {
+        let caption = wrap(self.caption(), size::NOTE, Weight::Regular, room, 2);
+        for line in std::iter::once(context).chain(caption) {
             y += 18.0;
-            scene.text((MARGIN, y), line, Style::NOTE, room);
+            scene.text((MARGIN, y), &line, Style::NOTE, room * 1.01);
         }
         y += 16.0;
         let bottom = self.draw(
@@ -156,6 +177,7 @@ impl Chart {
     fn draw(self, scene: &mut Scene, view: &ReportView, prompt: &PromptView, frame: Frame) -> f64 {
         let shown = &prompt.cases[..prompt.cases.len().min(MOST_ROWS)];
         let bottom = match self {
+            Self::Compared => compared::draw(scene, &prompt.compared, shown.len(), frame),
             Self::Placement => strip::draw(scene, view, shown, frame),
             Self::Latency => latency::draw(scene, shown, frame),
             Self::Memory => memory::draw(scene, shown, frame),

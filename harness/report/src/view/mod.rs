@@ -6,6 +6,8 @@
 pub mod audit;
 pub mod case;
 pub mod changes;
+pub mod compared;
+mod compared_title;
 pub mod divergence;
 pub mod evidence;
 mod facts;
@@ -17,6 +19,7 @@ pub mod gate;
 mod machines;
 pub mod memory;
 pub mod modules;
+pub(crate) mod no_break;
 pub mod status;
 pub mod steps;
 pub mod text;
@@ -27,6 +30,7 @@ pub mod words;
 
 use std::collections::BTreeSet;
 
+use placebench_core::compare::placements::reference_of;
 use placebench_core::device::DeviceId;
 use placebench_core::record::{CaseSpec, CaseStatus, IndexedRun, RunRecord};
 use serde::Serialize;
@@ -112,6 +116,8 @@ pub struct PromptView {
     pub audit_title: String,
     /// The placements, in the order of the scenario.
     pub cases: Vec<CaseView>,
+    /// The placements against the reference.
+    pub compared: compared::ComparedView,
 }
 
 /// A scenario with its prompts.
@@ -190,6 +196,7 @@ impl ReportView {
             devices: &devices,
             slugs: Slugs::default(),
             cases: 0,
+            compared: compared::RunComparison::new(record),
         };
         let scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
@@ -248,6 +255,7 @@ struct Builder<'a> {
     devices: &'a [String],
     slugs: Slugs,
     cases: usize,
+    compared: compared::RunComparison,
 }
 
 impl Builder<'_> {
@@ -268,7 +276,7 @@ impl Builder<'_> {
     }
 
     fn prompt(&mut self, scenario: &str, prompt: &str, specs: &[&CaseSpec]) -> PromptView {
-        let reference = reference_of(specs);
+        let reference = reference_of(specs.iter().copied()).map_or_else(String::new, |case| case.placement.clone());
         let reference_spec = specs.iter().find(|spec| spec.placement == reference).copied();
         let cases: Vec<CaseView> = specs
             .iter()
@@ -278,18 +286,26 @@ impl Builder<'_> {
             })
             .collect();
         let reference = line(&reference);
+        let compared = compared::view(&compared::Source {
+            run: self.record,
+            compared: &self.compared,
+            specs,
+            cases: &cases,
+            reference: &reference,
+        });
         PromptView {
             scenario: line(scenario),
             name: line(prompt),
             slug: self.slugs.for_prompt(scenario, prompt),
             input: specs.first().map(|spec| text::prompt(&spec.input)).unwrap_or_default(),
             placement_title: titles::placement(&cases),
-            latency_title: titles::latency(&cases, &reference),
+            latency_title: titles::latency(&cases, &compared),
             memory_title: titles::memory(&cases),
             steps_title: forecast_words::title(&cases),
             audit_title: audit::title(&cases),
             reference,
             cases,
+            compared,
         }
     }
 }
@@ -305,23 +321,6 @@ fn group<'a, T>(items: impl Iterator<Item = &'a T>, key: impl Fn(&'a T) -> &'a s
         }
     }
     groups
-}
-
-/// The placement others are compared with: the one the scenario names, else `single`, else the first.
-fn reference_of(specs: &[&CaseSpec]) -> String {
-    let named = specs
-        .iter()
-        .find_map(|spec| spec.expect.agreement.as_ref())
-        .map(|agreement| agreement.reference.clone())
-        .filter(|name| specs.iter().any(|spec| spec.placement == *name));
-    let single = || {
-        specs
-            .iter()
-            .find(|spec| spec.placement == "single")
-            .map(|spec| spec.placement.clone())
-    };
-    let first = || specs.first().map(|spec| spec.placement.clone());
-    named.or_else(single).or_else(first).unwrap_or_default()
 }
 
 /// Every device that a record mentions: accelerators by name, then the host, then the disk.

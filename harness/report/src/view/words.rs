@@ -69,6 +69,14 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
     }
 }
 
+/// The text with its first letter large.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    first.into_iter().chain([characters.as_str().to_owned()]).collect()
+}
+
 /// `a`, `a and b`, `a, b and c`.
 #[must_use]
 pub fn list(items: &[String]) -> String {

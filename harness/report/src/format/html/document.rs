@@ -19,10 +19,11 @@ use crate::plot::svg::{NARROW, svg};
 const WIDTHS: [(f64, &str); 2] = [(1080.0, "wide"), (340.0, NARROW)];
 
 /// The styles, in the order in which they are written.
-const STYLES: [&str; 6] = [
+const STYLES: [&str; 7] = [
     include_str!("../../../assets/css/base.css"),
     include_str!("../../../assets/css/overview.css"),
     include_str!("../../../assets/css/prompt.css"),
+    include_str!("../../../assets/css/compared.css"),
     include_str!("../../../assets/css/case.css"),
     include_str!("../../../assets/css/trend.css"),
     include_str!("../../../assets/css/media.css"),
@@ -49,6 +50,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("report/not_run.jinja"),
     template!("report/scenario.jinja"),
     template!("report/prompt.jinja"),
+    template!("report/compared.jinja"),
     template!("report/placement.jinja"),
     template!("report/latency.jinja"),
     template!("report/memory.jinja"),
@@ -94,6 +96,7 @@ pub(super) fn fill(name: &str, page: impl Serialize) -> Result<String, RenderErr
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_filter("figures", crate::view::no_break::unbroken);
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
