@@ -15,7 +15,7 @@ use placebench_core::units::Bytes;
 use serde::Serialize;
 
 use super::changes::without_verdict;
-use super::compared_title::title;
+use super::compared_title::{lead, title};
 use super::words::{count, message, number, rate};
 use super::{CaseView, Figure};
 
@@ -116,6 +116,12 @@ impl ComparedView {
     pub fn has_data(&self) -> bool {
         let mut cells = self.rows.iter().flat_map(|row| &row.cells);
         self.rows.len() > 1 && cells.any(|cell| cell.value.measured().is_some())
+    }
+
+    /// The figure that speaks for a placement: its place among the cells.
+    #[must_use]
+    pub fn lead(&self) -> usize {
+        lead(&self.rows)
     }
 
     /// Name and direction of each figure.
@@ -391,10 +397,7 @@ fn are_measured(own: &Figure, base: Option<&Figure>) -> bool {
 /// The numbers of a timing that may be shown: where something is wrong with the figures themselves there are none.
 fn against(row: &TimingRow) -> Option<Against> {
     let pairs = u32::try_from(row.pairs.len()).unwrap_or(u32::MAX);
-    let may_be_shown = matches!(
-        row.reason,
-        None | Some(NoVerdictReason::TooFewPairs { .. } | NoVerdictReason::Implausible { .. })
-    );
+    let may_be_shown = matches!(row.reason, None | Some(NoVerdictReason::TooFewPairs { .. }));
     let ratio = row
         .ratio
         .filter(|ratio| may_be_shown && ratio.is_finite() && *ratio > 0.0)?;

@@ -16,15 +16,18 @@ struct Claim<'a> {
 
 /// The title of the comparison. `rows` and `cases` are the same placements in the same order.
 pub(super) fn title(rows: &[ComparedRow], cases: &[CaseView], reference: &str) -> String {
-    // Of a long text most of the time is that of its tokens.
-    let metric = match has_ratio(rows, TPOT) || !has_ratio(rows, TTFT) {
-        true => TPOT,
-        false => TTFT,
-    };
-    let mut parts = vec![speeds(rows, reference, metric)];
+    let mut parts = vec![speeds(rows, reference, lead(rows))];
     parts.extend(invalid(cases));
     parts.extend(budgets(cases));
     parts.join("; ")
+}
+
+/// The figure that speaks for a placement: of a long text most of the time is that of its tokens.
+pub(super) fn lead(rows: &[ComparedRow]) -> usize {
+    match has_ratio(rows, TPOT) || !has_ratio(rows, TTFT) {
+        true => TPOT,
+        false => TTFT,
+    }
 }
 
 /// What the times to the first token show; nothing where none can be held against the reference.

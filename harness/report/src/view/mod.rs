@@ -7,6 +7,7 @@ pub mod audit;
 pub mod case;
 pub mod changes;
 pub mod compared;
+pub mod compared_table;
 mod compared_title;
 pub mod divergence;
 pub mod evidence;
