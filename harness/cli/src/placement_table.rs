@@ -4,6 +4,7 @@
 use console::{Style, measure_text_width};
 use placebench_core::record::RunRecord;
 use placebench_report::view::compared_table::{Column, Detail, columns};
+use placebench_report::view::no_break::{NO_BREAK, unbroken};
 use placebench_report::view::{PromptView, ReportView};
 
 use crate::args::Tables;
@@ -88,13 +89,18 @@ fn lines(prompt: &PromptView, width: Option<usize>, charset: Charset) -> Vec<Str
 fn fitted(prompt: &PromptView, width: Option<usize>, charset: Charset) -> Vec<String> {
     let of = |detail: Detail, most: usize| -> Vec<Column> {
         let columns = columns(&prompt.compared, detail);
-        let shown = |text: &str| cut(&charset.write(&printable(text)), most, charset);
-        let column = |column: Column| Column {
-            heading: shown(&column.heading),
-            cells: column.cells.iter().map(|cell| shown(cell)).collect(),
-            ..column
+        let shown = |text: &str, most: usize| cut(&charset.write(&printable(text)), most, charset);
+        let last = columns.len().saturating_sub(1);
+        let column = |(position, column): (usize, Column)| {
+            // What the last column says is cut with its line, at its end.
+            let most = if position == last { usize::MAX } else { most };
+            Column {
+                heading: shown(&column.heading, most),
+                cells: column.cells.iter().map(|cell| shown(cell, most)).collect(),
+                ..column
+            }
         };
-        columns.into_iter().map(column).collect()
+        columns.into_iter().enumerate().map(column).collect()
     };
     let Some(width) = width else {
         return laid_out(&of(Detail::FULL, usize::MAX));
@@ -120,8 +126,8 @@ fn fitted(prompt: &PromptView, width: Option<usize>, charset: Charset) -> Vec<St
         (no_interval, ROOMY),
         (no_device, ROOMY),
         (no_rate, ROOMY),
-        (no_rate, TIGHT),
-        (no_peak, TIGHT),
+        (no_peak, ROOMY),
+        (no_text, ROOMY),
         (no_text, TIGHT),
     ];
     let tables = steps.map(|(detail, most)| of(detail, most));
@@ -189,16 +195,17 @@ fn cut(text: &str, most: usize, charset: Charset) -> String {
     format!("{}{ellipsis}{tail}", head.into_iter().collect::<String>())
 }
 
-/// The text on lines of at most `width` columns; a longer word has a line of its own.
+/// The text on lines of at most `width` columns; a longer word has a line of its own, and a number keeps its unit.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in unbroken(text).split(' ') {
+        let word = word.replace(NO_BREAK, " ");
         match lines.last_mut() {
-            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= width => {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(&word) <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines
@@ -227,6 +234,7 @@ mod tests {
     fn sentences_wrap_between_words() {
         assert_eq!(wrapped("one two three four", 9), ["one two", "three", "four"]);
         assert_eq!(wrapped("a-word-that-is-long b", 5), ["a-word-that-is-long", "b"]);
+        assert_eq!(wrapped("takes 12 % longer", 8), ["takes", "12 %", "longer"]);
         assert_eq!(wrapped("any", usize::MAX), ["any"]);
     }
 
@@ -247,5 +255,104 @@ mod tests {
             .collect();
         assert_eq!(lines, ["name     TTFT", "a     1.00 ms", "配置      1 s"]);
         assert_eq!(total(&columns), 13);
+    }
+
+    /// The report crate's frozen run.
+    fn sample() -> ReportView {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../report/tests/data/sample-run");
+        let stored = placebench_runner::store::read(&folder).unwrap();
+        let verdict = std::fs::read(folder.join("verdict.json")).unwrap();
+        ReportView::new(&RunRecord {
+            info: stored.info,
+            attempts: stored.attempts,
+            verdict: serde_json::from_slice(&verdict).unwrap(),
+        })
+    }
+
+    fn shown(scenario: &str, width: usize, charset: Charset) -> String {
+        let view = sample();
+        let found = view
+            .scenarios
+            .iter()
+            .find(|candidate| candidate.name.starts_with(scenario));
+        let lines = lines(&found.unwrap().prompts[0], Some(width), charset);
+        for line in &lines {
+            assert!(measure_text_width(line) <= width, "{width}: {line}");
+        }
+        console::strip_ansi_codes(&lines.join("\n")).into_owned()
+    }
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        insta::assert_snapshot!(shown("placement/three-ways", 200, Charset::Unicode));
+        insta::assert_snapshot!(shown("regressions/broken-hop", 200, Charset::Unicode));
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_what_tells_most() {
+        for width in [80, 60] {
+            insta::assert_snapshot!(
+                format!("three_ways_{width}"),
+                shown("placement/three-ways", width, Charset::Unicode)
+            );
+            insta::assert_snapshot!(
+                format!("broken_hop_{width}"),
+                shown("regressions/broken-hop", width, Charset::Ascii)
+            );
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_cells_at_every_width() {
+        let view = sample();
+        for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
+            for width in [30, 40, 60, 80, 120, 200] {
+                for charset in [Charset::Ascii, Charset::Unicode] {
+                    let lines = lines(prompt, Some(width), charset);
+                    for line in &lines {
+                        let plain = console::strip_ansi_codes(line);
+                        assert!(measure_text_width(line) <= width.max(60), "{width}: {line}");
+                        assert!(plain.chars().all(|c| !c.is_control()), "{line:?}");
+                        assert!(charset == Charset::Unicode || plain.is_ascii(), "{line:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn wide_characters_keep_the_columns() {
+        let mut view = sample();
+        let prompt = &mut view.scenarios[0].prompts[0];
+        prompt.compared.rows[1].placement = "配置の名前".repeat(6);
+        for width in [60, 80, 200] {
+            let lines = fitted(prompt, Some(width), Charset::Unicode);
+            let starts = lines.iter().map(|line| {
+                let plain = console::strip_ansi_codes(line);
+                let at = plain.find("passed").or_else(|| plain.find("outcome")).unwrap();
+                measure_text_width(&plain[..at])
+            });
+            let starts: Vec<usize> = starts.collect();
+            assert!(starts.windows(2).all(|two| two[0] == two[1]), "{width}: {lines:?}");
+            assert!(lines.iter().all(|line| measure_text_width(line) <= width), "{lines:?}");
+        }
+        assert!(fitted(prompt, None, Charset::Ascii)[2].starts_with("\\u{914d}"));
+    }
+
+    #[test]
+    fn few_prompts_are_all_shown_and_of_many_those_that_failed() {
+        let mut view = sample();
+        let names = |view: &ReportView, tables| -> (Vec<String>, usize) {
+            let (prompts, left_out) = chosen(view, tables);
+            (prompts.iter().map(|prompt| prompt.scenario.clone()).collect(), left_out)
+        };
+        let (all, _) = names(&view, Tables::All);
+        let (failed, _) = names(&view, Tables::Failed);
+        assert!(all.len() > failed.len() && failed.len() > FEW, "{all:?} {failed:?}");
+        assert_eq!(names(&view, Tables::Auto), (failed[..FEW].to_vec(), failed.len() - FEW));
+        assert_eq!(names(&view, Tables::None), (Vec::new(), 0));
+        view.scenarios.truncate(1);
+        assert_eq!(names(&view, Tables::Auto), (vec!["placement/three-ways".to_owned()], 0));
+        assert_eq!(names(&view, Tables::Failed), (Vec::new(), 0));
     }
 }

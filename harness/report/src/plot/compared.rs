@@ -185,21 +185,8 @@ fn strip(
                 paint: Paint::Point,
             }),
         }
-        scene.hover((frame.x, frame.y), (frame.width, ROW), told(row, cell));
     }
     true
-}
-
-/// Everything of a cell in one line.
-fn told(row: &ComparedRow, cell: &ComparedCell) -> String {
-    let mut text = format!("{}: {} {}", row.placement, cell.what, cell.value.words());
-    for part in [cell.ratio_words.as_str(), cell.verdict, cell.remark.as_str()] {
-        if !part.is_empty() {
-            text.push_str(", ");
-            text.push_str(part);
-        }
-    }
-    text
 }
 
 /// The value above the strip with the verdict at its right; below the strip the ratio.

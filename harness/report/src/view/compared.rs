@@ -199,8 +199,14 @@ impl RunComparison {
             .clone()
             .filter_map(|(spec, _)| self.of(&spec.case, Some(compared)));
         let whole = &compared.comparison;
+        let is_shown = |row: &TimingRow| matches!(row.metric, TimingMetric::TtftS | TimingMetric::TpotS);
         let part = Comparison {
-            cases: of_prompt.cloned().collect(),
+            cases: of_prompt
+                .map(|case| CaseComparison {
+                    timings: case.timings.iter().filter(|row| is_shown(row)).cloned().collect(),
+                    ..case.clone()
+                })
+                .collect(),
             spec: self.spec.clone(),
             ..*whole
         };

@@ -101,8 +101,11 @@ fn ratio(row: &ComparedRow, lead: usize, detail: Detail) -> String {
         true => cell.ratio_words.clone(),
         false => format!("{} ×", cell.ratio),
     };
+    // That few pairs decide nothing is said by their number.
+    let is_few = cell.against.is_some_and(|against| against.interval.is_none());
     match cell.verdict {
         "" => ratio,
+        "no verdict" if is_few => ratio,
         verdict => format!("{ratio} {verdict}"),
     }
 }

@@ -20,7 +20,7 @@ pub mod gate;
 mod machines;
 pub mod memory;
 pub mod modules;
-pub(crate) mod no_break;
+pub mod no_break;
 pub mod status;
 pub mod steps;
 pub mod text;

@@ -9,10 +9,11 @@ const UNITS: [&str; 16] = [
 ];
 
 /// The space that does not break.
-pub(crate) const NO_BREAK: char = '\u{a0}';
+pub const NO_BREAK: char = '\u{a0}';
 
 /// The text with its figures unbroken: the filter `figures` of templates.
-pub(crate) fn unbroken(text: &str) -> String {
+#[must_use]
+pub fn unbroken(text: &str) -> String {
     let mut words = text.split(' ').peekable();
     let mut joined = String::with_capacity(text.len() + 8);
     while let Some(word) = words.next() {
