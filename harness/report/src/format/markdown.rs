@@ -60,9 +60,18 @@ pub fn render(view: &ReportView) -> String {
         text.push_str(&format!("\n{}\n", escape(note)));
     }
     text.push_str(&format!("\n{} Run {}.\n", escape(&view.summary), escape(&view.run_id)));
-    // Nothing of a line that begins with our own name can end the block.
-    text.push_str(&format!("\n```sh\n{}\n```\n", view.command));
+    text.push_str(&format!("\n```sh\n{}\n```\n", without_commands(&view.command)));
     text
+}
+
+/// A command line in a block of code, which it cannot end: its words are on one line, and quoted where they are not plain. The
+/// log of a build would still take some of it for commands of its own.
+fn without_commands(line: &str) -> String {
+    let line = line.replace("##[", "##\\[").replace("##vso[", "##vso\\[");
+    match line.starts_with("::") {
+        true => format!("\\{line}"),
+        false => line,
+    }
 }
 
 fn is_problem(case: &CaseView) -> bool {
@@ -240,6 +249,12 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_line_is_no_command_of_a_build() {
+        let shown = ["placebench run a", "::error::x", "'##[error]y' ##vso[z]"].map(without_commands);
+        assert_eq!(shown, ["placebench run a", "\\::error::x", "'##\\[error]y' ##vso\\[z]"]);
+    }
 
     #[test]
     fn untrusted_text_stays_in_its_cell() {
