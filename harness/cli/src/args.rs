@@ -140,6 +140,10 @@ pub(crate) struct RunArgs {
     /// Print only failures and the closing summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    /// At the end, print tables of a prompt's placements beside each other, to be pasted into an issue; as wide as the
+    /// terminal, or as COLUMNS says, and in ASCII where the locale is not UTF-8
+    #[arg(long, value_enum, default_value_t = Tables::Auto, value_name = "WHICH")]
+    pub(crate) table: Tables,
     /// Print every setting with its origin, and run nothing
     #[arg(long, conflicts_with = "resume")]
     pub(crate) show_config: bool,
@@ -157,6 +161,20 @@ pub(crate) struct RunArgs {
     pub(crate) against: AgainstArgs,
     #[command(flatten)]
     pub(crate) baselines: BaselineArgs,
+}
+
+/// Which tables of placements a run ends with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tables {
+    /// Of up to three prompts all; of more the first three in which a case failed. With --quiet: failed
+    #[default]
+    Auto,
+    /// Of every prompt with two placements or more
+    All,
+    /// Of every such prompt in which a case failed
+    Failed,
+    /// None
+    None,
 }
 
 /// How to print a list.

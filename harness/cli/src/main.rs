@@ -20,6 +20,7 @@ mod json_args;
 mod judged;
 mod model_source;
 mod neighbours;
+mod placement_table;
 mod plan;
 mod progress;
 mod rates;

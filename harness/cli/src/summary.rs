@@ -11,10 +11,11 @@ use placebench_report::view::divergence;
 use placebench_report::view::gate::GateWords;
 use placebench_report::view::modules::request_words;
 
+use crate::args::Tables;
 use crate::compare::human;
 use crate::progress::status_word;
 use crate::terminal::{self, block, out, printable};
-use crate::{audit, foreign, neighbours};
+use crate::{audit, foreign, neighbours, placement_table};
 
 /// What the summary speaks of besides the record.
 pub(crate) struct Closing<'a> {
@@ -24,6 +25,8 @@ pub(crate) struct Closing<'a> {
     pub(crate) pending: &'a [PathBuf],
     /// Seconds the run took.
     pub(crate) took_s: f64,
+    /// Which placements are shown beside each other.
+    pub(crate) tables: Tables,
 }
 
 /// Prints the summary.
@@ -40,6 +43,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     print_skipped(record);
     print_not_recovered(record);
     neighbours::print(record);
+    placement_table::print(record, closing.tables);
     let count = |status: CaseStatus| with(status).count();
     let mut words = Vec::new();
     for (status, word) in [

@@ -76,6 +76,71 @@ pub(crate) fn plain_json(text: &str) -> String {
     plain.replace("##[", "#\\u0023[").replace("##vso[", "#\\u0023vso[")
 }
 
+/// How wide a line of standard output may be: what `COLUMNS` says, else what the terminal says, else anything, for a file has
+/// no width.
+pub(crate) fn columns() -> Option<usize> {
+    let told = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let asked = || {
+        console::Term::stdout()
+            .size_checked()
+            .map(|(_, columns)| usize::from(columns))
+    };
+    told.or_else(asked).filter(|columns| *columns > 0)
+}
+
+/// What characters of ours may be written with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Charset {
+    /// Any.
+    Unicode,
+    /// ASCII alone: others are said in other words, or as escapes.
+    Ascii,
+}
+
+/// What the locale can show: the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is set says it, as in the C library.
+pub(crate) fn charset() -> Charset {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(set)
+        .unwrap_or_default();
+    let locale = locale.to_ascii_lowercase();
+    match locale.contains("utf-8") || locale.contains("utf8") {
+        true => Charset::Unicode,
+        false => Charset::Ascii,
+    }
+}
+
+impl Charset {
+    /// The text in this charset.
+    pub(crate) fn write(self, text: &str) -> String {
+        if self == Self::Unicode {
+            return text.to_owned();
+        }
+        let mut plain = String::with_capacity(text.len());
+        for c in text.chars() {
+            match c {
+                _ if c.is_ascii() => plain.push(c),
+                '×' => plain.push('x'),
+                'µ' => plain.push('u'),
+                '–' => plain.push('-'),
+                '→' => plain.push_str("->"),
+                '…' => plain.push_str(self.ellipsis()),
+                _ => plain.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            }
+        }
+        plain
+    }
+
+    /// What stands for what was left out.
+    pub(crate) fn ellipsis(self) -> &'static str {
+        match self {
+            Self::Unicode => "…",
+            Self::Ascii => "...",
+        }
+    }
+}
+
 /// One line of standard output. A reader that has gone (`placebench list | head`) is no reason to fail.
 pub(crate) fn out(line: &str) {
     drop(writeln!(std::io::stdout(), "{line}"));
@@ -166,6 +231,16 @@ mod tests {
         assert_eq!(block("a\n ::error::b\nc::d"), "a\n \\::error::b\nc::d");
         assert_eq!(printable("::set-output name=x::y"), "\\::set-output name=x::y");
         assert_eq!(printable("x ##[error]y ##vso[z]"), "x ##\\[error]y ##vso\\[z]");
+    }
+
+    #[test]
+    fn plain_ascii_says_the_same() {
+        let text = "1.12 × [1.08, 1.17], 245 µs – a → b … 配";
+        assert_eq!(
+            Charset::Ascii.write(text),
+            "1.12 x [1.08, 1.17], 245 us - a -> b ... \\u{914d}"
+        );
+        assert_eq!(Charset::Unicode.write(text), text);
     }
 
     #[test]

@@ -254,8 +254,8 @@ mod tests {
             threads_left_out: 3,
             ..Evidence::default()
         };
-        insta::assert_snapshot!(evidence.sentence(), @"4 threads seen 0 ns after the deadline; thread `python` in an uninterruptible wait in the kernel's uvm_wait, no stack: it did not stop within 50 ms");
-        assert_eq!(Evidence::default().sentence(), "no thread seen 0 ns after the deadline");
+        insta::assert_snapshot!(evidence.sentence(), @"4 threads seen 0 s after the deadline; thread `python` in an uninterruptible wait in the kernel's uvm_wait, no stack: it did not stop within 50 ms");
+        assert_eq!(Evidence::default().sentence(), "no thread seen 0 s after the deadline");
     }
 
     #[test]

@@ -53,27 +53,35 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A duration in seconds as people read it: `41 ms`, `1.25 s`, `2 min 5 s`.
+/// A duration in seconds as people read it, three significant digits everywhere: `30.0 ns`, `245 µs`, `41.3 ms`, `1.25 s`, and
+/// from a minute on `2 min 5 s`. What would be rounded to a thousand of a unit is one of the next.
 #[must_use]
 pub fn human_seconds(seconds: f64) -> String {
     if !seconds.is_finite() {
         return "unknown".into();
     }
     let magnitude = seconds.abs();
-    if magnitude < 1e-6 {
-        format!("{:.0} ns", seconds * 1e9)
-    } else if magnitude < 1e-3 {
-        format!("{:.3} ms", seconds * 1e3)
-    } else if magnitude < 0.1 {
-        format!("{:.1} ms", seconds * 1e3)
-    } else if magnitude < 1.0 {
-        format!("{:.0} ms", seconds * 1e3)
-    } else if magnitude < 60.0 {
-        format!("{seconds:.2} s")
-    } else {
-        let minutes = (seconds / 60.0).floor();
-        format!("{minutes:.0} min {:.0} s", seconds - minutes * 60.0)
+    if magnitude == 0.0 {
+        return "0 s".into();
     }
+    if magnitude >= 59.95 {
+        let sign = if seconds < 0.0 { "-" } else { "" };
+        let whole = magnitude.round();
+        let minutes = (whole / 60.0).floor();
+        return format!("{sign}{minutes:.0} min {:.0} s", whole - minutes * 60.0);
+    }
+    let (factor, unit) = match magnitude {
+        m if m < 0.999_5e-6 => (1e9, "ns"),
+        m if m < 0.999_5e-3 => (1e6, "µs"),
+        m if m < 0.999_5 => (1e3, "ms"),
+        _ => (1.0, "s"),
+    };
+    let decimals = match magnitude * factor {
+        m if m < 9.995 => 2,
+        m if m < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{:.decimals$} {unit}", seconds * factor)
 }
 
 #[cfg(test)]
@@ -96,21 +104,29 @@ mod tests {
 
     #[test]
     fn durations_read_naturally() {
-        let shown: Vec<String> = [0.0, 0.000_25, 0.0413, 0.25, 1.5, 125.0, f64::NAN]
-            .iter()
-            .map(|&s| human_seconds(s))
-            .collect();
-        assert_eq!(
-            shown,
-            [
-                "0 ns",
-                "0.250 ms",
-                "41.3 ms",
-                "250 ms",
-                "1.50 s",
-                "2 min 5 s",
-                "unknown"
-            ]
-        );
+        let shown = [
+            (0.0, "0 s"),
+            (3e-8, "30.0 ns"),
+            (4.2e-6, "4.20 µs"),
+            (0.000_25, "250 µs"),
+            (999.6e-6, "1.00 ms"),
+            (0.003_1, "3.10 ms"),
+            (0.041_3, "41.3 ms"),
+            (0.25, "250 ms"),
+            (0.999_7, "1.00 s"),
+            (1.5, "1.50 s"),
+            (12.34, "12.3 s"),
+            (59.94, "59.9 s"),
+            (59.96, "1 min 0 s"),
+            (119.7, "2 min 0 s"),
+            (125.0, "2 min 5 s"),
+            (-2e-6, "-2.00 µs"),
+            (-61.0, "-1 min 1 s"),
+            (f64::NAN, "unknown"),
+            (f64::INFINITY, "unknown"),
+        ];
+        for (seconds, words) in shown {
+            assert_eq!(human_seconds(seconds), words, "{seconds}");
+        }
     }
 }

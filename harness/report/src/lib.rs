@@ -83,21 +83,21 @@ pub fn artifacts(record: &RunRecord) -> Result<Vec<Artifact>, RenderError> {
 }
 
 /// The pictures of a report: placement, memory and latency of each prompt, its placements side by side; where they are on
-/// record, gaps in the order of the tokens, the time until the first token, and times of stages as measured and predicted; of
-/// an audit, how modules compare.
+/// record, how placements compare, gaps in the order of the tokens, the time until the first token, and times of stages as
+/// measured and predicted; of an audit, how modules compare.
 ///
 /// # Errors
 /// When the painter or the encoder fails.
 pub fn plots(view: &ReportView) -> Result<Vec<Artifact>, RenderError> {
-    let is_extra = |chart: &plot::Chart| {
+    let is_always = |chart: plot::Chart| {
         matches!(
             chart,
-            plot::Chart::Tokens | plot::Chart::FirstToken | plot::Chart::Steps | plot::Chart::Audit
+            plot::Chart::Placement | plot::Chart::Memory | plot::Chart::Latency
         )
     };
     let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
     let of_prompt = |prompt| {
-        let wanted = move |chart: &plot::Chart| !is_extra(chart) || chart.has_data(prompt);
+        let wanted = move |chart: &plot::Chart| is_always(*chart) || chart.has_data(prompt);
         let charts = plot::Chart::ALL.into_iter().filter(wanted);
         charts.map(move |chart| (prompt, chart))
     };

@@ -14,7 +14,7 @@ use placebench_runner::store::{self, RunFolder, RunRecordParts, StoreError};
 
 use super::run::{conclude, run_info};
 use crate::against::shards;
-use crate::args::MergeArgs;
+use crate::args::{MergeArgs, Tables};
 use crate::error::CliError;
 use crate::terminal::{self, counted, out};
 
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, CliError> {
         counted(given.len(), "run"),
         counted(info.cases.len(), "case")
     ));
-    conclude(MessageFormat::Human, &folder, gaps.is_empty(), started)
+    conclude((MessageFormat::Human, Tables::Auto), &folder, gaps.is_empty(), started)
 }
 
 fn sides(given: &[Given]) -> Vec<shards::Shard<'_>> {

@@ -25,7 +25,7 @@ use placebench_runner::supervisor::WorkerCommand;
 
 use self::named::Ready;
 use crate::against::{self, side::BaseSide};
-use crate::args::RunArgs;
+use crate::args::{RunArgs, Tables};
 use crate::commands::report;
 use crate::error::CliError;
 use crate::gate::{self, Earlier};
@@ -84,7 +84,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     };
     progress.finish();
     let run = result.map_err(|error| CliError::setup(terminal::chain(&error)).hint(what_is_kept(folder.path())))?;
-    let exit = conclude(format, &folder, !run.interrupted, started)?;
+    let tables = match (args.table, args.quiet) {
+        (Tables::Auto, true) => Tables::Failed,
+        (asked, _) => asked,
+    };
+    let exit = conclude((format, tables), &folder, !run.interrupted, started)?;
     let is_whole = args.resume.is_none() && !args.audit && !run.interrupted;
     if is_whole && effective.settings.filterset.value.is_none() && effective.partition.is_none() {
         waiting::warn_of_unreferenced(&args.paths, &info.cases);
@@ -135,7 +139,7 @@ fn outlive_the_file_size_limit() -> Result<(), CliError> {
 
 /// Judges what is on disk, not what is in memory: the verdict is that of the record.
 pub(super) fn conclude(
-    format: MessageFormat,
+    (format, tables): (MessageFormat, Tables),
     folder: &RunFolder,
     complete: bool,
     started: Instant,
@@ -166,6 +170,7 @@ pub(super) fn conclude(
                 folder: folder.path(),
                 pending: &pending,
                 took_s: started.elapsed().as_secs_f64(),
+                tables,
             },
         ),
         MessageFormat::Ndjson => progress::print(&StreamEvent::RunFinished {

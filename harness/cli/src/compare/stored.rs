@@ -1,10 +1,11 @@
 //! A side of a comparison: a run as read back from its folder, or a baseline.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use placebench_core::baseline::asked::{Asked, asked};
 use placebench_core::baseline::no_figures;
-use placebench_core::merge::common_environment;
+use placebench_core::compare::placements;
 use placebench_core::record::{Attempt, BaselineUse, CaseSpec, CaseStatus, Environment, RunRecord, TextVerdict, Tool};
 use placebench_runner::run::unfinished;
 use placebench_runner::store;
@@ -109,23 +110,14 @@ pub(crate) fn of_record(record: &RunRecord, folder: PathBuf) -> ComparedSide {
 
 /// The attempts of the try that decided, counted from 0: those of a retry are as good as those of a first try.
 pub(crate) fn deciding(record: &RunRecord, case: &CaseSpec) -> Vec<Attempt> {
-    let attempts = record.deciding_attempts(case).cloned();
-    attempts
-        .map(|attempt| Attempt {
-            attempt: attempt.attempt % case.attempts_per_try(),
-            ..attempt
-        })
-        .collect()
+    let attempts = placements::counted_from_zero(case, record.deciding_attempts(case));
+    attempts.map(Cow::into_owned).collect()
 }
 
 /// The machine a case was run on: that of its shard in a merged run. Where a run was gone on with on another machine, what
 /// those that made the deciding attempts have in common.
 pub(crate) fn environment_of(record: &RunRecord, case: &CaseSpec) -> Environment {
-    let numbers = record.deciding_attempts(case).map(|attempt| attempt.attempt);
-    match record.info.environments_of(&case.case, numbers).as_slice() {
-        [one] => (*one).clone(),
-        several => common_environment(several.iter().copied()),
-    }
+    placements::environment_of(&record.info, case, record.deciding_attempts(case))
 }
 
 impl ComparedSide {

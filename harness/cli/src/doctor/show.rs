@@ -91,7 +91,7 @@ fn devices(devices: &[DeviceReport]) -> Vec<String> {
             rate(device.copy_bytes_per_s, "B"),
             rate(rates.map(|rates| rates.flops_per_s), "FLOP"),
             rate(device.matmul_flops_per_s, "FLOP"),
-            rates.map_or_else(|| "-".to_owned(), |rates| micro(rates.layer_overhead_s)),
+            rates.map_or_else(|| "-".to_owned(), |rates| human_seconds(rates.layer_overhead_s)),
             what,
         ]
     });
@@ -129,7 +129,11 @@ fn cell(link: &LinkReport) -> String {
         return "-".to_owned();
     };
     let mut text = match (direct.health, direct.rates) {
-        (Health::Ok, Some(rates)) => format!("{} {}", per_second(rates.bytes_per_s, "B"), micro(rates.latency_s)),
+        (Health::Ok, Some(rates)) => format!(
+            "{} {}",
+            per_second(rates.bytes_per_s, "B"),
+            human_seconds(rates.latency_s)
+        ),
         (health, _) => health.as_str().to_owned(),
     };
     let host = link
@@ -142,15 +146,6 @@ fn cell(link: &LinkReport) -> String {
         (_, host) => text.push_str(&format!(", via host {}", host.as_str())),
     }
     text
-}
-
-/// `3.2 µs` below a millisecond, where latencies lie.
-fn micro(seconds: f64) -> String {
-    if seconds < 1e-3 {
-        format!("{:.1} µs", seconds * 1e6)
-    } else {
-        human_seconds(seconds)
-    }
 }
 
 fn machine(machine: &MachineFacts) -> Vec<String> {

@@ -47,6 +47,7 @@ mod shards;
 mod shipped;
 mod snapshots;
 mod stream;
+mod tables;
 mod terminal;
 mod texts;
 #[cfg(feature = "candle")]

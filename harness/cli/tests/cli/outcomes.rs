@@ -8,7 +8,7 @@ use placebench_core::record::{CaseStatus, TextVerdict};
 
 use crate::env::{TestEnv, failed_checks, of};
 
-const PLACEMENTS: &str = r#"
+pub(crate) const PLACEMENTS: &str = r#"
 [placement.single]
 device_map = "sim:0"
 [placement.split]

@@ -1,7 +1,8 @@
 //! A table for issues, pull requests and step summaries.
 
+use crate::view::compared_table::{Column, Detail, columns};
 use crate::view::titles::cell;
-use crate::view::{CaseView, GateView, ReportView, changes};
+use crate::view::{CaseView, GateView, PromptView, ReportView, changes};
 
 /// The columns.
 pub const COLUMNS: [&str; 7] = ["case", "status", "TTFT", "TPOT", "peak memory", "text", "note"];
@@ -21,30 +22,36 @@ pub fn rows(view: &ReportView) -> Vec<[String; 7]> {
     view.cases().map(row).collect()
 }
 
-/// The verdict, the table and what must be known about its figures, in GitHub's Markdown.
+/// The verdict, what failed, the placements of each prompt against its reference, the other cases, what must be known about
+/// the figures, the machine and the command: in GitHub's Markdown, to be pasted into an issue.
 #[must_use]
 pub fn render(view: &ReportView) -> String {
     let mut text = format!("**{}**\n\n", escape(&view.headline));
-    if view.cases().next().is_some() {
-        text.push_str(&format!(
-            "| {} |\n|{}\n",
-            COLUMNS.join(" | "),
-            " --- |".repeat(COLUMNS.len())
-        ));
+    let problems = view.cases().filter(|case| is_problem(case));
+    let problems: String = problems.map(problem).collect();
+    if !problems.is_empty() {
+        text.push_str(&format!("{problems}\n"));
     }
-    for row in rows(view) {
-        let cells: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
-        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    let prompts = || view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
+    let is_compared = |prompt: &&PromptView| prompt.compared.has_data();
+    prompts()
+        .filter(is_compared)
+        .for_each(|prompt| text.push_str(&compared(prompt)));
+    let others: Vec<&CaseView> = prompts()
+        .filter(|prompt| !is_compared(prompt))
+        .flat_map(|prompt| &prompt.cases)
+        .collect();
+    if !others.is_empty() {
+        let rows = others.into_iter().map(|case| row(case).to_vec());
+        text.push_str(&table(&COLUMNS.map(str::to_owned), rows));
     }
     for case in view.cases() {
-        if let Some(evidence) = &case.evidence {
-            text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&evidence.sentence)));
-        }
-        if let Some(audit) = &case.audit {
-            text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&audit.sentence)));
-        }
-        if !case.not_recovered.is_empty() {
-            text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(&case.not_recovered)));
+        let audit = case.audit.as_ref().map_or("", |audit| audit.sentence.as_str());
+        let evidence = case.evidence.as_ref().map_or("", |evidence| evidence.sentence.as_str());
+        for sentence in [evidence, audit, case.not_recovered.as_str()] {
+            if !sentence.is_empty() {
+                text.push_str(&format!("\n{}: {}\n", escape(&case.case), escape(sentence)));
+            }
         }
     }
     text.push_str(&faults(view));
@@ -53,6 +60,84 @@ pub fn render(view: &ReportView) -> String {
         text.push_str(&format!("\n{}\n", escape(note)));
     }
     text.push_str(&format!("\n{} Run {}.\n", escape(&view.summary), escape(&view.run_id)));
+    text.push_str(&format!("\n```sh\n{}\n```\n", without_commands(&view.command)));
+    text
+}
+
+/// A command line in a block of code, which it cannot end: its words are on one line, and quoted where they are not plain. The
+/// log of a build would still take some of it for commands of its own.
+fn without_commands(line: &str) -> String {
+    let line = line.replace("##[", "##\\[").replace("##vso[", "##vso\\[");
+    match line.starts_with("::") {
+        true => format!("\\{line}"),
+        false => line,
+    }
+}
+
+fn is_problem(case: &CaseView) -> bool {
+    matches!(case.status, "failed" | "setup" | "flaky")
+}
+
+/// A failure as an item of a list: where it is written, what is wrong, and what to do.
+fn problem(case: &CaseView) -> String {
+    let mut item = format!(
+        "- **{}** ({}), {}",
+        escape(&case.case),
+        escape(&case.source),
+        escape(&case.status_words)
+    );
+    let told = note(case);
+    if !told.is_empty() {
+        item.push_str(&format!(": {}", escape(&told)));
+    }
+    if let Some(finding) = case.findings.first().filter(|finding| !finding.hint.is_empty()) {
+        item.push_str(&format!("; help: {}", escape(&finding.hint)));
+    }
+    item.push('\n');
+    item
+}
+
+/// The placements of a prompt: what they show, their figures, and what cannot be said.
+fn compared(prompt: &PromptView) -> String {
+    let name = format!("{}/{}", prompt.scenario, prompt.name);
+    let mut text = format!("**{}**: {}\n\n", escape(&name), escape(&prompt.compared.title));
+    let mut columns = columns(&prompt.compared, Detail::FULL);
+    // Failures stand above with their reasons.
+    let notes = prompt.cases.iter().zip(&prompt.compared.rows).map(|(case, row)| {
+        let told = note(case);
+        match is_problem(case) || told == row.trouble {
+            true => String::new(),
+            false => told,
+        }
+    });
+    let notes: Vec<String> = notes.collect();
+    if notes.iter().any(|note| !note.is_empty()) {
+        columns.push(Column {
+            heading: "note".to_owned(),
+            is_number: false,
+            cells: notes,
+        });
+    }
+    let headings: Vec<String> = columns.iter().map(|column| escape(&column.heading)).collect();
+    let rows = (0..prompt.cases.len()).map(|index| {
+        let cells = columns.iter().filter_map(|column| column.cells.get(index));
+        cells.cloned().collect()
+    });
+    text.push_str(&table(&headings, rows));
+    for note in &prompt.compared.notes {
+        text.push_str(&format!("\n{}\n", escape(note)));
+    }
+    text.push('\n');
+    text
+}
+
+/// A table; its headings are written as they are, its cells escaped.
+fn table(headings: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut text = format!("| {} |\n|{}\n", headings.join(" | "), " --- |".repeat(headings.len()));
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
     text
 }
 
@@ -164,6 +249,12 @@ pub fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_line_is_no_command_of_a_build() {
+        let shown = ["placebench run a", "::error::x", "'##[error]y' ##vso[z]"].map(without_commands);
+        assert_eq!(shown, ["placebench run a", "\\::error::x", "'##\\[error]y' ##vso\\[z]"]);
+    }
 
     #[test]
     fn untrusted_text_stays_in_its_cell() {

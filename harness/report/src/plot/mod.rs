@@ -4,6 +4,7 @@
 
 mod audit;
 pub mod axis;
+mod compared;
 mod diagram;
 mod extent;
 mod first_token;
@@ -45,6 +46,8 @@ const MOST_ROWS: usize = 40;
 /// The charts there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chart {
+    /// Latency, throughput and memory against the reference.
+    Compared,
     /// Modules in order, by device.
     Placement,
     /// Time to first token and between tokens.
@@ -63,7 +66,8 @@ pub enum Chart {
 
 impl Chart {
     /// All charts, in reading order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Compared,
         Self::Placement,
         Self::Memory,
         Self::Latency,
@@ -77,6 +81,7 @@ impl Chart {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Compared => "compared",
             Self::Placement => "placement",
             Self::Latency => "latency",
             Self::Memory => "memory",
@@ -91,6 +96,7 @@ impl Chart {
     #[must_use]
     pub fn title(self, prompt: &PromptView) -> &str {
         match self {
+            Self::Compared => &prompt.compared.title,
             Self::Placement => &prompt.placement_title,
             Self::Latency => &prompt.latency_title,
             Self::Memory => &prompt.memory_title,
@@ -104,7 +110,11 @@ impl Chart {
     /// True where there is anything to draw of a prompt besides reasons why there is nothing.
     #[must_use]
     pub fn has_data(self, prompt: &PromptView) -> bool {
+        if self == Self::Compared {
+            return prompt.compared.has_data();
+        }
         prompt.cases.iter().any(|case| match self {
+            Self::Compared => true,
             Self::Placement => !case.placed.stages.is_empty(),
             Self::Latency => !matches!(case.timing, Timing::Missing(_)),
             Self::Memory => !case.memory.is_empty(),
@@ -119,6 +129,10 @@ impl Chart {
     #[must_use]
     pub fn caption(self) -> &'static str {
         match self {
+            Self::Compared => {
+                "Ratios to the reference, whose line is 1, on logarithmic scales: the median over pairs of attempts, as a bar its \
+                 95 % interval, as a dot where pairs are too few for one. What lies within the grey floor counts as no change."
+            }
             Self::Placement => {
                 "Modules in order, widths to scale of bytes, the smallest widened. Each change of device is a hop: bytes and time per token."
             }
@@ -202,6 +216,7 @@ impl Chart {
             _ => prompt.reference.as_str(),
         };
         let bottom = match self {
+            Self::Compared => compared::draw(scene, &prompt.compared, shown.len(), frame),
             Self::Placement => diagram::draw(scene, view, (shown, &prompt.reference), frame),
             Self::Latency => latency::draw(scene, shown, reference, frame),
             Self::Memory => memory::draw(scene, shown, frame),

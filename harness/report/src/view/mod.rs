@@ -8,6 +8,9 @@ pub mod broken;
 mod budget;
 pub mod case;
 pub mod changes;
+pub mod compared;
+pub mod compared_table;
+mod compared_title;
 mod deciding;
 pub mod details;
 mod device_map;
@@ -31,6 +34,7 @@ pub mod memory;
 pub mod memory_beside;
 pub mod modules;
 pub mod narrative;
+pub mod no_break;
 pub mod parting;
 pub mod reproduce;
 pub mod status;
@@ -46,6 +50,7 @@ pub mod work;
 
 use std::collections::BTreeSet;
 
+use placebench_core::compare::placements::reference_of;
 use placebench_core::device::DeviceId;
 use placebench_core::record::{CaseSpec, CaseStatus, IndexedRun, RunRecord};
 use serde::Serialize;
@@ -143,6 +148,8 @@ pub struct PromptView {
     pub untimed: String,
     /// The first prompt of the page with gaps, where it is said how they and TPOT differ.
     pub explains_gaps: bool,
+    /// The placements against the reference.
+    pub compared: compared::ComparedView,
 }
 
 /// A scenario with its prompts.
@@ -222,6 +229,7 @@ impl ReportView {
             slugs: Slugs::default(),
             cases: 0,
             has_explained_gaps: false,
+            compared: compared::RunComparison::new(record),
         };
         let scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
@@ -281,6 +289,7 @@ struct Builder<'a> {
     slugs: Slugs,
     cases: usize,
     has_explained_gaps: bool,
+    compared: compared::RunComparison,
 }
 
 impl Builder<'_> {
@@ -301,7 +310,7 @@ impl Builder<'_> {
     }
 
     fn prompt(&mut self, scenario: &str, prompt: &str, specs: &[&CaseSpec]) -> PromptView {
-        let reference = reference_of(specs);
+        let reference = reference_of(specs.iter().copied()).map_or_else(String::new, |case| case.placement.clone());
         let reference_spec = specs.iter().find(|spec| spec.placement == reference).copied();
         let cases: Vec<CaseView> = specs
             .iter()
@@ -314,13 +323,20 @@ impl Builder<'_> {
         let gap_table = latency_table::gaps(&cases);
         let explains_gaps =
             gap_table.is_some() && !std::mem::replace(&mut self.has_explained_gaps, gap_table.is_some());
+        let compared = compared::view(&compared::Source {
+            run: self.record,
+            compared: &self.compared,
+            specs,
+            cases: &cases,
+            reference: &reference,
+        });
         PromptView {
             scenario: line(scenario),
             name: line(prompt),
             slug: self.slugs.for_prompt(scenario, prompt),
             input: specs.first().map(|spec| text::prompt(&spec.input)).unwrap_or_default(),
             placement_title: titles::placement(&cases),
-            latency_title: titles::latency(&cases, &reference),
+            latency_title: titles::latency(&cases, &compared),
             memory_title: titles::memory(&cases),
             steps_title: forecast_words::title(&cases),
             steps_missing: work::missing(&cases),
@@ -336,6 +352,7 @@ impl Builder<'_> {
             explains_gaps,
             reference,
             cases,
+            compared,
         }
     }
 }
@@ -351,23 +368,6 @@ fn group<'a, T>(items: impl Iterator<Item = &'a T>, key: impl Fn(&'a T) -> &'a s
         }
     }
     groups
-}
-
-/// The placement others are compared with: the one the scenario names, else `single`, else the first.
-fn reference_of(specs: &[&CaseSpec]) -> String {
-    let named = specs
-        .iter()
-        .find_map(|spec| spec.expect.agreement.as_ref())
-        .map(|agreement| agreement.reference.clone())
-        .filter(|name| specs.iter().any(|spec| spec.placement == *name));
-    let single = || {
-        specs
-            .iter()
-            .find(|spec| spec.placement == "single")
-            .map(|spec| spec.placement.clone())
-    };
-    let first = || specs.first().map(|spec| spec.placement.clone());
-    named.or_else(single).or_else(first).unwrap_or_default()
 }
 
 /// Every device that a record mentions: accelerators by name, then the host, then the disk.

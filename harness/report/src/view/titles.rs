@@ -5,12 +5,14 @@ use placebench_core::record::RunRecord;
 use placebench_core::units::human_seconds;
 
 use super::case::CaseView;
+use super::compared::ComparedView;
+use super::compared_title;
 use super::timing::Timing;
-use super::words::{count, line, list, number, relation};
+use super::words::{count, line, list, number};
 use super::{Counts, Figure};
 
 /// How many placements a title names before it speaks of extremes only.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 
 /// `9 passed, 1 failed, 2 skipped`.
 #[must_use]
@@ -221,40 +223,35 @@ fn hops_words(hops: f64) -> String {
     format!("{} {noun}", number(hops))
 }
 
-/// What the latencies show: medians of the time to first token against the reference; wrong texts are named.
+/// What the latencies show: the time to the first token against the reference, as it was judged; wrong texts are named.
 #[must_use]
-pub fn latency(cases: &[CaseView], reference: &str) -> String {
+pub fn latency(cases: &[CaseView], compared: &ComparedView) -> String {
     let mut words = Vec::new();
     let measured: Vec<(&str, f64)> = (cases.iter())
         .filter_map(|case| Some((case.placement.as_str(), case.ttft_s?)))
         .collect();
-    let base = measured.iter().find(|(name, _)| *name == reference);
-    match (base, measured.as_slice()) {
-        (_, []) => words.push("No latency to show".to_owned()),
-        (_, [(name, ttft)]) => words.push(format!("{name}: {} to the first token", human_seconds(*ttft))),
-        (Some((_, base)), several) if several.len() <= NAMED + 1 => {
-            let others = several.iter().filter(|(name, _)| *name != reference);
-            let compared: Vec<String> = others
-                .filter_map(|(name, ttft)| Some(format!("{name} {}", relation(*ttft, *base)?)))
-                .collect();
-            words.push(format!(
-                "Time to first token against {reference}: {}",
-                compared.join(", ")
-            ));
-        }
-        (_, several) => words.extend(range(several)),
+    match (
+        compared_title::first_token(&compared.rows, &compared.reference),
+        measured.as_slice(),
+    ) {
+        (Some(judged), _) => words.push(judged),
+        (None, []) => words.push("No latency to show".to_owned()),
+        (None, [(name, ttft)]) => words.push(format!("{name}: {} to the first token", human_seconds(*ttft))),
+        (None, several) => words.extend(range(several)),
     }
-    let invalid: Vec<String> = cases
-        .iter()
-        .filter(|case| matches!(case.timing, Timing::Invalid(_)))
-        .map(|case| case.placement.clone())
-        .collect();
-    match invalid.len() {
-        0 => {}
-        1..=NAMED => words.push(format!("{} invalid, the text is wrong", list(&invalid))),
-        n => words.push(format!("{n} placements invalid, their text is wrong")),
-    }
+    words.extend(invalid(cases));
     words.join("; ")
+}
+
+/// Whose text is wrong, so that it has no speed.
+pub(super) fn invalid(cases: &[CaseView]) -> Option<String> {
+    let invalid = cases.iter().filter(|case| matches!(case.timing, Timing::Invalid(_)));
+    let invalid: Vec<String> = invalid.map(|case| case.placement.clone()).collect();
+    match invalid.len() {
+        0 => None,
+        1..=NAMED => Some(format!("{} invalid, the text is wrong", list(&invalid))),
+        n => Some(format!("{n} placements invalid, their text is wrong")),
+    }
 }
 
 fn range(measured: &[(&str, f64)]) -> Option<String> {

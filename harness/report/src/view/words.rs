@@ -1,6 +1,7 @@
 //! Untrusted text made safe to look at, and the small phrases that several renderers share.
 
-use placebench_core::units::human_seconds;
+/// The one wording of durations.
+pub use placebench_core::units::human_seconds as fine_seconds;
 
 use super::marks::Marks;
 
@@ -75,6 +76,14 @@ pub fn count(n: usize, one: &str, many: &str) -> String {
     }
 }
 
+/// The text with its first letter large.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string());
+    first.into_iter().chain([characters.as_str().to_owned()]).collect()
+}
+
 /// `a`, `a and b`, `a, b and c`.
 #[must_use]
 pub fn list(items: &[String]) -> String {
@@ -113,31 +122,6 @@ pub fn relation(value: f64, reference: f64) -> Option<String> {
     } else {
         format!("{:.0} % below", (1.0 - ratio) * 100.0)
     })
-}
-
-/// A duration with three significant digits, for parts that are orders of magnitude apart: `4.20 µs`, `3.10 ms`, `0 s`.
-#[must_use]
-pub fn fine_seconds(seconds: f64) -> String {
-    let magnitude = seconds.abs();
-    if !seconds.is_finite() || magnitude >= 60.0 {
-        return human_seconds(seconds);
-    }
-    if magnitude == 0.0 {
-        return "0 s".into();
-    }
-    let (factor, unit) = match magnitude {
-        // What would be rounded to a thousand of a unit is one of the next.
-        m if m < 0.999_5e-6 => (1e9, "ns"),
-        m if m < 0.999_5e-3 => (1e6, "µs"),
-        m if m < 0.999_5 => (1e3, "ms"),
-        _ => (1.0, "s"),
-    };
-    let decimals = match magnitude * factor {
-        m if m < 9.995 => 2,
-        m if m < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{:.decimals$} {unit}", seconds * factor)
 }
 
 /// About two significant digits of a ratio: `1.3`, `0.35`, `0.040`, `12`.
@@ -225,38 +209,6 @@ mod tests {
             [1.0, 0.5, 1.25, 123.4, 100.0, 0.0].map(number),
             ["1", "0.5", "1.25", "123", "100", "0"]
         );
-    }
-
-    #[test]
-    fn short_durations_keep_their_digits() {
-        let shown = [
-            0.0,
-            4.2e-6,
-            999.6e-6,
-            0.003_1,
-            0.041_26,
-            0.25,
-            1.5,
-            125.0,
-            3e-8,
-            -2e-6,
-            f64::NAN,
-        ]
-        .map(fine_seconds);
-        let expected = [
-            "0 s",
-            "4.20 µs",
-            "1.00 ms",
-            "3.10 ms",
-            "41.3 ms",
-            "250 ms",
-            "1.50 s",
-            "2 min 5 s",
-            "30.0 ns",
-            "-2.00 µs",
-            "unknown",
-        ];
-        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -53,7 +53,7 @@ fn a_process_that_survives_sigkill_is_given_up() {
         }
     ));
     assert!(
-        attempt.stderr_tail.contains("is still there 0 ns after SIGKILL"),
+        attempt.stderr_tail.contains("is still there 0 s after SIGKILL"),
         "{}",
         attempt.stderr_tail
     );

@@ -23,6 +23,7 @@ const STYLES: &[&str] = &[
     include_str!("../../../assets/css/base.css"),
     include_str!("../../../assets/css/overview.css"),
     include_str!("../../../assets/css/prompt.css"),
+    include_str!("../../../assets/css/compared.css"),
     include_str!("../../../assets/css/latency.css"),
     include_str!("../../../assets/css/placement.css"),
     include_str!("../../../assets/css/memory.css"),
@@ -53,6 +54,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("report/not_run.jinja"),
     template!("report/scenario.jinja"),
     template!("report/prompt.jinja"),
+    template!("report/compared.jinja"),
     template!("report/placement.jinja"),
     template!("report/latency.jinja"),
     template!("report/memory.jinja"),
@@ -98,6 +100,7 @@ pub(super) fn fill(name: &str, page: impl Serialize) -> Result<String, RenderErr
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_filter("figures", crate::view::no_break::unbroken);
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
