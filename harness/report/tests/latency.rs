@@ -72,6 +72,11 @@ fn the_reference_is_marked() {
             "{chart:?}"
         );
     }
+    let alone = self::view(&stamped(&[("single", vec![even(4, 0.01); 2])]));
+    assert!(!says(
+        &Chart::Tokens.bare(&alone, prompt(&alone), 1080.0),
+        "(reference)"
+    ));
 }
 
 #[test]
