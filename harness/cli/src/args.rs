@@ -140,6 +140,9 @@ pub(crate) struct RunArgs {
     /// Print only failures and the closing summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    /// Open report.html when the run is over
+    #[arg(long)]
+    pub(crate) open: bool,
     /// Print every setting with its origin, and run nothing
     #[arg(long, conflicts_with = "resume")]
     pub(crate) show_config: bool,

@@ -5,11 +5,14 @@
 mod audit;
 pub mod axis;
 pub mod font;
+pub mod forest;
 mod latency;
 mod memory;
+pub mod moved;
 pub mod palette;
 pub mod raster;
 pub mod scene;
+pub mod sides;
 mod strip;
 pub mod svg;
 mod timeline;

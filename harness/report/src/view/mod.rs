@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod case;
 pub mod changes;
+pub mod comparison;
 pub mod divergence;
 pub mod evidence;
 mod facts;

@@ -19,12 +19,13 @@ use crate::plot::svg::{NARROW, svg};
 const WIDTHS: [(f64, &str); 2] = [(1080.0, "wide"), (340.0, NARROW)];
 
 /// The styles, in the order in which they are written.
-const STYLES: [&str; 6] = [
+const STYLES: [&str; 7] = [
     include_str!("../../../assets/css/base.css"),
     include_str!("../../../assets/css/overview.css"),
     include_str!("../../../assets/css/prompt.css"),
     include_str!("../../../assets/css/case.css"),
     include_str!("../../../assets/css/trend.css"),
+    include_str!("../../../assets/css/compare.css"),
     include_str!("../../../assets/css/media.css"),
 ];
 
@@ -60,6 +61,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("report/case_hang.jinja"),
     template!("report/case_details.jinja"),
     template!("report/environment.jinja"),
+    template!("compare/compare.html.jinja"),
     template!("trend/trend.html.jinja"),
 ];
 
