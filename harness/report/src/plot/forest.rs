@@ -2,7 +2,7 @@
 
 use super::font::{Weight, fit};
 use super::palette::Paint;
-use super::scene::{Mark, Scene, Style, size};
+use super::scene::{Scene, Style, size};
 use crate::view::comparison::TimingView;
 use crate::view::comparison::timings::Ratio;
 
@@ -20,6 +20,9 @@ const TICKS: [f64; 29] = [
 
 /// Ratios further out are drawn at the edge, with an arrow.
 const FURTHEST: f64 = 4.7;
+
+/// The square of an estimate.
+const MARK: f64 = 9.0;
 
 /// Where things are.
 struct Layout {
@@ -129,7 +132,7 @@ fn words(scene: &mut Scene, layout: &Layout, row: &TimingView, y: f64, width: f6
         ("-", "-") => row.metric.clone(),
         (base, new) => format!("{} · {base} → {new}", row.metric),
     };
-    let (value, note) = (answer(row), verdict(row));
+    let note = row.verdict.as_str();
     let style = if row.sense == "worse" {
         Style::ALARM
     } else {
@@ -140,16 +143,22 @@ fn words(scene: &mut Scene, layout: &Layout, row: &TimingView, y: f64, width: f6
         scene.text((0.0, y + 17.0), &row.case, Style::LABEL, room);
         scene.text((0.0, y + 33.0), &detail, Style::NOTE, room);
         let x = layout.plot.1 + 20.0;
-        scene.text((x, y + 17.0), &value, Style::VALUE, width - x);
-        scene.text((x, y + 33.0), &note, style, width - x);
+        scene.text((x, y + 17.0), &answer(row), Style::VALUE, width - x);
+        scene.text((x, y + 33.0), note, style, width - x);
         return;
     }
-    let value = fit(&value, size::LABEL, Weight::Regular, width * 0.45);
+    // The interval is drawn below; words for it would leave none for the name.
+    let change = if row.change.is_empty() {
+        "–"
+    } else {
+        row.change.as_str()
+    };
+    let value = fit(change, size::LABEL, Weight::Regular, width * 0.45);
     let taken = Style::VALUE.width(&value) * 1.15 + 12.0;
     scene.text((width, y + 13.0), &value, Style::VALUE.end(), taken);
     scene.text((0.0, y + 13.0), &row.case, Style::LABEL, width - taken);
-    let taken = (style.width(&note) * 1.2).min(width * 0.5);
-    scene.text((width, y + 28.0), &note, style.end(), taken);
+    let taken = (style.width(note) * 1.2).min(width * 0.5);
+    scene.text((width, y + 28.0), note, style.end(), taken);
     scene.text((0.0, y + 28.0), &detail, Style::NOTE, width - taken - 12.0);
 }
 
@@ -159,13 +168,6 @@ fn answer(row: &TimingView) -> String {
         (true, _) => "–".to_owned(),
         (false, true) => row.change.clone(),
         (false, false) => format!("{} ({})", row.change, row.interval),
-    }
-}
-
-fn verdict(row: &TimingView) -> String {
-    match row.why.is_empty() {
-        true => row.verdict.clone(),
-        false => format!("{}: {}", row.verdict, row.why),
     }
 }
 
@@ -183,29 +185,23 @@ fn interval(scene: &mut Scene, layout: &Layout, row: &TimingView, y: f64) {
     let paint = match row.sense {
         "worse" => Paint::Alarm,
         "better" => Paint::Point,
+        "none" => Paint::Muted,
         _ => Paint::Ink,
     };
     if let Some((low, high)) = ratio.interval {
         let (from, to) = (layout.x(low), layout.x(high));
         scene.line((from, middle), (to, middle), paint, 2.0);
+        // An end that the scale does not show goes on: an arrow.
         for (end, x) in [(low, from), (high, to)] {
-            match end.abs() > layout.reach {
-                // It goes on: an arrow instead of an end.
-                true => {
-                    let back = 5.0 * end.signum();
-                    scene.line((x - back, middle - 4.0), (x, middle), paint, 2.0);
-                    scene.line((x - back, middle + 4.0), (x, middle), paint, 2.0);
-                }
-                false => scene.line((x, middle - 4.0), (x, middle + 4.0), paint, 1.5),
+            if end.abs() > layout.reach {
+                let back = 5.0 * end.signum();
+                scene.line((x - back, middle - 4.0), (x, middle), paint, 2.0);
+                scene.line((x - back, middle + 4.0), (x, middle), paint, 2.0);
             }
         }
     }
     match ratio.log_ratio {
-        Some(log) => scene.marks.push(Mark::Dots {
-            at: vec![(layout.x(log), middle)],
-            radius: 4.5,
-            paint,
-        }),
+        Some(log) => scene.rect((layout.x(log) - MARK / 2.0, middle - MARK / 2.0), (MARK, MARK), paint),
         None => {
             let x = layout.x(0.0);
             scene.text(
@@ -223,12 +219,23 @@ fn hover(row: &TimingView) -> String {
         "" => String::new(),
         floor => format!("; a change counts from {floor}"),
     };
-    format!("{} {}: {}, {}{floor}", row.case, row.metric, answer(row), verdict(row))
+    let why = match row.why.as_str() {
+        "" => String::new(),
+        why => format!(": {why}"),
+    };
+    format!(
+        "{} {}: {}, {}{why}{floor}",
+        row.case,
+        row.metric,
+        answer(row),
+        row.verdict
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::scene::Mark;
 
     fn row(log: Option<f64>, sense: &'static str) -> TimingView {
         TimingView {
@@ -254,6 +261,15 @@ mod tests {
         }
     }
 
+    /// Left ends of the estimates.
+    fn squares(scene: &Scene) -> Vec<f64> {
+        let of = |mark: &Mark| match mark {
+            Mark::Rect { x, w, h, .. } if *w == MARK && *h == MARK => Some(*x),
+            _ => None,
+        };
+        scene.marks.iter().filter_map(of).collect()
+    }
+
     #[test]
     fn worse_is_right_of_the_band_and_odd_ratios_stay_inside() {
         for width in [340.0, 800.0, 1080.0] {
@@ -264,14 +280,7 @@ mod tests {
                 row(Some(-80.0), "better"),
             ];
             let scene = chart(&rows, "t", width);
-            let dots: Vec<f64> = scene
-                .marks
-                .iter()
-                .filter_map(|mark| match mark {
-                    Mark::Dots { at, .. } => at.first().map(|at| at.0),
-                    _ => None,
-                })
-                .collect();
+            let dots = squares(&scene);
             assert_eq!(dots.len(), 3);
             assert!(dots.iter().all(|x| (0.0..=width).contains(x)), "{dots:?}");
             assert!(dots[0] > dots[2] && dots[1] > dots[0], "{dots:?}");
@@ -279,13 +288,7 @@ mod tests {
             assert!(scene.marks.iter().any(|mark| mark.says("worse →")));
         }
         let many: Vec<TimingView> = (0..100).map(|_| row(Some(0.1), "worse")).collect();
-        let dots = |scene: Scene| {
-            scene
-                .marks
-                .iter()
-                .filter(|mark| matches!(mark, Mark::Dots { .. }))
-                .count()
-        };
+        let dots = |scene: Scene| squares(&scene).len();
         assert_eq!(dots(chart(&many, "t", 1080.0)), MOST_ROWS);
         assert_eq!(dots(chart(&[], "t", 1080.0)), 0);
     }

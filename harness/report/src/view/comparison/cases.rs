@@ -1,13 +1,13 @@
 //! The cases of which something changed, each with all that is to be said of it.
 
-use placebench_core::compare::{CaseComparison, Change, CounterChange};
+use placebench_core::compare::{CaseComparison, Change, Counter, CounterChange, CounterRow};
 use serde::Serialize;
 
 use super::moved::{MovedView, moved};
-use super::table::{TableRow, sense, table_row};
+use super::table::{TableRow, table_row};
 use super::timings::{self, TimingView};
 use super::{FactView, Input, StatusInput, case_name};
-use crate::view::changes::{Standing, case_words, counter_row};
+use crate::view::changes::{Standing, Tone, case_words, counter_row};
 use crate::view::words::message;
 
 /// Cases that a page has a section of; its table has them all.
@@ -26,18 +26,27 @@ pub struct CaseSection {
     /// What became of it: `worse`, `better`, `open`.
     pub sense: &'static str,
     /// How it ended before and now, where that differs.
-    pub status: Option<FactView>,
+    pub status: Option<StatusView>,
     /// What can be counted and is not the same.
     pub counters: Vec<TableRow>,
-    /// The same in sentences.
+    /// The same in sentences, with how each is to be looked at.
     #[serde(skip)]
-    facts: Vec<(&'static str, String)>,
+    facts: Vec<(Tone, String)>,
     /// Modules on another device than before.
     pub moved: Option<MovedView>,
     /// Its times, where one of them changed or is not clear.
     pub timings: Vec<TimingView>,
     /// What must be known about them.
     pub remarks: Vec<String>,
+}
+
+/// How a case ended before and now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusView {
+    /// `worse` or `other`.
+    pub sense: &'static str,
+    /// In a sentence.
+    pub sentence: String,
 }
 
 /// The sections, the worst first.
@@ -66,9 +75,6 @@ pub(super) fn sections(input: &Input<'_>) -> Vec<CaseSection> {
         if index < MOST_SECTIONS {
             section.anchor = format!("case-{}", index + 1);
         }
-        if let Some(status) = &mut section.status {
-            status.anchor.clone_from(&section.anchor);
-        }
         for timing in &mut section.timings {
             timing.anchor.clone_from(&section.anchor);
         }
@@ -82,7 +88,7 @@ fn without_figures(status: &StatusInput<'_>) -> CaseSection {
         case_key: status.case.to_owned(),
         anchor: String::new(),
         sense: if status.is_broken { "worse" } else { "other" },
-        status: Some(fact_of(status)),
+        status: Some(status_of(status)),
         counters: Vec::new(),
         facts: Vec::new(),
         moved: None,
@@ -94,29 +100,41 @@ fn without_figures(status: &StatusInput<'_>) -> CaseSection {
 fn section(input: &Input<'_>, case: &CaseComparison, standing: Standing) -> CaseSection {
     let status = input.statuses.iter().find(|status| status.case == case.case);
     let maps = input.maps.iter().find(|maps| maps.case == case.case);
-    let words = case_words(case, false);
-    let mut remarks = words.remarks;
+    let moved = maps.and_then(moved);
+    // What moved says more than that two maps differ.
+    let is_told = |counter: Counter| moved.is_some() && matches!(counter, Counter::Plan | Counter::Realised);
+    let counted = CaseComparison {
+        counters: case
+            .counters
+            .iter()
+            .filter(|row| !is_told(row.counter))
+            .cloned()
+            .collect(),
+        ..case.clone()
+    };
+    let mut remarks = case_words(&counted, false).remarks;
     let own = input.remarks.iter().filter(|(name, _)| *name == case.case);
     remarks.extend(own.map(|(_, remark)| remark.clone()));
     let name = case_name(&case.case, &case.base_case);
-    let changed = || case.counters.iter().filter(|row| row.change != CounterChange::Same);
-    let counters = changed().map(|counter| table_row(&name, "", counter_row(counter), [None; 3]));
-    let facts = changed().map(|counter| {
-        let row = counter_row(counter);
-        let told = counter.detail.clone().filter(|_| counter.base.is_none());
-        let told = told.or_else(|| counter.reason.as_ref().map(|reason| reason.sentence()));
-        let [what, base, new, change, _, _] = row.cells;
-        let sentence = match told {
-            Some(told) => format!("{what}: {told}"),
-            None if change.is_empty() => format!("{what}: {base} → {new}"),
-            None => format!("{what}: {base} → {new} ({change})"),
-        };
-        (sense(row.tone), message(&sentence))
-    });
+    let changed = || counted.counters.iter().filter(|row| row.change != CounterChange::Same);
+    let counters: Vec<TableRow> = changed()
+        .map(|counter| table_row(&name, "", counter_row(counter), [None; 3]))
+        .collect();
+    let facts: Vec<(Tone, String)> = changed()
+        .filter(|row| row.change != CounterChange::NoVerdict)
+        .map(fact)
+        .collect();
+    let placed = moved.iter().map(|moved| (Tone::Bad, moved.sentence.clone()));
+    let facts = placed.chain(facts).collect();
     let is_loud = case
         .timings
         .iter()
         .any(|row| !matches!(row.change, Change::Same | Change::NoVerdict));
+    let mut timings: Vec<TimingView> = match is_loud {
+        true => case.timings.iter().map(|row| timings::view(case, row, "")).collect(),
+        false => Vec::new(),
+    };
+    timings::sort(&mut timings);
     CaseSection {
         case: name.clone(),
         case_key: case.case.clone(),
@@ -126,47 +144,59 @@ fn section(input: &Input<'_>, case: &CaseComparison, standing: Standing) -> Case
             Standing::Better => "better",
             _ => "open",
         },
-        status: status.map(fact_of),
-        counters: counters.collect(),
-        facts: facts.collect(),
-        moved: maps.and_then(moved),
-        timings: match is_loud {
-            true => case.timings.iter().map(|row| timings::view(case, row, "")).collect(),
-            false => Vec::new(),
-        },
+        status: status.map(status_of),
+        counters,
+        facts,
+        moved,
+        timings,
         remarks: remarks.iter().map(|remark| message(remark)).collect(),
     }
 }
 
-fn fact_of(status: &StatusInput<'_>) -> FactView {
+fn fact(counter: &CounterRow) -> (Tone, String) {
+    let row = counter_row(counter);
+    let [what, base, new, change, _, _] = row.cells;
+    let told = counter.detail.clone().filter(|_| counter.base.is_none());
+    let sentence = match (told, change.is_empty()) {
+        (Some(told), _) => format!("{what}: {told}"),
+        (None, true) => format!("{what}: {base} → {new}"),
+        (None, false) => format!("{what}: {base} → {new} ({change})"),
+    };
+    (row.tone, message(&sentence))
+}
+
+fn status_of(status: &StatusInput<'_>) -> StatusView {
     let reason = match status.reason.is_empty() {
         true => String::new(),
         false => format!(": {}", status.reason),
     };
-    FactView {
-        case: case_name(status.case, status.case),
-        anchor: String::new(),
+    StatusView {
         sense: if status.is_broken { "worse" } else { "other" },
         sentence: message(&format!("{}, was {}{reason}", status.new, status.base)),
     }
 }
 
-/// What can be counted and is not the same, and what broke.
+/// What broke, and what can be counted and is not the same, by case.
 pub(super) fn facts(sections: &[CaseSection]) -> Vec<FactView> {
-    let of = |section: &CaseSection| -> Vec<FactView> {
-        let own = section
-            .facts
-            .iter()
-            .filter(|(sense, _)| *sense != "open")
-            .map(|(sense, sentence)| FactView {
-                case: section.case.clone(),
-                anchor: section.anchor.clone(),
-                sense,
-                sentence: sentence.clone(),
-            });
-        section.status.clone().into_iter().chain(own).collect()
+    let of = |section: &CaseSection| {
+        let status = section.status.iter().map(|status| status.sentence.clone());
+        let counted = section.facts.iter().map(|(_, sentence)| sentence.clone());
+        let sentences: Vec<String> = status.chain(counted).collect();
+        let is_worse = section.status.as_ref().is_some_and(|status| status.sense == "worse");
+        let tones = || section.facts.iter().map(|(tone, _)| *tone);
+        let sense = match () {
+            () if is_worse || tones().any(|tone| tone == Tone::Bad) => "worse",
+            () if !section.facts.is_empty() && tones().all(|tone| tone == Tone::Good) => "better",
+            () => "other",
+        };
+        (!sentences.is_empty()).then(|| FactView {
+            case: section.case.clone(),
+            anchor: section.anchor.clone(),
+            sense,
+            sentences,
+        })
     };
-    sections.iter().flat_map(of).collect()
+    sections.iter().filter_map(of).collect()
 }
 
 impl CaseSection {

@@ -43,9 +43,13 @@ pub(super) fn of(input: &Input<'_>) -> (String, &'static str) {
         better => format!("{} better, ", count(better, one, many)),
     };
     if open > 0 {
-        return (format!("{rest}no answer on {}", count(open, one, many)), "open");
+        let no = if rest.is_empty() { "No" } else { "no" };
+        return (format!("{rest}{no} answer on {}", count(open, one, many)), "open");
     }
     match input.exit {
+        Some(ExitCode::NoVerdict) if better == 0 => {
+            ("Nothing got worse, but not all could be compared".to_owned(), "open")
+        }
         Some(ExitCode::NoVerdict) => (
             format!("{rest}nothing got worse, but not all could be compared"),
             "open",

@@ -79,7 +79,7 @@ pub struct ComparisonView {
     pub sides: Vec<SideInput>,
     /// What is not the same around the figures.
     pub differences: Vec<Difference>,
-    /// What can be counted and is not the same, and what broke: a sentence each, with the anchor of its case.
+    /// What broke, and what can be counted and is not the same, by case.
     pub facts: Vec<FactView>,
     /// Cases of which something changed, the worst first.
     pub cases: Vec<CaseSection>,
@@ -87,6 +87,8 @@ pub struct ComparisonView {
     pub loud: Vec<TimingView>,
     /// Times that are the same.
     pub quiet: Vec<TimingView>,
+    /// Why times have no verdict: each reason with how many it holds for.
+    pub whys: Vec<(String, usize)>,
     /// Every figure.
     pub table: Vec<TableRow>,
     /// What was not compared.
@@ -95,7 +97,7 @@ pub struct ComparisonView {
     pub sentences: Vec<String>,
 }
 
-/// A hard fact that is not as it was.
+/// Hard facts of a case that are not as they were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FactView {
     /// The case.
@@ -104,8 +106,8 @@ pub struct FactView {
     pub anchor: String,
     /// `worse`, `better` or `other`.
     pub sense: &'static str,
-    /// What it is.
-    pub sentence: String,
+    /// What they are, the gravest first.
+    pub sentences: Vec<String>,
 }
 
 impl ComparisonView {
@@ -126,6 +128,7 @@ impl ComparisonView {
             facts: cases::facts(&cases),
             table: table::rows(comparison, &cases),
             cases,
+            whys: timings::whys(&loud),
             loud,
             quiet,
             not_compared: input.not_compared.iter().map(|sentence| message(sentence)).collect(),

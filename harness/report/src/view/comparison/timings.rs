@@ -17,7 +17,7 @@ pub struct TimingView {
     pub metric: String,
     /// Where the page says more of the case; empty where it says no more.
     pub anchor: String,
-    /// `worse`, `better`, `open` or `same`.
+    /// `worse`, `better`, `open` (nobody knows yet), `none` (nobody can say) or `same`.
     pub sense: &'static str,
     /// The figure of the base.
     pub base: String,
@@ -71,12 +71,28 @@ pub(super) fn of(comparison: &Comparison, sections: &[CaseSection]) -> (Vec<Timi
         .iter()
         .flat_map(|case| case.timings.iter().map(|row| view(case, row, anchor(&case.case))))
         .collect();
-    // Stable: what is equally bad stays in the order of the cases.
-    all.sort_by(|a, b| {
+    sort(&mut all);
+    all.into_iter().partition(|view| view.sense != "same")
+}
+
+/// Why times have no verdict: each reason once, with how many times it holds for.
+pub(super) fn whys(timings: &[TimingView]) -> Vec<(String, usize)> {
+    let mut whys: Vec<(String, usize)> = Vec::new();
+    for timing in timings.iter().filter(|timing| !timing.why.is_empty()) {
+        match whys.iter_mut().find(|(why, _)| *why == timing.why) {
+            Some((_, number)) => *number += 1,
+            None => whys.push((timing.why.clone(), 1)),
+        }
+    }
+    whys
+}
+
+/// Puts the worst first; what is equally bad stays in its order.
+pub(super) fn sort(timings: &mut [TimingView]) {
+    timings.sort_by(|a, b| {
         let size = |view: &TimingView| view.chart.log_ratio.unwrap_or(f64::MIN);
         rank(a.sense).cmp(&rank(b.sense)).then(size(b).total_cmp(&size(a)))
     });
-    all.into_iter().partition(|view| view.sense != "same")
 }
 
 fn rank(sense: &str) -> u8 {
@@ -84,7 +100,8 @@ fn rank(sense: &str) -> u8 {
         "worse" => 0,
         "open" => 1,
         "better" => 2,
-        _ => 3,
+        "none" => 3,
+        _ => 4,
     }
 }
 
@@ -99,6 +116,7 @@ pub(super) fn view(case: &CaseComparison, row: &TimingRow, anchor: &str) -> Timi
             (Tone::Bad, _) => "worse",
             (Tone::Good, _) => "better",
             (_, Change::Same) => "same",
+            (_, Change::NoVerdict) => "none",
             _ => "open",
         },
         base,
