@@ -96,7 +96,7 @@ fn show(args: &CompareArgs, record: &RunRecord, compared: &Compared) -> Result<(
             let base = compared.base.as_ref().unwrap_or(&compared.new);
             let html = page::render(document, (base, &compared.new), args.output.as_deref())?;
             match &args.output {
-                None => terminal::out(html.trim_end()),
+                None => terminal::out(terminal::page(&html).trim_end()),
                 Some(file) => {
                     page_file::write(file, &html)?;
                     terminal::out(&terminal::printable(&file.display().to_string()));

@@ -123,11 +123,9 @@ fn side(name: &'static str, run: &RunName, beside: Option<&Path>) -> SideInput {
 
 /// How a page finds a file that is there: the way between their folders, so that both may move together.
 fn way(page: &Path, file: &Path) -> Option<String> {
-    let folder = page
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let (from, to): (PathBuf, PathBuf) = (folder.canonicalize().ok()?, file.canonicalize().ok()?);
+    let folder = page.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let from = real(folder.unwrap_or(Path::new(".")))?;
+    let to = file.canonicalize().ok()?;
     let shared = from
         .components()
         .zip(to.components())
@@ -141,4 +139,13 @@ fn way(page: &Path, file: &Path) -> Option<String> {
     let parts: Option<Vec<String>> = up.map(Some).chain(down).collect();
     // Nothing in common: another drive, to which no relative way leads.
     (shared > 0).then_some(parts?).map(|parts| link(&parts))
+}
+
+/// Where a folder is, or will be once it is made.
+fn real(folder: &Path) -> Option<PathBuf> {
+    if let Ok(there) = folder.canonicalize() {
+        return Some(there);
+    }
+    let whole = std::path::absolute(folder).ok()?;
+    Some(real(whole.parent()?)?.join(whole.file_name()?))
 }

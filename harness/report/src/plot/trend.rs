@@ -68,7 +68,7 @@ pub fn chart(data: &ChartData, title: &str, detail: Detail, width: f64) -> Scene
             .flat_map(|(at, (low, high))| [(x_of(*at as f64), y_of(*low)), (x_of(*at as f64), y_of(*high))])
             .filter(|(_, y)| y.is_finite())
             .collect(),
-        radius: 1.0,
+        radius: 1.5,
         paint: Paint::Muted,
     });
     let at = data.values.iter().enumerate().filter(|(_, value)| value.is_finite());
