@@ -64,10 +64,17 @@ pub fn chart(rows: &[TimingView], title: &str, width: f64) -> Scene {
     };
     let top = 36.0;
     let bottom = top + layout.step * rows.len() as f64;
-    scale(&mut scene, &layout, (top, bottom));
+    let lines = scale(&mut scene, &layout, top);
+    if layout.beside {
+        grid(&mut scene, &lines, (top - 4.0, bottom));
+    }
     for (index, row) in rows.iter().enumerate() {
         let y = top + layout.step * index as f64;
         words(&mut scene, &layout, row, y, width);
+        if !layout.beside {
+            // Lines through the words above would hide them.
+            grid(&mut scene, &lines, (y + layout.head, y + layout.head + 22.0));
+        }
         interval(&mut scene, &layout, row, y + layout.head);
         scene.hover((0.0, y), (width, layout.step), hover(row));
     }
@@ -91,8 +98,16 @@ fn reach(rows: &[TimingView]) -> f64 {
     (furthest * 1.12).min(FURTHEST)
 }
 
-/// The direction, the ticks, and the line of no change.
-fn scale(scene: &mut Scene, layout: &Layout, (top, bottom): (f64, f64)) {
+/// Lines of the scale, and the line of no change.
+fn grid(scene: &mut Scene, lines: &[(f64, Paint)], (top, bottom): (f64, f64)) {
+    for (x, paint) in lines {
+        scene.line((*x, top), (*x, bottom), *paint, 1.0);
+    }
+}
+
+/// The direction and the labels of the scale; where its lines go.
+fn scale(scene: &mut Scene, layout: &Layout, top: f64) -> Vec<(f64, Paint)> {
+    let mut lines = Vec::new();
     let (left, right) = layout.plot;
     let middle = layout.x(0.0);
     scene.text((left, 11.0), "← better", Style::NOTE, middle - left);
@@ -114,9 +129,10 @@ fn scale(scene: &mut Scene, layout: &Layout, (top, bottom): (f64, f64)) {
             taken.push((from, to));
             scene.text((x, top - 9.0), &label, Style::NOTE.middle(), half * 2.4);
             let paint = if tick == 1.0 { Paint::Muted } else { Paint::Grid };
-            scene.line((x, top - 4.0), (x, bottom), paint, 1.0);
+            lines.push((x, paint));
         }
     }
+    lines
 }
 
 fn tick_label(ratio: f64) -> String {
@@ -156,7 +172,8 @@ fn words(scene: &mut Scene, layout: &Layout, row: &TimingView, y: f64, width: f6
     let value = fit(change, size::LABEL, Weight::Regular, width * 0.45);
     let taken = Style::VALUE.width(&value) * 1.15 + 12.0;
     scene.text((width, y + 13.0), &value, Style::VALUE.end(), taken);
-    scene.text((0.0, y + 13.0), &row.case, Style::LABEL, width - taken);
+    // A browser's own font may be wider than the one that is measured with.
+    scene.text((0.0, y + 13.0), &row.case, Style::LABEL, width - taken - 20.0);
     let taken = (style.width(note) * 1.2).min(width * 0.5);
     scene.text((width, y + 28.0), note, style.end(), taken);
     scene.text((0.0, y + 28.0), &detail, Style::NOTE, width - taken - 12.0);

@@ -3,8 +3,9 @@
 use placebench_core::judge::median;
 
 use super::axis::Axis;
+use super::font::{Weight, fit};
 use super::palette::Paint;
-use super::scene::{Mark, Scene, Style};
+use super::scene::{Mark, Scene, Style, size};
 use super::{Frame, scale_below};
 use crate::view::comparison::timings::Ratio;
 use crate::view::trend::value;
@@ -27,12 +28,6 @@ pub fn chart(ratio: &Ratio, names: [&str; 2], title: &str, width: f64) -> Scene 
         .filter(|(base, new)| base.is_finite() && new.is_finite());
     let pairs: Vec<(f64, f64)> = finite.collect();
     let values: Vec<f64> = pairs.iter().flat_map(|(base, new)| [*base, *new]).collect();
-    let most_ticks = if width < 500.0 { 3 } else { 6 };
-    let Some(axis) = Axis::between(&values, most_ticks, |tick| value(&ratio.unit, tick)) else {
-        scene.text((0.0, 14.0), "no measurement to draw", Style::NOTE, width);
-        scene.height = 20.0;
-        return scene;
-    };
     let widest = names
         .iter()
         .map(|name| Style::LABEL.width(name) * 1.15)
@@ -42,6 +37,21 @@ pub fn chart(ratio: &Ratio, names: [&str; 2], title: &str, width: f64) -> Scene 
         x: left,
         y: 0.0,
         width: width - left,
+    };
+    // A unit is a word of the record, and may be any.
+    let label = |tick: f64| {
+        fit(
+            &value(&ratio.unit, tick),
+            size::NOTE,
+            Weight::Regular,
+            frame.width * 0.8,
+        )
+    };
+    let most_ticks = if width < 500.0 { 3 } else { 6 };
+    let Some(axis) = Axis::between(&values, most_ticks, label) else {
+        scene.text((0.0, 14.0), "no measurement to draw", Style::NOTE, width);
+        scene.height = 20.0;
+        return scene;
     };
     let x_of = |value: f64| frame.x + PADDING + axis.position(value) * (frame.width - 2.0 * PADDING);
     let tops = [4.0, 4.0 + BAND + BETWEEN];
@@ -56,9 +66,8 @@ pub fn chart(ratio: &Ratio, names: [&str; 2], title: &str, width: f64) -> Scene 
             scene.line((x_of(*base), tops[0] + BAND), (x_of(*new), tops[1]), Paint::Cache, 1.0);
         }
     }
-    let sides: [fn(&(f64, f64)) -> f64; 2] = [|pair| pair.0, |pair| pair.1];
-    for ((top, name), read) in tops.into_iter().zip(names).zip(sides) {
-        let values: Vec<f64> = pairs.iter().map(read).collect();
+    let (base, new): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+    for ((top, name), values) in tops.into_iter().zip(names).zip([base, new]) {
         scene.text((0.0, top + 17.0), name, Style::LABEL, left - 12.0);
         let dot = |value: &f64| (x_of(*value), top + BAND / 2.0);
         let radius = if values.len() > 150 { 2.0 } else { 3.0 };

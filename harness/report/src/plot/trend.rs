@@ -71,14 +71,6 @@ pub fn chart(data: &ChartData, title: &str, detail: Detail, width: f64) -> Scene
         radius: 1.5,
         paint: Paint::Muted,
     });
-    let at = data.values.iter().enumerate().filter(|(_, value)| value.is_finite());
-    scene.marks.push(Mark::Dots {
-        at: at
-            .map(|(position, value)| (x_of(position as f64), y_of(*value)))
-            .collect(),
-        radius: if data.values.len() > 150 { 1.5 } else { 2.5 },
-        paint: Paint::Point,
-    });
     for (first, end, level) in &data.levels {
         // A level of one run is as wide as a point.
         let (from, to) = (x_of(*first as f64 - 0.3), x_of(*end as f64 + 0.3));
@@ -89,6 +81,14 @@ pub fn chart(data: &ChartData, title: &str, detail: Detail, width: f64) -> Scene
             2.0,
         );
     }
+    let at = data.values.iter().enumerate().filter(|(_, value)| value.is_finite());
+    scene.marks.push(Mark::Dots {
+        at: at
+            .map(|(position, value)| (x_of(position as f64), y_of(*value)))
+            .collect(),
+        radius: if data.values.len() > 150 { 1.5 } else { 2.5 },
+        paint: Paint::Point,
+    });
     let (from, to) = &data.dates;
     let baseline = TOP + HEIGHT + 15.0;
     let room = (width - left) / 2.0 - 8.0;

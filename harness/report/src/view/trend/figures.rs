@@ -24,13 +24,13 @@ pub(super) fn figure(named: &Runs<'_>, series: &FigureSeries) -> FigureView {
         .device
         .as_deref()
         .map(|device| format!(" on {}", line(device)));
+    let spreads: Vec<Option<Interval>> = series.levels.iter().map(|level| spread(series, level)).collect();
     let changes: Vec<ChangeView> = series
         .changes
         .iter()
         .enumerate()
-        .map(|(index, change)| figure_change(named, series, &runs, (index, change)))
+        .map(|(index, change)| figure_change(named, series, (&runs, &spreads), (index, change)))
         .collect();
-    let spreads: Vec<Option<Interval>> = series.levels.iter().map(|level| spread(series, level)).collect();
     let level = |(index, level): (usize, &Level)| LevelView {
         from: runs.get(level.first).map(|run| named.date(*run)).unwrap_or_default(),
         to: runs.get(level.last).map(|run| named.date(*run)).unwrap_or_default(),
@@ -111,7 +111,7 @@ pub(super) fn figure(named: &Runs<'_>, series: &FigureSeries) -> FigureView {
 fn figure_change(
     named: &Runs<'_>,
     series: &FigureSeries,
-    runs: &[usize],
+    (runs, spreads): (&[usize], &[Option<Interval>]),
     (index, change): (usize, &TrendChange),
 ) -> ChangeView {
     let unit = &series.figure.unit;
@@ -123,7 +123,7 @@ fn figure_change(
             .unwrap_or_default()
     };
     let (date, between) = named.between(runs, change.at);
-    let spread = |index: usize| series.levels.get(index).and_then(|level| spread(series, level));
+    let spread = |index: usize| spreads.get(index).copied().flatten();
     let interval = spread(index).zip(spread(index + 1)).filter(|_| change.ratio.is_some());
     let interval = interval.and_then(|(old, new)| {
         let (low, high) = (new.low / old.high, new.high / old.low);
