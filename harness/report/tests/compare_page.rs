@@ -1,5 +1,7 @@
 //! The page of a comparison: the verdict first, nothing said twice, small, and nobody else speaks.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking, as tests do")]
+
 use placebench_core::compare::{
     CaseComparison, Change, Comparison, Counter, CounterChange, CounterRow, Direction, GateSpec, NoVerdictReason, Pair,
     Relation, SideName, Threshold, ThresholdSource, TimingMetric, TimingRow,
