@@ -144,6 +144,9 @@ pub(crate) struct RunArgs {
     /// terminal, or as COLUMNS says, and in ASCII where the locale is not UTF-8
     #[arg(long, value_enum, default_value_t = Tables::Auto, value_name = "WHICH")]
     pub(crate) table: Tables,
+    /// Open report.html when the run is over
+    #[arg(long)]
+    pub(crate) open: bool,
     /// Print every setting with its origin, and run nothing
     #[arg(long, conflicts_with = "resume")]
     pub(crate) show_config: bool,

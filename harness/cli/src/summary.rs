@@ -97,8 +97,8 @@ fn print_gate(gate: &GateVerdict) {
     out("");
     let base = format!("held against {}", printable(&words.base));
     out(&Style::new().bold().apply_to(base).to_string());
-    let lines = words.cases.iter().flat_map(human::case_lines);
-    lines.for_each(|line| out(&line));
+    let lines = human::case_lines(&words.cases, human::width());
+    lines.iter().for_each(|line| out(line));
     if !words.cases.is_empty() && !words.sentences.is_empty() {
         out("");
     }

@@ -141,6 +141,19 @@ impl Charset {
     }
 }
 
+/// A page of ours: no line of it is a command to a CI system. Its style, which is ours, stays as it is.
+pub(crate) fn page(html: &str) -> String {
+    let (style, text) = html.split_once("</style>").unwrap_or(("", html));
+    let end = if style.is_empty() { "" } else { "</style>" };
+    let text = text.replace("##[", "&#35;#[").replace("##vso[", "&#35;#vso[");
+    let line = |line: &str| match line.trim_start().starts_with("::") {
+        true => line.replacen("::", "&#58;:", 1),
+        false => line.to_owned(),
+    };
+    let lines: Vec<String> = text.split('\n').map(line).collect();
+    format!("{style}{end}{}", lines.join("\n"))
+}
+
 /// One line of standard output. A reader that has gone (`placebench list | head`) is no reason to fail.
 pub(crate) fn out(line: &str) {
     drop(writeln!(std::io::stdout(), "{line}"));
@@ -241,6 +254,16 @@ mod tests {
             "1.12 x [1.08, 1.17], 245 us - a -> b ... \\u{914d}"
         );
         assert_eq!(Charset::Unicode.write(text), text);
+    }
+
+    #[test]
+    fn a_page_says_the_same_and_commands_nothing() {
+        let shown = page("<style>\n::marker{}</style><p>##[error]a\n ::set-env b::c ##vso[d]</p>");
+        assert_eq!(
+            shown,
+            "<style>\n::marker{}</style><p>&#35;#[error]a\n &#58;:set-env b::c &#35;#vso[d]</p>"
+        );
+        assert_eq!(page("a"), "a");
     }
 
     #[test]

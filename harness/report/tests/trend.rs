@@ -108,6 +108,7 @@ fn a_page_says_what_changed_when_and_what_with() {
         "{change:?}"
     );
     assert_eq!(change.date, "2026-01-13");
+    assert_eq!(change.interval, "+9.2 % and +10.8 %");
     assert_eq!(change.beside, ["placebench 0.1.0 → placebench 0.2.0"]);
     assert_eq!(view.states[0].now, "failed (stalled) since 2026-01-23, 2 runs");
     assert_eq!(view.states[0].changes[0].size, "passed → failed (stalled)");
@@ -121,11 +122,21 @@ fn a_page_says_what_changed_when_and_what_with() {
     ] {
         assert!(page.contains(words) || words == "No change", "{words}");
     }
-    assert_eq!(page.matches("<svg").count(), 4);
+    // Two charts, wide and narrow, and a small one of each series.
+    assert_eq!(
+        (page.matches("<svg class=\"wide").count(), page.matches("<svg").count()),
+        (2, 6)
+    );
+    assert!(page.contains("<table class=\"terms glance sortable\">"));
     assert_eq!(page.matches("<script").count(), 0);
     let quiet = TrendView::new(&self::made("p", 24, vec![series("s/p/quiet", 24, 1.0)], Vec::new()));
     assert_eq!((quiet.headline.as_str(), quiet.tone), ("Nothing got worse", "good"));
-    assert!(render(&quiet).unwrap().contains("No change."));
+    let page = render(&quiet).unwrap();
+    assert!(
+        page.contains("No change.") && !page.contains("id=\"glance\""),
+        "one series needs no overview"
+    );
+    assert_eq!(page, render(&quiet).unwrap());
     let empty = TrendView::new(&self::made("p", 0, Vec::new(), Vec::new()));
     assert!(render(&empty).unwrap().contains("Nothing to see yet"));
 }
@@ -154,10 +165,10 @@ fn two_hundred_series_stay_readable_and_small() {
     );
     assert_eq!(
         page.matches("<details id=\"series-").count(),
-        200,
+        180,
         "the others are folded"
     );
-    assert!(page.contains("20 more series are in") && page.contains("50 more are in"));
+    assert!(page.contains("40 more series are in") && page.contains("50 more are in"));
     let first = page.find("scenario-256/").unwrap();
     assert!(
         page.find("scenario-4/").is_none_or(|other| first < other),

@@ -58,6 +58,12 @@ pub(crate) struct CompareArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = CompareFormat::Human)]
     pub(crate) format: CompareFormat,
+    /// With --format html: the page; standard output if absent
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// With --format html and --output: open the page
+    #[arg(long, requires = "output")]
+    pub(crate) open: bool,
 }
 
 /// How to print a comparison.
@@ -67,6 +73,8 @@ pub(crate) enum CompareFormat {
     Human,
     /// For programs: everything it was decided by
     Json,
+    /// A page with charts, on standard output or into --output
+    Html,
     /// A table for issues and pull requests
     Markdown,
     /// For a step of GitHub Actions: annotations, and the table into the file that GITHUB_STEP_SUMMARY names

@@ -93,6 +93,9 @@ pub(crate) struct TrendArgs {
     /// With --format html: the page; trend.html next to the database if absent
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// With --format html: open the page
+    #[arg(long)]
+    pub(crate) open: bool,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 }

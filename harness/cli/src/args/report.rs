@@ -19,6 +19,9 @@ pub(crate) struct ReportArgs {
     /// The same as --format markdown
     #[arg(long, conflicts_with_all = ["output_dir", "format"])]
     pub(crate) markdown: bool,
+    /// Open report.html once it is written
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) open: bool,
 }
 
 impl ReportArgs {

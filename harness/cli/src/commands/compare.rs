@@ -12,50 +12,98 @@ use crate::baseline::folder::{self, Stored};
 use crate::baseline::hold::beside;
 use crate::baseline::request::unknown;
 use crate::compare::document::Document;
+use crate::compare::stored::ComparedSide;
 use crate::compare::words::words;
-use crate::compare::{self, document, human, markdown, noise, placements, stored};
+use crate::compare::{self, document, human, markdown, noise, page, placements, stored};
 use crate::error::CliError;
-use crate::{gate, github, terminal};
+use crate::{browser, gate, github, page_file, terminal};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<ExitCode, CliError> {
     // The run that is asked about: with one name alone, that run.
     let (record, folder) = stored::record(&args.output_dir, args.new.as_ref().unwrap_or(&args.base))?;
-    let document = document_of(args, &record, folder)?;
-    show(args, &record, &document)?;
+    refuse_page_flags(args)?;
+    let compared = compared_of(args, &record, folder)?;
+    show(args, &record, &compared)?;
+    let document = &compared.document;
     Ok(match document.gates {
         true => document.exit,
         false => ExitCode::Passed,
     })
 }
 
-fn document_of(args: &CompareArgs, record: &RunRecord, folder: PathBuf) -> Result<Document, CliError> {
+/// A comparison with the two sides it was made of; the same side twice where the placements of one run are compared.
+struct Compared {
+    document: Document,
+    base: Option<ComparedSide>,
+    new: ComparedSide,
+}
+
+fn refuse_page_flags(args: &CompareArgs) -> Result<(), CliError> {
+    match args.output.is_some() && args.format != CompareFormat::Html {
+        true => {
+            let message = "--output is the page of --format html; the others go to standard output";
+            Err(CliError::with_code(ExitCode::Usage, message))
+        }
+        false => Ok(()),
+    }
+}
+
+fn compared_of(args: &CompareArgs, record: &RunRecord, folder: PathBuf) -> Result<Compared, CliError> {
     let noise = args.noise.as_deref().map(noise::read).transpose()?;
     if args.new.is_none() {
         let run = stored::of_record(record, folder);
         let reference = args.reference.as_deref();
         let document = placements::document(record, &run, reference, noise, &GateSpec::placements())?;
-        return Ok(Document {
-            gates: args.gate,
-            ..document
+        return Ok(Compared {
+            document: Document {
+                gates: args.gate,
+                ..document
+            },
+            base: None,
+            new: run,
         });
     }
     if let Some((name, files)) = baseline_of(args)? {
         let held = beside(record, &folder, &files, &name, baseline_spec(args, &record.info));
         let document = document::document(&held.base, &held.new, noise, &held.spec)?;
-        return Ok(document.without_files(held.unknown));
+        return Ok(Compared {
+            document: document.without_files(held.unknown),
+            base: Some(held.base),
+            new: held.new,
+        });
     }
     let (base, base_folder) = stored::record(&args.output_dir, &args.base)?;
     let took_turns = is_other_side(&base.info, &record.info);
     let base = stored::of_record(&base, base_folder);
     let new = stored::of_record(record, folder);
-    document::document(&base, &new, noise, &spec(args, took_turns))
+    let document = document::document(&base, &new, noise, &spec(args, took_turns))?;
+    Ok(Compared {
+        document,
+        base: Some(base),
+        new,
+    })
 }
 
-fn show(args: &CompareArgs, record: &RunRecord, document: &Document) -> Result<(), CliError> {
+fn show(args: &CompareArgs, record: &RunRecord, compared: &Compared) -> Result<(), CliError> {
+    let document = &compared.document;
     match args.format {
         CompareFormat::Human => {
-            for line in human::lines(&words(document, args.all)) {
+            for line in human::lines(&words(document, args.all), human::width()) {
                 terminal::out(&line);
+            }
+        }
+        CompareFormat::Html => {
+            let base = compared.base.as_ref().unwrap_or(&compared.new);
+            let html = page::render(document, (base, &compared.new), args.output.as_deref())?;
+            match &args.output {
+                None => terminal::out(terminal::page(&html).trim_end()),
+                Some(file) => {
+                    page_file::write(file, &html)?;
+                    terminal::out(&terminal::printable(&file.display().to_string()));
+                    if args.open {
+                        browser::open_page(file);
+                    }
+                }
             }
         }
         CompareFormat::Markdown => {

@@ -13,9 +13,13 @@ use placebench_runner::store;
 
 use crate::args::{ReportArgs, ReportFormat};
 use crate::error::CliError;
-use crate::{against, github, judged, terminal};
+use crate::{against, browser, github, judged, terminal};
 
 pub(crate) fn run(args: &ReportArgs) -> Result<ExitCode, CliError> {
+    if args.open && args.format() != ReportFormat::Html {
+        let message = "--open opens report.html, which --format html writes; the others print";
+        return Err(CliError::with_code(ExitCode::Usage, message));
+    }
     let record = judged::read(&args.run)?;
     match args.format() {
         ReportFormat::Html => {
@@ -24,7 +28,11 @@ pub(crate) fn run(args: &ReportArgs) -> Result<ExitCode, CliError> {
             if let Some(document) = against::gate::compared(&record, &args.run)? {
                 against::gate::write(&document, folder)?;
             }
-            terminal::out(&terminal::printable(&folder.join("report.html").display().to_string()));
+            let page = folder.join("report.html");
+            terminal::out(&terminal::printable(&page.display().to_string()));
+            if args.open {
+                browser::open_page(&page);
+            }
         }
         ReportFormat::Markdown => terminal::out(&markdown::render(&ReportView::new(&record))),
         ReportFormat::Github => github::show(&annotations::of_run(&record, &github::locate()?), |most| {

@@ -32,7 +32,7 @@ use crate::gate::{self, Earlier};
 use crate::progress::{self, Progress};
 use crate::settings::{self, Effective};
 use crate::summary::{self, Closing};
-use crate::{audit, baseline, engines, foreign, selection, snapshots, standing, suite, terminal, waiting};
+use crate::{audit, baseline, browser, engines, foreign, selection, snapshots, standing, suite, terminal, waiting};
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let started = Instant::now();
@@ -92,6 +92,9 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
     let is_whole = args.resume.is_none() && !args.audit && !run.interrupted;
     if is_whole && effective.settings.filterset.value.is_none() && effective.partition.is_none() {
         waiting::warn_of_unreferenced(&args.paths, &info.cases);
+    }
+    if args.open {
+        browser::open_page(&folder.path().join("report.html"));
     }
     Ok(exit)
 }

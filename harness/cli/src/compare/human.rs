@@ -1,18 +1,24 @@
-//! A comparison on the terminal: what has changed, case by case, then why something cannot be said, then the answer.
+//! A comparison on the terminal: what has changed, the worst first, then why something cannot be said, then the answer.
 
-use console::Style;
-use placebench_report::view::changes::{COLUMNS, CaseWords, Row, Tone};
+use console::{Style, Term};
+use placebench_report::view::changes::CaseWords;
 
+use super::table;
 use super::words::Words;
-use crate::doctor::show::table;
 use crate::terminal::printable;
 
+/// The width of the terminal; nothing where the output goes elsewhere, and is to be whole.
+pub(crate) fn width() -> Option<usize> {
+    Term::stdout()
+        .size_checked()
+        .map(|(_, columns)| usize::from(columns))
+        .filter(|columns| *columns > 0)
+}
+
 /// All lines.
-pub(crate) fn lines(words: &Words) -> Vec<String> {
+pub(crate) fn lines(words: &Words, width: Option<usize>) -> Vec<String> {
     let mut lines: Vec<String> = words.runs.iter().map(|run| printable(run)).collect();
-    for case in &words.cases {
-        lines.extend(case_lines(case));
-    }
+    lines.extend(case_lines(&words.cases, width));
     lines.push(String::new());
     lines.extend(words.sentences.iter().map(|sentence| printable(sentence)));
     if !words.sentences.is_empty() {
@@ -22,32 +28,7 @@ pub(crate) fn lines(words: &Words) -> Vec<String> {
     lines
 }
 
-/// What is to be said of a case.
-pub(crate) fn case_lines(case: &CaseWords) -> Vec<String> {
-    let mut lines = vec![
-        String::new(),
-        Style::new().bold().apply_to(printable(&case.case)).to_string(),
-    ];
-    if !case.rows.is_empty() {
-        lines.extend(table(
-            &COLUMNS.map(str::to_owned),
-            case.rows.iter().map(cells).collect(),
-        ));
-    }
-    lines.extend(case.remarks.iter().map(|remark| format!("  - {}", printable(remark))));
-    lines
-}
-
-fn cells(row: &Row) -> Vec<String> {
-    let style = match row.tone {
-        Tone::Bad => Style::new().red(),
-        Tone::Good => Style::new().green(),
-        Tone::Unknown => Style::new().yellow(),
-        Tone::Plain => Style::new(),
-    };
-    let mut cells: Vec<String> = row.cells.iter().map(|cell| printable(cell)).collect();
-    if let Some(verdict) = cells.last_mut() {
-        *verdict = style.apply_to(&*verdict).to_string();
-    }
-    cells
+/// What is to be said of cases.
+pub(crate) fn case_lines(cases: &[CaseWords], width: Option<usize>) -> Vec<String> {
+    table::lines(cases, width)
 }

@@ -6,14 +6,19 @@ use placebench_report::view::changes::{meaning, named, percent, tally, without_v
 use super::document::Document;
 use super::matching::{Absence, NotCompared};
 
-/// What holds for more than one row.
+/// What holds for more than one row, and what is not compared.
 pub(crate) fn sentences(document: &Document) -> Vec<String> {
+    let left_out = document.not_compared.iter().map(not_compared);
+    left_out.chain(about_the_whole(document)).collect()
+}
+
+/// What holds for more than one row.
+pub(crate) fn about_the_whole(document: &Document) -> Vec<String> {
     let mut sentences = Vec::new();
     if document.same_run {
         sentences.push("both sides are the same run".to_owned());
     }
     sentences.extend(document.unknown_machines.iter().cloned());
-    sentences.extend(document.not_compared.iter().map(not_compared));
     if !document.unfinished.is_empty() {
         sentences.push(unfinished(&document.unfinished));
     }

@@ -1,8 +1,10 @@
 //! A comparison of two runs in words. Nothing here is escaped: names and reasons hold words of scenarios, machines and
 //! workers.
 
+use std::collections::HashMap;
+
 use placebench_core::compare::Relation;
-use placebench_report::view::changes::{CaseWords, Row, Tone, case_words};
+use placebench_report::view::changes::{CaseWords, Row, Standing, Tone, case_name, case_words};
 
 use super::document::{Document, RunName};
 use super::sentences::{asked_otherwise, closing, sentences};
@@ -45,6 +47,7 @@ pub(crate) fn words(document: &Document, all: bool) -> Words {
         }
     }
     cases.retain(|case| !case.rows.is_empty() || !case.remarks.is_empty());
+    worst_first(&mut cases, document);
     Words {
         runs: match document.comparison.spec.relation {
             Relation::Versions => vec![run_words("base", &document.base), run_words("new", &document.new)],
@@ -54,6 +57,15 @@ pub(crate) fn words(document: &Document, all: bool) -> Words {
         sentences: sentences(document),
         closing: closing(document),
     }
+}
+
+/// What broke without figures, then the others as bad as they are; what is equally bad stays in its order.
+fn worst_first(cases: &mut [CaseWords], document: &Document) {
+    let standings = document.standings();
+    let named: HashMap<String, Standing> = (document.comparison.cases.iter().zip(standings))
+        .map(|(case, standing)| (case_name(case), standing))
+        .collect();
+    cases.sort_by_key(|case| named.get(&case.case).copied().unwrap_or(Standing::Worse));
 }
 
 fn run_words(side: &str, run: &RunName) -> String {

@@ -8,13 +8,13 @@ use placebench_core::statistics::ChangePointSpec;
 use placebench_core::trend::{Trend, TrendSpec};
 use placebench_history::{TrendQuery, names_of_metrics};
 use placebench_report::view::trend::{ChangeView, TrendView};
-use placebench_runner::store;
 
 use super::{failed, open};
 use crate::args::{TrendArgs, TrendFormat};
 use crate::diagnostics::bad_filter;
 use crate::error::CliError;
 use crate::terminal::{self, out, printable};
+use crate::{browser, page_file};
 
 /// Series without a change that are printed.
 const MOST_QUIET: usize = 30;
@@ -36,14 +36,17 @@ pub(crate) fn run(args: &TrendArgs) -> Result<ExitCode, CliError> {
             let page = args.output.clone().unwrap_or_else(|| beside(history.path()));
             write(&trend, &page)?;
             out(&printable(&page.display().to_string()));
+            if args.open {
+                browser::open_page(&page);
+            }
         }
     }
     Ok(ExitCode::Passed)
 }
 
 fn query(args: &TrendArgs) -> Result<TrendQuery, CliError> {
-    if args.output.is_some() && args.format != TrendFormat::Html {
-        let message = "--output is the page of --format html; the others go to standard output";
+    if (args.output.is_some() || args.open) && args.format != TrendFormat::Html {
+        let message = "--output and --open are for the page of --format html; the others go to standard output";
         return Err(CliError::with_code(ExitCode::Usage, message));
     }
     let known = names_of_metrics();
@@ -93,14 +96,7 @@ fn beside(database: &Path) -> PathBuf {
 fn write(trend: &Trend, page: &Path) -> Result<(), CliError> {
     let html = placebench_report::format::html::trend::render(&TrendView::new(trend))
         .map_err(|error| CliError::setup(format!("the page cannot be made: {error}")))?;
-    let name = page.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| CliError::with_code(ExitCode::Usage, "--output names no file"))?;
-    let folder = match page.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    store::write_artifact(folder, name, html.as_bytes()).map_err(|error| CliError::setup(terminal::chain(&error)))?;
-    Ok(())
+    page_file::write(page, &html)
 }
 
 fn show(view: &TrendView) {

@@ -236,6 +236,7 @@ fn a_record_of_a_stranger_is_shown_as_text() {
                 }
             }
         }
+        assert_comparison_page(&env);
         assert_history(&env, turn);
         let ran = env.run(&["report", "run", "--markdown"]);
         assert_terminal(&ran);
@@ -259,6 +260,19 @@ fn a_record_of_a_stranger_is_shown_as_text() {
             spoiler.free
         );
     }
+}
+
+/// The stranger's run compared with itself and with the other one, as pages.
+fn assert_comparison_page(env: &TestEnv) {
+    let page = |base: &str, new: &str| {
+        let ran = env.run(&["compare", base, new, "--format", "html"]);
+        assert!(matches!(ran.code, Some(0 | 100 | 112)), "{ran:?}");
+        assert_terminal(&ran);
+        ran.stdout
+    };
+    let (stranger, between) = (page("run", "run"), page("plain", "run"));
+    assert!(stranger.contains(MARK) && between.contains(MARK));
+    readers::assert_same_markup(&stranger, &page("plain", "plain"));
 }
 
 /// The stranger's run in a history, and that history in every format.

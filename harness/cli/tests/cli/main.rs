@@ -33,6 +33,8 @@ mod model_sources;
 mod named_runs;
 mod namespace;
 mod outcomes;
+#[cfg(target_os = "linux")]
+mod pages;
 mod paths;
 mod plan;
 mod reproduce;

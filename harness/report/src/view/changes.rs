@@ -80,12 +80,18 @@ pub fn case_words(case: &CaseComparison, all: bool) -> CaseWords {
         remarks.push(format!("unclear: run it with repetitions = {pairs} to know more"));
     }
     CaseWords {
-        case: match case.base_case == case.case {
-            true => case.case.clone(),
-            false => format!("{} against {}", case.case, case.base_case),
-        },
+        case: case_name(case),
         rows,
         remarks,
+    }
+}
+
+/// What a case is called: with the other one where it is held against another placement.
+#[must_use]
+pub fn case_name(case: &CaseComparison) -> String {
+    match case.base_case == case.case {
+        true => case.case.clone(),
+        false => format!("{} against {}", case.case, case.base_case),
     }
 }
 
@@ -96,7 +102,7 @@ fn counter_name(row: &CounterRow) -> String {
     }
 }
 
-fn counter_row(row: &CounterRow) -> Row {
+pub(super) fn counter_row(row: &CounterRow) -> Row {
     let is_bytes = row.unit == Counter::PeakBytes.unit();
     let shown = |value: u64| match is_bytes {
         true => Bytes(value).to_string(),
@@ -142,7 +148,7 @@ fn counter_row(row: &CounterRow) -> Row {
     }
 }
 
-fn timing_row(row: &TimingRow) -> Row {
+pub(super) fn timing_row(row: &TimingRow) -> Row {
     let shown = |value: Option<f64>| match (value, row.unit.as_str()) {
         (None, _) => "-".to_owned(),
         (Some(value), "s") => fine_seconds(value),

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod compared;
 pub mod compared_table;
 mod compared_title;
+pub mod comparison;
 mod deciding;
 pub mod details;
 mod device_map;

@@ -30,6 +30,7 @@ const STYLES: &[&str] = &[
     include_str!("../../../assets/css/stages.css"),
     include_str!("../../../assets/css/case.css"),
     include_str!("../../../assets/css/trend.css"),
+    include_str!("../../../assets/css/compare.css"),
     include_str!("../../../assets/css/media.css"),
 ];
 
@@ -66,6 +67,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("report/case_hang.jinja"),
     template!("report/case_details.jinja"),
     template!("report/environment.jinja"),
+    template!("compare/compare.html.jinja"),
     template!("trend/trend.html.jinja"),
 ];
 

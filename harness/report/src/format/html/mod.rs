@@ -1,5 +1,6 @@
 //! `report.html`: one file that needs nothing else, not even a script.
 
+pub mod compare;
 mod document;
 pub mod trend;
 

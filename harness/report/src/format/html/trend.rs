@@ -4,14 +4,17 @@ use serde::Serialize;
 
 use super::document::{self, Shell};
 use crate::RenderError;
-use crate::plot::trend::chart;
+use crate::plot::trend::{Detail, chart, spark};
 use crate::view::trend::{FigureView, TrendView};
 
 /// Series whose charts are there at once; the others are folded.
 const MOST_OPEN: usize = 40;
 
 /// Series on the page at all: 2 MiB hold them with a hundred runs each.
-const MOST_SERIES: usize = 240;
+const MOST_SERIES: usize = 220;
+
+/// Series whose charts tell of every run and of its attempts.
+const MOST_FULL: usize = 20;
 
 /// States on the page.
 const MOST_STATES: usize = 100;
@@ -30,7 +33,17 @@ pub fn render(view: &TrendView) -> Result<String, RenderError> {
         0 => view.figures.len().min(3),
         changed => changed.min(MOST_OPEN),
     };
-    let shown: Vec<Shown<'_>> = view.figures.iter().take(MOST_SERIES).enumerate().map(shown).collect();
+    let detail = |index: usize| {
+        if index < open.min(MOST_FULL) {
+            Detail::Full
+        } else {
+            Detail::Plain
+        }
+    };
+    let figures = view.figures.iter().take(MOST_SERIES).enumerate();
+    let shown: Vec<Shown<'_>> = figures
+        .map(|(index, figure)| shown(index, figure, detail(index)))
+        .collect();
     let (first, folded) = shown.split_at(open.min(shown.len()));
     let page = Page {
         shell: Shell::new(),
@@ -39,6 +52,7 @@ pub fn render(view: &TrendView) -> Result<String, RenderError> {
         more_states: view.states.len().saturating_sub(MOST_STATES),
         open: first,
         folded,
+        all: &shown,
         more_series: view.figures.len().saturating_sub(MOST_SERIES),
         most_rows: MOST_ROWS,
     };
@@ -54,6 +68,7 @@ struct Page<'a> {
     more_states: usize,
     open: &'a [Shown<'a>],
     folded: &'a [Shown<'a>],
+    all: &'a [Shown<'a>],
     more_series: usize,
     most_rows: usize,
 }
@@ -63,9 +78,14 @@ struct Shown<'a> {
     figure: &'a FigureView,
     anchor: String,
     charts: String,
+    /// The series as a line in a table.
+    spark: String,
+    /// What the columns of that table are sorted by.
+    last: Option<f64>,
+    ratio: Option<f64>,
 }
 
-fn shown((index, figure): (usize, &FigureView)) -> Shown<'_> {
+fn shown(index: usize, figure: &FigureView, detail: Detail) -> Shown<'_> {
     let title = format!(
         "{} of {} over {} runs, now {}. {}",
         figure.metric,
@@ -80,6 +100,9 @@ fn shown((index, figure): (usize, &FigureView)) -> Shown<'_> {
     Shown {
         figure,
         anchor: format!("series-{index}"),
-        charts: document::chart(|width| chart(&figure.chart, &title, width)),
+        charts: document::chart(|width| chart(&figure.chart, &title, detail, width)),
+        spark: spark(&figure.chart.values),
+        last: figure.chart.values.last().copied().filter(|last| last.is_finite()),
+        ratio: figure.chart.ratio.filter(|ratio| ratio.is_finite()),
     }
 }
