@@ -49,12 +49,11 @@ mod tests {
     #[test]
     fn every_pixel_keeps_its_colour() {
         for colours in [1_usize, 2, 255, 256] {
-            let rgb: Vec<u8> = (0..1000)
-                .flat_map(|at| {
-                    let number = at % colours;
-                    [(number % 256) as u8, (number / 2 % 256) as u8, 7]
-                })
-                .collect();
+            let colour = |at: usize| {
+                let [low, high, ..] = (at % colours).to_le_bytes();
+                [low, high, 7]
+            };
+            let rgb: Vec<u8> = (0..1000).flat_map(colour).collect();
             let indexed = Indexed::of(&rgb).unwrap();
             assert_eq!(indexed.palette.len(), colours * 3);
             let again: Vec<u8> = indexed
@@ -69,7 +68,7 @@ mod tests {
     #[test]
     fn too_many_colours_are_left_alone() {
         let rgb: Vec<u8> = (0..=256_u16)
-            .flat_map(|at| [(at % 256) as u8, (at / 256) as u8, 0])
+            .flat_map(|at| [at.to_le_bytes()[0], at.to_le_bytes()[1], 0])
             .collect();
         assert_eq!(Indexed::of(&rgb), None);
         assert_eq!(
