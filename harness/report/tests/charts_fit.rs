@@ -1,8 +1,6 @@
 //! Every chart of every record stays readable: no label outside its picture, no two labels on each other, however many placements, devices
 //! and points there are and whatever they are called.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
-
 mod sample;
 
 use placebench_core::record::RunRecord;

@@ -44,7 +44,8 @@ fn kept(record: &RunRecord) -> Vec<Artifact> {
     let all = artifacts(record).unwrap();
     let one = |path: &str| {
         let made = all.iter().find(|artifact| artifact.path == path);
-        made.unwrap_or_else(|| panic!("the example has no {path}")).clone()
+        assert!(made.is_some(), "the example has no {path}");
+        made.unwrap().clone()
     };
     KEPT.map(one).into()
 }
@@ -73,7 +74,7 @@ fn the_example_has_something_to_tell() {
     let record = record();
     let verdicts = || record.verdict.cases.iter();
     let outcome = |case: &str| {
-        let verdict = record.verdict_of(case).unwrap_or_else(|| panic!("no {case}"));
+        let verdict = record.verdict_of(case).unwrap();
         (verdict.status, verdict.outcome.as_str(), verdict.text)
     };
     let (status, kind, _) = outcome("stalled-hop/rabbit/auto");

@@ -15,28 +15,37 @@ pub(super) struct Indexed {
 }
 
 impl Indexed {
-    /// `None` where there are more colours than a palette holds. `rgb` has three bytes a pixel.
-    pub(super) fn of(rgb: &[u8]) -> Option<Self> {
+    /// `None` where there are more colours than a palette holds. `rgb` has three bytes a pixel, `width` pixels a line.
+    pub(super) fn of(rgb: &[u8], width: usize) -> Option<Self> {
         let mut numbers: HashMap<&[u8], u8> = HashMap::new();
         let mut palette = Vec::new();
         let mut pixels = Vec::with_capacity(rgb.len() / 3);
         // Pictures are level fields: most pixels have the colour of the one before.
         let mut last: (&[u8], u8) = (&[], 0);
-        for pixel in rgb.chunks_exact(3) {
-            if pixel != last.0 {
-                let number = match numbers.get(pixel) {
-                    Some(number) => *number,
-                    None if numbers.len() == MOST => return None,
-                    None => {
-                        let number = u8::try_from(numbers.len()).ok()?;
-                        numbers.insert(pixel, number);
-                        palette.extend_from_slice(pixel);
-                        number
-                    }
-                };
-                last = (pixel, number);
+        let mut above: &[u8] = &[];
+        for line in rgb.chunks(3 * width.max(1)) {
+            // And many lines are the line above.
+            if line == above {
+                pixels.extend_from_within(pixels.len() - line.len() / 3..);
+                continue;
             }
-            pixels.push(last.1);
+            above = line;
+            for pixel in line.chunks_exact(3) {
+                if pixel != last.0 {
+                    let number = match numbers.get(pixel) {
+                        Some(number) => *number,
+                        None if numbers.len() == MOST => return None,
+                        None => {
+                            let number = u8::try_from(numbers.len()).ok()?;
+                            numbers.insert(pixel, number);
+                            palette.extend_from_slice(pixel);
+                            number
+                        }
+                    };
+                    last = (pixel, number);
+                }
+                pixels.push(last.1);
+            }
         }
         Some(Self { palette, pixels })
     }
@@ -49,13 +58,12 @@ mod tests {
     #[test]
     fn every_pixel_keeps_its_colour() {
         for colours in [1_usize, 2, 255, 256] {
-            let rgb: Vec<u8> = (0..1000)
-                .flat_map(|at| {
-                    let number = at % colours;
-                    [(number % 256) as u8, (number / 2 % 256) as u8, 7]
-                })
-                .collect();
-            let indexed = Indexed::of(&rgb).unwrap();
+            let colour = |at: usize| {
+                let [low, high, ..] = (at % colours).to_le_bytes();
+                [low, high, 7]
+            };
+            let rgb: Vec<u8> = (0..1000).flat_map(colour).collect();
+            let indexed = Indexed::of(&rgb, 50).unwrap();
             assert_eq!(indexed.palette.len(), colours * 3);
             let again: Vec<u8> = indexed
                 .pixels
@@ -69,11 +77,11 @@ mod tests {
     #[test]
     fn too_many_colours_are_left_alone() {
         let rgb: Vec<u8> = (0..=256_u16)
-            .flat_map(|at| [(at % 256) as u8, (at / 256) as u8, 0])
+            .flat_map(|at| [at.to_le_bytes()[0], at.to_le_bytes()[1], 0])
             .collect();
-        assert_eq!(Indexed::of(&rgb), None);
+        assert_eq!(Indexed::of(&rgb, 257), None);
         assert_eq!(
-            Indexed::of(&[]),
+            Indexed::of(&[], 9),
             Some(Indexed {
                 palette: vec![],
                 pixels: vec![]

@@ -76,7 +76,7 @@ fn encode(
         picture: scene.title.clone(),
         message: error.to_string(),
     };
-    let indexed = Indexed::of(pixels);
+    let indexed = Indexed::of(pixels, width as usize);
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, width, height);
     encoder.set_depth(png::BitDepth::Eight);
