@@ -13,6 +13,7 @@ use super::evidence::{self, EvidenceView};
 use super::forecast::{self, ForecastView};
 use super::memory::{self, MemoryView};
 use super::modules::{self, PlacementView};
+use super::overview::{self, CaseOverview};
 use super::status;
 use super::steps::{self, StepView};
 use super::text::{self, OutputView};
@@ -135,6 +136,8 @@ pub struct CaseView {
     pub divergences: Vec<DivergenceView>,
     /// What has to be known of the comparison.
     pub notes: Vec<String>,
+    /// What the overview says of it.
+    pub overview: CaseOverview,
 }
 
 /// The attempt a verdict speaks of: the first with its outcome, preferring the one with its very sentence.
@@ -274,6 +277,7 @@ pub fn view(
         notes: verdict
             .map(|verdict| verdict.notes.iter().map(|note| message(note)).collect())
             .unwrap_or_default(),
+        overview: overview::case(spec, metrics, text, is_timed, devices),
     }
 }
 

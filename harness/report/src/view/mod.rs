@@ -17,6 +17,7 @@ pub mod gate;
 mod machines;
 pub mod memory;
 pub mod modules;
+pub mod overview;
 pub mod status;
 pub mod steps;
 pub mod text;
@@ -112,6 +113,8 @@ pub struct PromptView {
     pub audit_title: String,
     /// The placements, in the order of the scenario.
     pub cases: Vec<CaseView>,
+    /// What it shows, in a sentence.
+    pub overview: overview::PromptOverview,
 }
 
 /// A scenario with its prompts.
@@ -177,6 +180,8 @@ pub struct ReportView {
     pub command: String,
     /// What it was held against, and the answer.
     pub gate: Option<GateView>,
+    /// What broke, whether texts are right, who is fastest, who needs least memory: a sentence each.
+    pub answers: Vec<Fact>,
 }
 
 impl ReportView {
@@ -191,7 +196,7 @@ impl ReportView {
             slugs: Slugs::default(),
             cases: 0,
         };
-        let scenarios = builder.scenarios();
+        let mut scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
         for case in scenarios.iter().flat_map(ScenarioView::cases) {
             if !placements.contains(&case.placement) {
@@ -200,6 +205,11 @@ impl ReportView {
         }
         let counts = counts(&scenarios);
         let gate = record.verdict.gate.as_ref();
+        if let Some(gate) = gate {
+            gate::mark_changed(gate, &mut scenarios);
+        }
+        let prompts: Vec<&PromptView> = scenarios.iter().flat_map(|scenario| &scenario.prompts).collect();
+        let answers = overview::answers(&prompts);
         let mut command = vec![record.info.tool.name.clone()];
         command.extend(record.info.arguments.iter().cloned());
         Self {
@@ -220,6 +230,7 @@ impl ReportView {
             environment: facts::of_machine(record),
             command: shell(&command),
             gate: gate.map(GateView::new),
+            answers,
         }
     }
 
@@ -270,7 +281,7 @@ impl Builder<'_> {
     fn prompt(&mut self, scenario: &str, prompt: &str, specs: &[&CaseSpec]) -> PromptView {
         let reference = reference_of(specs);
         let reference_spec = specs.iter().find(|spec| spec.placement == reference).copied();
-        let cases: Vec<CaseView> = specs
+        let mut cases: Vec<CaseView> = specs
             .iter()
             .map(|spec| {
                 self.cases += 1;
@@ -278,6 +289,7 @@ impl Builder<'_> {
             })
             .collect();
         let reference = line(&reference);
+        let overview = overview::prompt(self.record, specs, &mut cases, &reference);
         PromptView {
             scenario: line(scenario),
             name: line(prompt),
@@ -290,6 +302,7 @@ impl Builder<'_> {
             audit_title: audit::title(&cases),
             reference,
             cases,
+            overview,
         }
     }
 }
