@@ -104,14 +104,12 @@ fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
             format!("{n} others up to {} ({})", slower(time(last, speeds)?, least)?, last.placement)
         }
     };
-    Some(match speeds.standing {
-        Standing::Known => format!("{} is fastest, {least_words}: {slower}", first.placement),
-        Standing::Close => format!("{} has the least, {least_words}, {slower}, within noise", first.placement),
-        Standing::Unknown | Standing::Alone => format!(
-            "{} has the least, {least_words}, {slower}, but too little was measured to call it faster",
-            first.placement
-        ),
-    })
+    let doubt = match speeds.standing {
+        Standing::Known => return Some(format!("{} is fastest, {least_words}: {slower}", first.placement)),
+        Standing::Close => "within noise",
+        Standing::Unknown | Standing::Alone => "too few repetitions to be sure",
+    };
+    Some(format!("{} {least_words}, {slower} ({doubt})", first.placement))
 }
 
 /// `8 % slower`, `2.5 times as slow`, `as fast`.
@@ -141,6 +139,7 @@ fn text(cases: &[CaseView]) -> Option<String> {
         (0, None, _) => None,
         (0, Some(ties), _) => Some(format!("text: {ties}")),
         (_, None, 0) => Some("the same text".to_owned()),
+        (1, None, _) => None,
         (n, None, _) => Some(format!("the same text in {n}")),
         (n, Some(ties), _) => Some(format!("the same text in {n}, {ties}")),
     }

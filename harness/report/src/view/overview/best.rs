@@ -98,13 +98,13 @@ pub(super) fn mark_peak(cases: &mut [CaseView], reference: &str) -> Option<Strin
     Some(cases[*first].placement.clone())
 }
 
-/// Cases of the reference's engine that ended well; speeds of two engines say nothing of placements.
+/// Cases that ended well and did the work of the reference.
 fn comparable(cases: &[CaseView], reference: &str) -> Vec<usize> {
     let of_reference = cases.iter().find(|case| case.placement == reference).or(cases.first());
-    let Some(engine) = of_reference.map(|case| case.overview.engine.clone()) else {
+    let Some(work) = of_reference.map(|case| case.overview.work.clone()) else {
         return Vec::new();
     };
-    let fits = |case: &CaseView| is_comparable(case) && case.overview.engine == engine;
+    let fits = |case: &CaseView| is_comparable(case) && case.overview.work == work;
     (0..cases.len()).filter(|index| fits(&cases[*index])).collect()
 }
 

@@ -76,9 +76,9 @@ pub struct CaseOverview {
     /// Faults are injected into it, so that its figures are those of the fault.
     #[serde(skip)]
     pub has_faults: bool,
-    /// What executes it: speeds of different engines are no comparison of placements.
+    /// Model, dtype, engine and sequences at once: speeds at different work are no comparison of placements.
     #[serde(skip)]
-    pub engine: String,
+    pub work: String,
 }
 
 /// What the overview says of a prompt.
@@ -124,9 +124,15 @@ pub(super) fn case(
         numbers,
         peak: peak(metrics, devices),
         has_faults: !spec.faults.is_empty(),
-        engine: spec.engine.clone(),
+        work: work(spec, metrics),
         ..CaseOverview::default()
     }
+}
+
+fn work(spec: &CaseSpec, metrics: &CaseMetrics) -> String {
+    let dtype = spec.dtype.map_or("as stored", |dtype| dtype.as_str());
+    let sequences = metrics.sequences.unwrap_or(1);
+    format!("{}, {dtype}, {}, {sequences}", spec.model.label(), spec.engine)
 }
 
 fn peak(metrics: &CaseMetrics, devices: &[String]) -> Option<Peak> {

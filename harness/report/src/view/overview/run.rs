@@ -51,18 +51,19 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     };
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
     let known = ranked(of(Standing::Known).map(|(_, first)| first.placement.as_str()));
+    let (close, unknown) = (of(Standing::Close).count(), of(Standing::Unknown).count());
+    if unknown == asked.len() {
+        return Some(format!("no placement can be called faster: too few repetitions in {all}"));
+    }
     let mut words: Vec<String> = (known.iter().take(NAMED))
         .map(|(name, times)| format!("{name} is fastest in {times} of {all}"))
         .collect();
     if words.is_empty() {
         words.push(format!("no placement is certainly the fastest in any of {all}"));
     }
-    let rest = [
-        (of(Standing::Close).count(), "within noise"),
-        (of(Standing::Unknown).count(), "measured too little to tell"),
-    ];
+    let rest = [(close, "within noise"), (unknown, "with too few repetitions to tell")];
     words.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    Some(words.join("; "))
+    Some(words.join(", "))
 }
 
 fn text<'a>(cases: impl Iterator<Item = &'a CaseView>) -> Option<String> {
@@ -90,10 +91,14 @@ fn text<'a>(cases: impl Iterator<Item = &'a CaseView>) -> Option<String> {
 fn memory(prompts: &[&PromptView]) -> Option<String> {
     let known = ranked(prompts.iter().filter_map(|prompt| prompt.overview.least_peak.as_deref()));
     let all = known.iter().map(|(_, times)| times).sum::<usize>();
-    let words: Vec<String> = (known.iter().take(NAMED))
-        .map(|(name, times)| format!("{name} has the lowest peak in {times} of {all}"))
+    let mut words: Vec<String> = (known.iter().take(NAMED))
+        .map(|(name, times)| format!("{name} in {times}"))
         .collect();
-    (!words.is_empty()).then(|| format!("{} prompts where peaks differ", words.join(", ")))
+    if known.len() > NAMED {
+        words.push("others in the rest".to_owned());
+    }
+    let prompts = count(all, "prompt", "prompts");
+    (!words.is_empty()).then(|| format!("lowest peak in the {prompts} where peaks differ: {}", words.join(", ")))
 }
 
 fn broke(prompts: &[&PromptView]) -> String {
