@@ -2,36 +2,33 @@
 {
   const problem = new Set(["failed", "setup", "flaky", "pending"]);
   const names = { setup: "set-up error", pending: "waits for review", unjudged: "not judged" };
-  const toggle = (words, properties) => {
-    const button = make("button", { type: "button", className: "toggle", textContent: words, "aria-pressed": "false", ...properties });
-    button.addEventListener("click", () => {
-      press(button, !pressed(button));
+  const toggle = (id, words, more) => {
+    const made = button(id, words, { className: "toggle", "aria-pressed": "false", ...more });
+    on(made, "click", () => {
+      press(made, !pressed(made));
       apply();
     });
-    return button;
+    return made;
   };
   const counted = new Map();
   for (const { status } of cases) counted.set(status, (counted.get(status) ?? 0) + 1);
-  const statuses = [...counted].map(([status, count]) => toggle(`${names[status] ?? status} ${count}`, { "data-status": status }));
-  const only = {
-    problems: toggle("only problems", { id: "filter-problems" }),
-    differing: toggle("only what differs", { id: "filter-differing" }),
-  };
-  const text = make("input", { id: "filter-text", type: "search", placeholder: "Find a case", "aria-label": "Find a case: words of its name, outcome or finding", autocomplete: "off" });
-  const clear = make("button", { id: "filter-clear", type: "button", textContent: "Show all", hidden: true });
+  const statuses = [...counted].map(([status, count]) => toggle(undefined, `${names[status] ?? status} ${count}`, { "data-status": status }));
+  const problems = toggle("filter-problems", "only problems");
+  const differing = toggle("filter-differing", "only what differs");
+  const text = make("input", { id: "filter-text", type: "search", placeholder: "Find a case", "aria-label": "Find a case by name or finding", autocomplete: "off" });
+  const clear = button("filter-clear", "Show all", { hidden: true });
   const count = make("output", { id: "filter-count", "aria-live": "polite" });
-  const searched = new Map(cases.map((one) => [one.anchor, [one.case, one.status, one.outcome, one.text, one.sentence, one.peak_device].join(" ").toLowerCase()]));
+  const words = (one) => [one.case, one.status, one.outcome, one.text, one.sentence, one.peak_device].join(" ").toLowerCase();
 
   const chosen = () => {
-    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = new Set(statuses.filter(pressed).map((button) => button.dataset.status));
+    const sought = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = new Set(statuses.filter(pressed).map((one) => one.dataset.status));
     const fits = (one) =>
       (!wanted.size || wanted.has(one.status)) &&
-      (!pressed(only.problems) || problem.has(one.status)) &&
-      (!pressed(only.differing) || one.differs) &&
-      words.every((word) => searched.get(one.anchor).includes(word));
-    const active = words.length || wanted.size || pressed(only.problems) || pressed(only.differing);
-    return active ? new Set(cases.filter(fits).map((one) => one.anchor)) : null;
+      (!pressed(problems) || problem.has(one.status)) &&
+      (!pressed(differing) || one.differs) &&
+      sought.every((word) => words(one).includes(word));
+    return sought.length || wanted.size || pressed(problems) || pressed(differing) ? new Set(cases.filter(fits).map((one) => one.anchor)) : null;
   };
   const anchorsOf = (node) => (node.dataset.cases ?? node.dataset.case ?? node.id).split(" ");
   const items = "[data-case],[data-cases],article.case";
@@ -50,18 +47,18 @@
     clear.hidden = !shown;
     count.textContent = shown ? `${shown.size} of ${cases.length} cases` : "";
   };
-  text.addEventListener("input", apply);
-  clear.addEventListener("click", () => {
+  on(text, "input", apply);
+  on(clear, "click", () => {
     text.value = "";
-    for (const button of [...statuses, ...Object.values(only)]) press(button, false);
+    for (const one of [...statuses, problems, differing]) press(one, false);
     apply();
     text.focus();
   });
   const form = make("form", { id: "filter", role: "search", "aria-label": "Cases" }, text);
   if (statuses.length > 1) form.append(...statuses);
-  if (cases.some((one) => problem.has(one.status))) form.append(only.problems);
-  if (cases.some((one) => one.differs)) form.append(only.differing);
+  if (cases.some((one) => problem.has(one.status))) form.append(problems);
+  if (cases.some((one) => one.differs)) form.append(differing);
   form.append(clear, count);
-  form.addEventListener("submit", (event) => event.preventDefault());
+  on(form, "submit", (event) => event.preventDefault());
   if (cases.length > 1) $("content").prepend(form);
 }

@@ -2,9 +2,8 @@
 {
   const value = (row, column) => {
     const cell = row.cells[column];
-    if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
-    const text = cell.textContent.trim();
-    return text === "–" || text === "" ? null : text;
+    const text = cell.dataset.v ?? cell.textContent.trim();
+    return text === "–" ? "" : text;
   };
   const sort = (table, head, column) => {
     const body = table.tBodies[0];
@@ -19,17 +18,17 @@
     head.setAttribute("aria-sort", was ? "descending" : "ascending");
     const keyed = rows.map((row) => [value(row, column), row]);
     keyed.sort(([a], [b]) => {
-      if (a === null || b === null) return (a === null) - (b === null);
-      if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-      return sign * String(a).localeCompare(String(b), "en", { numeric: true });
+      if (!a || !b) return !a - !b;
+      // Words are no numbers, and then their order counts.
+      return sign * (a - b || a.localeCompare(b, "en", { numeric: true }));
     });
     body.append(...keyed.map(([, row]) => row));
   };
   for (const table of all("table.sortable")) {
     all("thead th", table).forEach((head, column) => {
-      const button = make("button", { type: "button", className: "sort" }, ...head.childNodes);
-      button.addEventListener("click", () => sort(table, head, column));
-      head.append(button);
+      const by = make("button", { type: "button", className: "sort" }, ...head.childNodes);
+      on(by, "click", () => sort(table, head, column));
+      head.append(by);
     });
   }
 }

@@ -2,12 +2,12 @@
 {
   const themes = ["auto", "light", "dark"];
   let at = 0;
-  const button = make("button", { id: "theme", type: "button", textContent: "Theme: auto" });
-  button.addEventListener("click", () => {
-    at = (at + 1) % themes.length;
-    if (at) document.documentElement.dataset.theme = themes[at];
-    else delete document.documentElement.dataset.theme;
-    button.textContent = `Theme: ${themes[at]}`;
+  const theme = button("theme", "Theme: auto");
+  on(theme, "click", () => {
+    at = (at + 1) % 3;
+    if (at) root.dataset.theme = themes[at];
+    else delete root.dataset.theme;
+    theme.textContent = `Theme: ${themes[at]}`;
   });
-  $("contents").append(button);
+  $("contents").append(theme);
 }

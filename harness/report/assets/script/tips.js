@@ -18,8 +18,8 @@
     tip.textContent = words.get(region);
     tip.hidden = false;
     const box = region.getBoundingClientRect();
-    const [width, height] = [tip.offsetWidth, tip.offsetHeight];
-    const left = Math.min(Math.max(8, box.left + box.width / 2 - width / 2), document.documentElement.clientWidth - width - 8);
+    const { offsetWidth: width, offsetHeight: height } = tip;
+    const left = Math.min(box.left + (box.width - width) / 2, root.clientWidth - width - 8);
     const above = box.top - height - 8;
     tip.style.left = `${Math.max(8, left)}px`;
     tip.style.top = `${above > 48 ? above : Math.min(box.bottom + 8, innerHeight - height - 8)}px`;
@@ -33,22 +33,23 @@
       title?.remove();
     }
     chart.setAttribute("tabindex", "0");
-    chart.addEventListener("keydown", (event) => {
+    on(chart, "keydown", (event) => {
       const at = regions.indexOf(marked);
       const last = regions.length - 1;
-      const to = { ArrowRight: Math.min(at + 1, last), ArrowDown: Math.min(at + 1, last), ArrowLeft: Math.max(at - 1, 0), ArrowUp: Math.max(at - 1, 0), Home: 0, End: last }[event.key];
+      const [next, previous] = [Math.min(at + 1, last), Math.max(at - 1, 0)];
+      const to = { ArrowRight: next, ArrowDown: next, ArrowLeft: previous, ArrowUp: previous, Home: 0, End: last }[event.key];
       if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       show(regions[to]);
     });
-    chart.addEventListener("blur", hide);
+    on(chart, "blur", hide);
   }
-  document.addEventListener("pointerover", (event) => {
+  on(document, "pointerover", (event) => {
     const region = event.target.closest?.(".hover");
     if (region && words.has(region)) show(region);
     else if (marked && document.activeElement !== marked.closest("svg")) hide();
   });
-  document.addEventListener("keydown", (event) => {
+  on(document, "keydown", (event) => {
     if (event.key === "Escape") hide();
   });
   addEventListener("scroll", hide, { passive: true, capture: true });

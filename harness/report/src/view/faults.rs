@@ -110,7 +110,11 @@ fn time_to_verdict(attempt: &Attempt) -> (String, f64) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "only to sort by; the cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "only to sort by; the cast saturates"
+)]
 fn milliseconds(seconds: f64) -> u64 {
     (seconds * 1e3) as u64
 }

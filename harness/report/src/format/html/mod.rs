@@ -54,7 +54,12 @@ pub fn render(view: &ReportView) -> Result<String, RenderError> {
             .collect(),
         matrix: matrix(view, is_wide),
         is_wide,
-        opens_all: view.scenarios.iter().map(|scenario| scenario.prompts.len()).sum::<usize>() <= FEW_PROMPTS,
+        opens_all: view
+            .scenarios
+            .iter()
+            .map(|scenario| scenario.prompts.len())
+            .sum::<usize>()
+            <= FEW_PROMPTS,
         charts: charts(view),
         captions: Chart::ALL.map(|chart| (chart.name(), chart.caption())).into(),
         data: script::json_in_page(&overview::data(view))?,

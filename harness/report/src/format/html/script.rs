@@ -36,10 +36,16 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = (0..3).fold(0_u32, |group, at| (group << 8) | u32::from(chunk.get(at).copied().unwrap_or(0)));
+        let group = (0..3).fold(0_u32, |group, at| {
+            (group << 8) | u32::from(chunk.get(at).copied().unwrap_or(0))
+        });
         for place in 0..4 {
             let sextet = (group >> (18 - 6 * place)) as usize & 63;
-            text.push(if place <= chunk.len() { char::from(ALPHABET[sextet]) } else { '=' });
+            text.push(if place <= chunk.len() {
+                char::from(ALPHABET[sextet])
+            } else {
+                '='
+            });
         }
     }
     text
@@ -92,7 +98,17 @@ mod tests {
     fn the_script_is_small_and_evaluates_no_text() {
         let script = script();
         assert!(script.len() < 12_000, "{} bytes", script.len());
-        for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "fetch(", "</", "<!--"] {
+        for forbidden in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+            "fetch(",
+            "</",
+            "<!--",
+        ] {
             assert!(!script.contains(forbidden), "{forbidden}");
         }
     }

@@ -101,7 +101,11 @@ fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
         }
         n => {
             let last = &cases[*last];
-            format!("{n} others up to {} ({})", slower(time(last, speeds)?, least)?, last.placement)
+            format!(
+                "{n} others up to {} ({})",
+                slower(time(last, speeds)?, least)?,
+                last.placement
+            )
         }
     };
     let doubt = match speeds.standing {
@@ -118,15 +122,16 @@ fn slower(value: f64, least: f64) -> Option<String> {
     Some(match words.as_str() {
         "within 1 %" => "as fast".to_owned(),
         _ if value / least >= 2.0 => format!("{words} as slow"),
-        _ => words.replace("above", "slower"),
+        // The number stays with its sign where the line ends.
+        _ => words.replace(" %", "\u{a0}%").replace("above", "slower"),
     })
 }
 
 fn text(cases: &[CaseView]) -> Option<String> {
     let of = |verdict: &str| -> Vec<String> {
-        let meant = cases
-            .iter()
-            .filter(|case| case.text_verdict == verdict && case.outcome == "completed" && !goes_wrong_as_expected(case));
+        let meant = cases.iter().filter(|case| {
+            case.text_verdict == verdict && case.outcome == "completed" && !goes_wrong_as_expected(case)
+        });
         meant.map(|case| case.placement.clone()).collect()
     };
     let (exact, ties, diverged) = (of("exact"), of("near_tie"), of("diverged"));
@@ -147,7 +152,12 @@ fn text(cases: &[CaseView]) -> Option<String> {
 
 fn memory(cases: &[CaseView], least_peak: Option<&str>) -> Option<String> {
     let name = least_peak?;
-    let peak = cases.iter().find(|case| case.placement == name)?.overview.peak.as_ref()?;
+    let peak = cases
+        .iter()
+        .find(|case| case.placement == name)?
+        .overview
+        .peak
+        .as_ref()?;
     Some(line(&format!(
         "{name} has the lowest peak, {} on {}",
         peak.words, peak.device

@@ -46,12 +46,7 @@ pub struct Speeds {
 }
 
 /// Orders the comparable cases and marks the first of them where that is known.
-pub(super) fn mark(
-    record: &IndexedRun<'_>,
-    specs: &[&CaseSpec],
-    cases: &mut [CaseView],
-    reference: &str,
-) -> Speeds {
+pub(super) fn mark(record: &IndexedRun<'_>, specs: &[&CaseSpec], cases: &mut [CaseView], reference: &str) -> Speeds {
     let among = comparable(cases, reference);
     let attempts: HashMap<usize, Vec<&Attempt>> = (among.iter())
         .filter_map(|index| Some((*index, record.deciding_attempts(specs.get(*index)?).collect())))
@@ -84,7 +79,10 @@ pub(super) fn mark(
 
 /// Marks the case whose largest peak is the least, if it is so by more than what allocators round.
 pub(super) fn mark_peak(cases: &mut [CaseView], reference: &str) -> Option<String> {
-    #[expect(clippy::cast_precision_loss, reason = "only compared, with a tolerance far above the rounding")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "only compared, with a tolerance far above the rounding"
+    )]
     let peak = |case: &CaseView| case.overview.peak.as_ref().map(|peak| peak.bytes as f64);
     let order = order(cases, &comparable(cases, reference), &peak);
     let [first, second, ..] = order.as_slice() else {

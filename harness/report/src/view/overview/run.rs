@@ -21,7 +21,9 @@ pub(in crate::view) fn answers(prompts: &[&PromptView]) -> Vec<Fact> {
         ("Speed", speed(prompts)),
         ("Memory", memory(prompts)),
     ];
-    let given = answers.into_iter().filter_map(|(name, answer)| Some(Fact::new(name, answer?)));
+    let given = answers
+        .into_iter()
+        .filter_map(|(name, answer)| Some(Fact::new(name, answer?)));
     given.collect()
 }
 
@@ -46,14 +48,18 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
         return None;
     }
     let of = |standing| {
-        let meant = asked.iter().filter(move |prompt| prompt.overview.speeds.standing == standing);
+        let meant = asked
+            .iter()
+            .filter(move |prompt| prompt.overview.speeds.standing == standing);
         meant.filter_map(|prompt| Some((**prompt, prompt.cases.get(*prompt.overview.speeds.order.first()?)?)))
     };
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
     let known = ranked(of(Standing::Known).map(|(_, first)| first.placement.as_str()));
     let (close, unknown) = (of(Standing::Close).count(), of(Standing::Unknown).count());
     if unknown == asked.len() {
-        return Some(format!("no placement can be called faster: too few repetitions in {all}"));
+        return Some(format!(
+            "no placement can be called faster: too few repetitions in {all}"
+        ));
     }
     let mut words: Vec<String> = (known.iter().take(NAMED))
         .map(|(name, times)| format!("{name} is fastest in {times} of {all}"))
@@ -62,7 +68,11 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
         words.push(format!("no placement is certainly the fastest in any of {all}"));
     }
     let rest = [(close, "within noise"), (unknown, "with too few repetitions to tell")];
-    words.extend(rest.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    words.extend(
+        rest.iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{n} {what}")),
+    );
     Some(words.join(", "))
 }
 
@@ -84,12 +94,21 @@ fn text<'a>(cases: impl Iterator<Item = &'a CaseView>) -> Option<String> {
         (of("garbage", false), "garbage in"),
         (of("diverged", true) + of("garbage", true), "wrong as expected in"),
     ];
-    words.extend(parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{what} {n}")));
+    words.extend(
+        parts
+            .iter()
+            .filter(|(n, _)| *n > 0)
+            .map(|(n, what)| format!("{what} {n}")),
+    );
     Some(words.join(", "))
 }
 
 fn memory(prompts: &[&PromptView]) -> Option<String> {
-    let known = ranked(prompts.iter().filter_map(|prompt| prompt.overview.least_peak.as_deref()));
+    let known = ranked(
+        prompts
+            .iter()
+            .filter_map(|prompt| prompt.overview.least_peak.as_deref()),
+    );
     let all = known.iter().map(|(_, times)| times).sum::<usize>();
     let mut words: Vec<String> = (known.iter().take(NAMED))
         .map(|(name, times)| format!("{name} in {times}"))
@@ -103,7 +122,9 @@ fn memory(prompts: &[&PromptView]) -> Option<String> {
 
 fn broke(prompts: &[&PromptView]) -> String {
     let cases = || prompts.iter().flat_map(|prompt| &prompt.cases);
-    let broken: Vec<&CaseView> = cases().filter(|case| matches!(case.status, "failed" | "setup")).collect();
+    let broken: Vec<&CaseView> = cases()
+        .filter(|case| matches!(case.status, "failed" | "setup"))
+        .collect();
     let expected = cases().filter(|case| goes_wrong_as_expected(case)).count();
     let mut words = match broken.len() {
         0 => vec!["nothing that was not expected to".to_owned()],
