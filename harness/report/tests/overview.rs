@@ -191,7 +191,7 @@ fn failures_of_one_cause_are_told_once() {
     let view = ReportView::new(&record);
     let failed = view.cases().filter(|case| case.status == "failed");
     let entries = problems::entries(failed);
-    let of_stall: Vec<_> = entries.iter().filter(|entry| entry.case.outcome == "stalled").collect();
+    let of_stall: Vec<_> = entries.iter().filter(|entry| entry.outcome == "stalled").collect();
     assert_eq!(of_stall.len(), 1);
     assert_eq!(of_stall[0].others.len(), 39);
     assert!(entries.len() > 3, "other causes have their own entries");

@@ -30,36 +30,33 @@ const MOST_COLUMNS: usize = 4;
 /// # Errors
 /// When the template does not fit the view.
 pub fn render(view: &ReportView) -> Result<String, RenderError> {
-    let cases =
-        |wanted: &dyn Fn(&CaseView) -> bool| -> Vec<&CaseView> { view.cases().filter(|case| wanted(case)).collect() };
     let entries = |wanted: &dyn Fn(&CaseView) -> bool| problems::entries(view.cases().filter(|case| wanted(case)));
     let is_not_run = |case: &CaseView| matches!(case.status, "skipped" | "unjudged");
-    let words = |n: usize| count(n, "case", "cases");
+    let how_many =
+        |wanted: &dyn Fn(&CaseView) -> bool| count(view.cases().filter(|case| wanted(case)).count(), "case", "cases");
     let is_wide = view.placements.len() > MOST_COLUMNS;
     let page = Page {
         shell: Shell::with_script(),
         report: view,
-        all_cases: view.cases().collect(),
-        case_count: words(view.cases().count()),
+        case_count: how_many(&|_| true),
         problems: entries(&|case| matches!(case.status, "failed" | "setup")),
         flaky: entries(&|case| case.status == "flaky"),
         pending: entries(&|case| case.status == "pending"),
         expected: entries(&overview::goes_wrong_as_expected),
-        expected_cases: words(cases(&overview::goes_wrong_as_expected).len()),
+        expected_cases: how_many(&overview::goes_wrong_as_expected),
         not_run: entries(&is_not_run),
-        not_run_cases: words(cases(&is_not_run).len()),
+        not_run_cases: how_many(&is_not_run),
         anchors: view
             .cases()
             .map(|case| (case.case.as_str(), case.anchor.as_str()))
             .collect(),
-        matrix: matrix(view, is_wide),
+        matrix: matrix(view),
+        columns: match is_wide {
+            true => BTreeMap::new(),
+            false => columns(view),
+        },
         is_wide,
-        opens_all: view
-            .scenarios
-            .iter()
-            .map(|scenario| scenario.prompts.len())
-            .sum::<usize>()
-            <= FEW_PROMPTS,
+        opens_all: prompts(view).count() <= FEW_PROMPTS,
         charts: charts(view),
         captions: Chart::ALL.map(|chart| (chart.name(), chart.caption())).into(),
         data: script::json_in_page(&overview::data(view))?,
@@ -72,7 +69,6 @@ pub fn render(view: &ReportView) -> Result<String, RenderError> {
 struct Page<'a> {
     shell: Shell,
     report: &'a ReportView,
-    all_cases: Vec<&'a CaseView>,
     case_count: String,
     problems: Vec<Entry<'a>>,
     flaky: Vec<Entry<'a>>,
@@ -84,6 +80,8 @@ struct Page<'a> {
     /// By the case's name.
     anchors: BTreeMap<&'a str, &'a str>,
     matrix: Vec<MatrixRow<'a>>,
+    /// By the prompt's slug: under each placement of the run the position of its case.
+    columns: BTreeMap<&'a str, Vec<Option<usize>>>,
     /// A row for each case instead of a column for each placement.
     is_wide: bool,
     opens_all: bool,
@@ -94,37 +92,41 @@ struct Page<'a> {
     data: String,
 }
 
-/// A row of the overview: a prompt with its cases, under each placement of the run or as they come.
+/// A prompt in a list of all.
 #[derive(Serialize)]
 struct MatrixRow<'a> {
     scenario: &'a str,
     prompt: &'a str,
     slug: &'a str,
-    /// The finding.
-    answer: &'a str,
     /// The status that wants a look most.
     status: &'static str,
-    cells: Vec<Option<&'a CaseView>>,
 }
 
-fn matrix(view: &ReportView, is_wide: bool) -> Vec<MatrixRow<'_>> {
-    let at = |prompt: &'_ PromptView, name: &String| prompt.cases.iter().position(|case| case.placement == *name);
-    let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
-    prompts
-        .map(|prompt| MatrixRow {
+fn prompts(view: &ReportView) -> impl Iterator<Item = &PromptView> {
+    view.scenarios.iter().flat_map(|scenario| &scenario.prompts)
+}
+
+fn matrix(view: &ReportView) -> Vec<MatrixRow<'_>> {
+    prompts(view).map(MatrixRow::of).collect()
+}
+
+impl<'a> MatrixRow<'a> {
+    fn of(prompt: &'a PromptView) -> Self {
+        Self {
             scenario: &prompt.scenario,
             prompt: &prompt.name,
             slug: &prompt.slug,
-            answer: &prompt.overview.answer,
             status: most_pressing(&prompt.cases),
-            cells: match is_wide {
-                true => prompt.cases.iter().map(Some).collect(),
-                false => (view.placements.iter())
-                    .map(|name| at(prompt, name).and_then(|index| prompt.cases.get(index)))
-                    .collect(),
-            },
-        })
-        .collect()
+        }
+    }
+}
+
+fn columns(view: &ReportView) -> BTreeMap<&str, Vec<Option<usize>>> {
+    let of = |prompt: &PromptView| -> Vec<Option<usize>> {
+        let position = |name: &String| prompt.cases.iter().position(|case| case.placement == *name);
+        view.placements.iter().map(position).collect()
+    };
+    prompts(view).map(|prompt| (prompt.slug.as_str(), of(prompt))).collect()
 }
 
 /// The status of a prompt in a list of many.
@@ -138,8 +140,7 @@ fn most_pressing(cases: &[CaseView]) -> &'static str {
 
 /// For each prompt its charts.
 fn charts(view: &ReportView) -> BTreeMap<&str, Pictures> {
-    let prompts = view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
-    let prompts: Vec<&PromptView> = prompts.collect();
+    let prompts: Vec<&PromptView> = prompts(view).collect();
     let draw = |prompt: &&PromptView| -> Pictures {
         let chart = |chart: Chart| match chart.has_data(prompt) {
             true => document::named_chart(chart.name(), |width| chart.bare(view, prompt, width)),

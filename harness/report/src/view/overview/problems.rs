@@ -4,13 +4,42 @@ use serde::Serialize;
 
 use crate::view::CaseView;
 
+/// A case as a list names it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Named<'a> {
+    /// Where the page speaks of it.
+    pub anchor: &'a str,
+    /// Its whole name.
+    pub case: &'a str,
+}
+
+impl<'a> Named<'a> {
+    fn new(case: &'a CaseView) -> Self {
+        Self {
+            anchor: &case.anchor,
+            case: &case.case,
+        }
+    }
+}
+
 /// Cases with the same status, cause and hint.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry<'a> {
     /// The first of them, which is told of.
-    pub case: &'a CaseView,
+    #[serde(flatten)]
+    pub named: Named<'a>,
+    /// Its judgement as a word of the record.
+    pub status: &'a str,
+    /// The same, as a reader wants it.
+    pub status_words: &'a str,
+    /// What happened to it, as a word of the record.
+    pub outcome: &'a str,
+    /// What was wrong with its earlier tries.
+    pub earlier_tries: &'a [String],
+    /// Where it is written.
+    pub source: &'a str,
     /// The others.
-    pub others: Vec<&'a CaseView>,
+    pub others: Vec<Named<'a>>,
     /// Name of the check that noticed it; empty where the sentence is what happened.
     pub check: &'a str,
     /// What happened, in one sentence.
@@ -36,7 +65,7 @@ pub fn entries<'a>(cases: impl Iterator<Item = &'a CaseView>) -> Vec<Entry<'a>> 
             without_figures(entry.hint)
         );
         match entries.iter_mut().find(|(known, _)| *known == cause) {
-            Some((_, known)) => known.others.push(case),
+            Some((_, known)) => known.others.push(Named::new(case)),
             None => entries.push((cause, entry)),
         }
     }
@@ -58,7 +87,12 @@ fn entry(case: &CaseView) -> Entry<'_> {
         .find(|hint| !hint.is_empty())
         .unwrap_or_default();
     Entry {
-        case,
+        named: Named::new(case),
+        status: case.status,
+        status_words: &case.status_words,
+        outcome: case.outcome,
+        earlier_tries: &case.earlier_tries,
+        source: &case.source,
         others: Vec::new(),
         check,
         sentence,
