@@ -4,6 +4,8 @@
 
 mod sample;
 
+use std::collections::HashSet;
+
 use placebench_core::device::DeviceId;
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::record::RunRecord;
@@ -234,6 +236,23 @@ fn the_page_carries_its_figures() {
 }
 
 #[test]
+fn the_formats_page_has_every_key_of_the_figures() {
+    let page = include_str!("../FORMATS.md");
+    let section = between(page, "### `report.html`", "\n## ");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let documented: HashSet<&str> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .collect();
+    let html = html::render(&ReportView::new(&sample::sample())).unwrap();
+    let json = between(&html, "id=\"data\">", "</script>");
+    let data: serde_json::Value = serde_json::from_str(json).unwrap();
+    let keys = |value: &serde_json::Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let written: Vec<String> = [keys(&data), keys(&data["cases"][0])].concat();
+    let written: HashSet<&str> = written.iter().map(String::as_str).collect();
+    assert_eq!(documented, written);
+}
+
+#[test]
 fn prompts_are_folded_where_a_run_is_large_and_they_are_fine() {
     let run = |prompts: usize| {
         let mut record = sample::empty();
@@ -329,7 +348,7 @@ fn decoded(base64: &str) -> Vec<u8> {
         let sextet = ALPHABET.find(c).unwrap();
         bits.extend((0..6).rev().map(|bit| sextet >> bit & 1));
     }
-    let byte = |bits: &[usize]| bits.iter().fold(0, |byte, bit| byte << 1 | *bit) as u8;
+    let byte = |bits: &[usize]| u8::try_from(bits.iter().fold(0, |byte, bit| byte << 1 | *bit)).unwrap();
     bits.chunks_exact(8).map(byte).collect()
 }
 

@@ -260,9 +260,7 @@ pub fn view(
         output: text::output(record, spec, reference, &why),
         phases: attempt.filter(|_| is_timed).map(phases).unwrap_or_default(),
         faults: faults(spec),
-        log: attempt
-            .map(|attempt| visible(&attempt.stderr_tail, Lines::Keep, 4000))
-            .unwrap_or_default(),
+        log: attempt.map(log).unwrap_or_default(),
         evidence: attempt
             .and_then(|attempt| attempt.evidence.as_ref())
             .map(evidence::view),
@@ -279,6 +277,10 @@ pub fn view(
             .unwrap_or_default(),
         overview: overview::case(spec, metrics, text, is_timed, devices),
     }
+}
+
+fn log(attempt: &Attempt) -> String {
+    visible(&attempt.stderr_tail, Lines::Keep, 4000)
 }
 
 fn findings(findings: &[Finding]) -> Vec<FindingView> {
