@@ -12,6 +12,9 @@ use crate::view::words::{count, line, list, number, relation};
 /// Broken placements, and slower ones, that are named.
 const NAMED: usize = 3;
 
+/// No slower than anybody would notice.
+const AS_FAST: &str = "as fast";
+
 /// The finding of a prompt.
 pub(super) fn sentence(cases: &[CaseView], speeds: &Speeds, least_peak: Option<&str>) -> String {
     let parts = [
@@ -101,11 +104,10 @@ fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
         }
         n => {
             let last = &cases[*last];
-            format!(
-                "{n} others up to {} ({})",
-                slower(time(last, speeds)?, least)?,
-                last.placement
-            )
+            match slower(time(last, speeds)?, least)? {
+                words if words == AS_FAST => format!("{n} others {AS_FAST}"),
+                words => format!("{n} others up to {words} ({})", last.placement),
+            }
         }
     };
     let doubt = match speeds.standing {
@@ -120,7 +122,7 @@ fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
 fn slower(value: f64, least: f64) -> Option<String> {
     let words = relation(value, least)?;
     Some(match words.as_str() {
-        "within 1 %" => "as fast".to_owned(),
+        "within 1 %" => AS_FAST.to_owned(),
         _ if value / least >= 2.0 => format!("{words} as slow"),
         // The number stays with its sign where the line ends.
         _ => words.replace(" %", "\u{a0}%").replace("above", "slower"),
