@@ -113,7 +113,8 @@ fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
     let doubt = match speeds.standing {
         Standing::Known => return Some(format!("{} is fastest, {least_words}: {slower}", first.placement)),
         Standing::Close => "within noise",
-        Standing::Unknown | Standing::Alone => "too few repetitions to be sure",
+        Standing::TooFew => "too few repetitions to be sure",
+        Standing::Unknown | Standing::Alone => "not certain",
     };
     Some(format!("{} {least_words}, {slower} ({doubt})", first.placement))
 }

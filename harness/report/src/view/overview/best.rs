@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use placebench_core::compare::{CasePair, Change, GateSpec, Side, TimingMetric, compare};
+use placebench_core::compare::{CasePair, Change, GateSpec, NoVerdictReason, Side, TimingMetric, TimingRow, compare};
 use placebench_core::record::{Attempt, CaseSpec, IndexedRun};
 
 use super::is_comparable;
@@ -30,7 +30,9 @@ pub enum Standing {
     Known,
     /// The repetitions do not tell them apart.
     Close,
-    /// There are too few repetitions, or they were disturbed.
+    /// There are too few repetitions to ask.
+    TooFew,
+    /// Something else is wrong with the data, or there are too many placements to ask.
     Unknown,
 }
 
@@ -149,13 +151,14 @@ fn standing(
         implausible_factor: NOTHING_IS_IMPLAUSIBLE,
         ..defaults
     };
-    let changes: Vec<Change> = (compare(&pairs, &rule).cases.iter())
-        .flat_map(|case| &case.timings)
-        .map(|row| row.change)
-        .collect();
-    if changes.iter().all(|change| *change == Change::Slower) {
+    let comparison = compare(&pairs, &rule);
+    let rows = || comparison.cases.iter().flat_map(|case| &case.timings);
+    let is_too_few = |row: &TimingRow| matches!(row.reason, Some(NoVerdictReason::TooFewPairs { .. }));
+    if rows().all(|row| row.change == Change::Slower) {
         Standing::Known
-    } else if changes.contains(&Change::NoVerdict) {
+    } else if rows().any(is_too_few) {
+        Standing::TooFew
+    } else if rows().any(|row| row.change == Change::NoVerdict) {
         Standing::Unknown
     } else {
         Standing::Close

@@ -55,8 +55,8 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     };
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
     let known = ranked(of(Standing::Known).map(|(_, first)| first.placement.as_str()));
-    let (close, unknown) = (of(Standing::Close).count(), of(Standing::Unknown).count());
-    if unknown == asked.len() {
+    let (close, too_few) = (of(Standing::Close).count(), of(Standing::TooFew).count());
+    if too_few == asked.len() {
         return Some(format!(
             "no placement can be called faster: too few repetitions in {all}"
         ));
@@ -67,7 +67,11 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     if words.is_empty() {
         words.push(format!("no placement is certainly the fastest in any of {all}"));
     }
-    let rest = [(close, "within noise"), (unknown, "with too few repetitions to tell")];
+    let rest = [
+        (close, "within noise"),
+        (too_few, "with too few repetitions to tell"),
+        (of(Standing::Unknown).count(), "not certain"),
+    ];
     words.extend(
         rest.iter()
             .filter(|(n, _)| *n > 0)
