@@ -17,6 +17,7 @@ use super::memory::{self, MemoryView};
 use super::memory_beside::BesideView;
 use super::modules::{self, PlacementView};
 use super::narrative::{self, Narrative};
+use super::overview::{self, CaseOverview};
 use super::status;
 use super::steps::{self, StepView};
 use super::text::{self, OutputView};
@@ -136,6 +137,8 @@ pub struct CaseView {
     pub in_flight: u32,
     /// Its latencies in order, by parts, and as percentiles.
     pub latency: LatencyView,
+    /// What the overview says of it.
+    pub overview: CaseOverview,
 }
 
 /// Everything a report says of a case.
@@ -244,6 +247,7 @@ pub fn view(
         narrative,
         timing,
         latency,
+        overview: overview::case(spec, metrics, text, is_timed, devices),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct FaultRow {
     pub named: String,
     /// How long it took until that was known.
     pub time: String,
+    /// The same in milliseconds, to sort by.
+    pub milliseconds: u64,
 }
 
 /// One row for each case with faults that was run.
@@ -47,13 +49,15 @@ fn row(record: &IndexedRun<'_>, spec: &CaseSpec, view: &CaseView) -> Option<Faul
     }
     let attempt = deciding_attempt(record, spec, Some(verdict))?;
     let findings: Vec<&Finding> = verdict.expected_findings.iter().chain(&verdict.findings).collect();
+    let (time, seconds) = time_to_verdict(attempt);
     Some(FaultRow {
         faults: view.faults.clone(),
         case: view.case.clone(),
         anchor: view.anchor.clone(),
         detected_as: detected_as(verdict, attempt, &findings),
         named: named(attempt, &findings),
-        time: time_to_verdict(attempt),
+        time,
+        milliseconds: milliseconds(seconds),
     })
 }
 
@@ -90,14 +94,27 @@ fn seen(last: &LastSeen) -> String {
 }
 
 /// What hangs is known to hang when its deadline has passed; all else when its process has ended.
-fn time_to_verdict(attempt: &Attempt) -> String {
+fn time_to_verdict(attempt: &Attempt) -> (String, f64) {
     match (&attempt.outcome, &attempt.evidence) {
-        (Outcome::Stalled { limit_s, .. } | Outcome::Timeout { limit_s, .. }, Some(evidence)) => format!(
-            "{}: {} after the deadline of {}",
-            human_seconds(limit_s + evidence.judged_after_s),
-            human_seconds(evidence.judged_after_s),
-            human_seconds(*limit_s)
-        ),
-        _ => human_seconds(attempt.wall_s),
+        (Outcome::Stalled { limit_s, .. } | Outcome::Timeout { limit_s, .. }, Some(evidence)) => {
+            let seconds = limit_s + evidence.judged_after_s;
+            let words = format!(
+                "{}: {} after the deadline of {}",
+                human_seconds(seconds),
+                human_seconds(evidence.judged_after_s),
+                human_seconds(*limit_s)
+            );
+            (words, seconds)
+        }
+        _ => (human_seconds(attempt.wall_s), attempt.wall_s),
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "only to sort by; the cast saturates"
+)]
+fn milliseconds(seconds: f64) -> u64 {
+    (seconds * 1e3) as u64
 }

@@ -1,10 +1,13 @@
 //! What a run was held against beyond its own expectations, and the answer.
 
+use std::collections::HashSet;
+
 use placebench_core::compare::NoVerdictReason;
 use placebench_core::exit_code::ExitCode;
 use placebench_core::record::{GateBase, GateVerdict};
 use serde::Serialize;
 
+use super::ScenarioView;
 use super::changes::{CaseWords, Standing, Tone, case_words, meaning, percent, tally, without_verdict};
 use super::words::{line, message};
 
@@ -94,6 +97,18 @@ fn tone(gate: &GateVerdict) -> &'static str {
         ExitCode::Passed => "good",
         ExitCode::CaseFailed | ExitCode::Slower => "bad",
         _ => "open",
+    }
+}
+
+/// Marks the cases of which the answer has something to say.
+pub(super) fn mark_changed(gate: &GateVerdict, scenarios: &mut [ScenarioView]) {
+    let changed: HashSet<String> = (GateWords::new(gate).cases.iter())
+        .filter(|case| !case.rows.is_empty())
+        .map(|case| line(&case.case))
+        .collect();
+    let prompts = scenarios.iter_mut().flat_map(|scenario| &mut scenario.prompts);
+    for case in prompts.flat_map(|prompt| &mut prompt.cases) {
+        case.overview.differs |= changed.contains(&case.case);
     }
 }
 

@@ -36,6 +36,7 @@ pub mod memory_beside;
 pub mod modules;
 pub mod narrative;
 pub mod no_break;
+pub mod overview;
 pub mod parting;
 pub mod reproduce;
 pub mod status;
@@ -151,6 +152,8 @@ pub struct PromptView {
     pub explains_gaps: bool,
     /// The placements against the reference.
     pub compared: compared::ComparedView,
+    /// What it shows, in a sentence.
+    pub overview: overview::PromptOverview,
 }
 
 /// A scenario with its prompts.
@@ -216,6 +219,8 @@ pub struct ReportView {
     pub command: String,
     /// What it was held against, and the answer.
     pub gate: Option<GateView>,
+    /// What broke, whether texts are right, who is fastest, who needs least memory: a sentence each.
+    pub answers: Vec<Fact>,
 }
 
 impl ReportView {
@@ -232,7 +237,7 @@ impl ReportView {
             has_explained_gaps: false,
             compared: compared::RunComparison::new(record),
         };
-        let scenarios = builder.scenarios();
+        let mut scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
         for case in scenarios.iter().flat_map(ScenarioView::cases) {
             if !placements.contains(&case.placement) {
@@ -241,6 +246,11 @@ impl ReportView {
         }
         let counts = counts(&scenarios);
         let gate = record.verdict.gate.as_ref();
+        if let Some(gate) = gate {
+            gate::mark_changed(gate, &mut scenarios);
+        }
+        let prompts: Vec<&PromptView> = scenarios.iter().flat_map(|scenario| &scenario.prompts).collect();
+        let answers = overview::answers(&prompts);
         let mut command = vec![record.info.tool.name.clone()];
         command.extend(record.info.arguments.iter().cloned());
         Self {
@@ -261,6 +271,7 @@ impl ReportView {
             environment: facts::of_machine(record),
             command: shell(&command),
             gate: gate.map(GateView::new),
+            answers,
         }
     }
 
@@ -313,7 +324,7 @@ impl Builder<'_> {
     fn prompt(&mut self, scenario: &str, prompt: &str, specs: &[&CaseSpec]) -> PromptView {
         let reference = reference_of(specs.iter().copied()).map_or_else(String::new, |case| case.placement.clone());
         let reference_spec = specs.iter().find(|spec| spec.placement == reference).copied();
-        let cases: Vec<CaseView> = specs
+        let mut cases: Vec<CaseView> = specs
             .iter()
             .map(|spec| {
                 self.cases += 1;
@@ -331,6 +342,7 @@ impl Builder<'_> {
             cases: &cases,
             reference: &reference,
         });
+        let overview = overview::prompt(self.record, specs, &mut cases, &reference);
         PromptView {
             scenario: line(scenario),
             name: line(prompt),
@@ -354,6 +366,7 @@ impl Builder<'_> {
             reference,
             cases,
             compared,
+            overview,
         }
     }
 }

@@ -31,8 +31,15 @@ const STYLES: &[&str] = &[
     include_str!("../../../assets/css/case.css"),
     include_str!("../../../assets/css/trend.css"),
     include_str!("../../../assets/css/compare.css"),
+    include_str!("../../../assets/css/controls.css"),
     include_str!("../../../assets/css/media.css"),
 ];
+
+/// What went well and what waits, which no picture paints: light, then dark.
+const TONES: [&str; 2] = ["--good:#0f7f4a;--wait:#8f5b00;", "--good:#5ecb97;--wait:#e9b045;"];
+
+/// Colours of devices that the style knows.
+const DEVICES: usize = 8;
 
 /// A template by the name that others include it by: its path below `assets/`.
 macro_rules! template {
@@ -47,9 +54,13 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("page/macros.jinja"),
     template!("report/report.html.jinja"),
     template!("report/header.jinja"),
+    template!("report/contents.jinja"),
     template!("report/gate.jinja"),
     template!("report/failures.jinja"),
     template!("report/overview.jinja"),
+    template!("report/overview_matrix.jinja"),
+    template!("report/overview_rows.jinja"),
+    template!("report/all_cases.jinja"),
     template!("report/expected.jinja"),
     template!("report/faults.jinja"),
     template!("report/not_run.jinja"),
@@ -75,22 +86,59 @@ const TEMPLATES: &[(&str, &str)] = &[
 #[derive(Debug, Serialize)]
 pub(super) struct Shell {
     style: String,
+    /// The content security policy.
+    policy: String,
+    /// The script; empty for a page without one.
+    script: String,
 }
 
 impl Shell {
+    /// A page that runs nothing.
     pub(super) fn new() -> Self {
-        let mut style = format!(
-            ":root{{color-scheme:light dark;{}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n{}\n",
-            css_variables(Scheme::Light),
-            css_variables(Scheme::Dark),
-            css_classes(),
-        );
-        for sheet in STYLES {
-            // Nothing is lost where it cannot be written: a String takes everything.
-            let _ = writeln!(style, "{}", sheet.trim_end());
+        Self {
+            style: style(),
+            policy: policy(""),
+            script: String::new(),
         }
-        Self { style }
     }
+
+    /// A page that runs our script and no other.
+    pub(super) fn with_script() -> Self {
+        let script = super::script::script();
+        Self {
+            style: style(),
+            policy: policy(&format!(" script-src '{}';", super::script::source_hash(&script))),
+            script,
+        }
+    }
+}
+
+/// Nothing is loaded, sent or run, but for what `scripts` allows.
+fn policy(scripts: &str) -> String {
+    format!("default-src 'none'; style-src 'unsafe-inline';{scripts} base-uri 'none'; form-action 'none'")
+}
+
+fn style() -> String {
+    let [light, dark] = [(Scheme::Light, TONES[0]), (Scheme::Dark, TONES[1])]
+        .map(|(scheme, tones)| format!("{}{tones}", css_variables(scheme)));
+    // A reader's choice goes before the system's; paper is always light.
+    let mut style = format!(
+        ":root{{color-scheme:light dark;{light}}}\n:root[data-theme=light]{{color-scheme:light}}\n\
+         @media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n\
+         @media screen{{:root[data-theme=dark]{{color-scheme:dark;{dark}}}}}\n{}\n",
+        css_classes(),
+    );
+    for device in 0..DEVICES {
+        // Nothing is lost where it cannot be written: a String takes everything.
+        let _ = writeln!(
+            style,
+            "[data-device=\"{device}\"] :is(svg,.chips) :is([class*=f-d],[class*=s-d]):not(.f-d{device},.s-d{device}){{opacity:.15}}"
+        );
+    }
+    for sheet in STYLES {
+        let _ = writeln!(style, "{}", sheet.trim_end());
+    }
+    style
 }
 
 /// Fills a page: `name` is its template, `page` what the template asks for.
@@ -111,8 +159,11 @@ pub(super) fn fill(name: &str, page: impl Serialize) -> Result<String, RenderErr
 
 /// A chart at every width; the style shows the one that fits.
 pub(super) fn chart(at_width: impl Fn(f64) -> Scene) -> String {
-    WIDTHS
-        .iter()
-        .map(|(width, class)| svg(&at_width(*width), class))
-        .collect()
+    let widths = WIDTHS.iter().map(|(width, class)| svg(&at_width(*width), class));
+    widths.collect()
+}
+
+/// The same, known to the script by its name.
+pub(super) fn named_chart(name: &str, at_width: impl Fn(f64) -> Scene) -> String {
+    format!("<div data-chart=\"{name}\">{}</div>", chart(at_width))
 }

@@ -1,0 +1,212 @@
+//! What a prompt shows, in one sentence: what broke where, who is fastest and by how much, the text, the memory.
+
+use placebench_core::outcome::OutcomeKind;
+use placebench_core::units::human_seconds;
+
+use super::best::{Speeds, Standing};
+use super::goes_wrong_as_expected;
+use crate::view::CaseView;
+use crate::view::status::outcome_words;
+use crate::view::words::{count, line, list, number, relation};
+
+/// Broken placements, and slower ones, that are named.
+const NAMED: usize = 3;
+
+/// No slower than anybody would notice.
+const AS_FAST: &str = "as fast";
+
+/// The finding of a prompt.
+pub(super) fn sentence(cases: &[CaseView], speeds: &Speeds, least_peak: Option<&str>) -> String {
+    let parts = [
+        broken(cases),
+        speed(cases, speeds),
+        text(cases),
+        memory(cases, least_peak),
+        expected(cases),
+        not_run(cases),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    match parts.is_empty() {
+        true => "nothing was measured".to_owned(),
+        false => parts.join("; "),
+    }
+}
+
+/// How a case broke, and where: `auto stalled at model.layers.3 → model.layers.4`.
+pub(super) fn breakage(case: &CaseView) -> String {
+    let name = &case.placement;
+    match case.outcome_kind {
+        Some(OutcomeKind::Completed) | None => match case.text_verdict {
+            "diverged" => format!("{name}: the text diverged"),
+            "garbage" => format!("{name}: the text is garbage"),
+            _ => {
+                let mut checks: Vec<String> = case.findings.iter().map(|finding| finding.check.clone()).collect();
+                checks.dedup();
+                match checks.is_empty() {
+                    true => format!("{name} {}", case.status_words),
+                    false => format!("{name} fails {}", list(&checks)),
+                }
+            }
+        },
+        Some(OutcomeKind::Skipped) => format!("{name} could not be set up"),
+        Some(outcome) => {
+            let verb = match outcome {
+                OutcomeKind::OutOfMemory => "ran out of memory",
+                OutcomeKind::Failed => "failed",
+                other => outcome_words(other),
+            };
+            match (&case.place, case.ended.as_str()) {
+                (Some(place), _) => format!("{name} {verb} at {place}"),
+                (None, "") => format!("{name} {verb}"),
+                (None, ended) => format!("{name} {verb} {ended}"),
+            }
+        }
+    }
+}
+
+fn broken(cases: &[CaseView]) -> Option<String> {
+    let broken: Vec<&CaseView> = (cases.iter())
+        .filter(|case| matches!(case.status, "failed" | "setup"))
+        .collect();
+    let mut words: Vec<String> = broken.iter().take(NAMED).map(|case| breakage(case)).collect();
+    if broken.len() > NAMED {
+        words.push(format!("{} more failed", broken.len() - NAMED));
+    }
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+fn time(case: &CaseView, speeds: &Speeds) -> Option<f64> {
+    match speeds.is_per_token {
+        true => case.overview.numbers.tpot_s,
+        false => case.overview.numbers.ttft_s,
+    }
+}
+
+fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
+    let unit = match speeds.is_per_token {
+        true => "a token",
+        false => "to the first token",
+    };
+    let (first, others) = speeds.order.split_first()?;
+    let first = &cases[*first];
+    let least = time(first, speeds)?;
+    let least_words = format!("{} {unit}", human_seconds(least));
+    let Some(last) = others.last() else {
+        return Some(format!("{}: {least_words}", first.placement));
+    };
+    let slower = match others.len() {
+        0..=NAMED => {
+            let relations = others.iter().filter_map(|index| {
+                let case = &cases[*index];
+                Some(format!("{} {}", case.placement, slower(time(case, speeds)?, least)?))
+            });
+            list(&relations.collect::<Vec<_>>())
+        }
+        n => {
+            let last = &cases[*last];
+            match slower(time(last, speeds)?, least)? {
+                words if words == AS_FAST => format!("{n} others {AS_FAST}"),
+                words => format!("{n} others up to {words} ({})", last.placement),
+            }
+        }
+    };
+    let doubt = match speeds.standing {
+        Standing::Known => return Some(format!("{} is fastest, {least_words}: {slower}", first.placement)),
+        Standing::Close => "within noise",
+        Standing::TooFew => "too few repetitions to be sure",
+        Standing::Unknown | Standing::Alone => "not certain",
+    };
+    Some(format!("{} {least_words}, {slower} ({doubt})", first.placement))
+}
+
+/// `8 % slower`, `2.5 times as slow`, `as fast`.
+fn slower(value: f64, least: f64) -> Option<String> {
+    let words = relation(value, least)?;
+    Some(match words.as_str() {
+        "within 1 %" => AS_FAST.to_owned(),
+        _ if value / least >= 2.0 => format!("{words} as slow"),
+        // The number stays with its sign where the line ends.
+        _ => words.replace(" %", "\u{a0}%").replace("above", "slower"),
+    })
+}
+
+fn text(cases: &[CaseView]) -> Option<String> {
+    let of = |verdict: &str| -> Vec<String> {
+        let meant = cases.iter().filter(|case| {
+            case.text_verdict == verdict && case.outcome == "completed" && !goes_wrong_as_expected(case)
+        });
+        meant.map(|case| case.placement.clone()).collect()
+    };
+    let (exact, ties, diverged) = (of("exact"), of("near_tie"), of("diverged"));
+    let ties = match ties.len() {
+        0 => None,
+        1..=NAMED => Some(format!("a near tie in {}", list(&ties))),
+        n => Some(format!("near ties in {n} placements")),
+    };
+    match (exact.len(), ties, diverged.len()) {
+        (0, None, _) => None,
+        (0, Some(ties), _) => Some(format!("text: {ties}")),
+        (_, None, 0) => Some("the same text".to_owned()),
+        (1, None, _) => None,
+        (n, None, _) => Some(format!("the same text in {n}")),
+        (n, Some(ties), _) => Some(format!("the same text in {n}, {ties}")),
+    }
+}
+
+fn memory(cases: &[CaseView], least_peak: Option<&str>) -> Option<String> {
+    let name = least_peak?;
+    let peak = cases
+        .iter()
+        .find(|case| case.placement == name)?
+        .overview
+        .peak
+        .as_ref()?;
+    Some(line(&format!(
+        "{name} has the lowest peak, {} on {}",
+        peak.words, peak.device
+    )))
+}
+
+fn expected(cases: &[CaseView]) -> Option<String> {
+    let expected: Vec<&CaseView> = cases.iter().filter(|case| goes_wrong_as_expected(case)).collect();
+    match expected.as_slice() {
+        [] => None,
+        [one] => Some(format!("{}, as expected", breakage_as_expected(one))),
+        several => Some(format!(
+            "{} of {} go wrong, as expected",
+            number(several.len() as f64),
+            count(cases.len(), "case", "cases")
+        )),
+    }
+}
+
+fn breakage_as_expected(case: &CaseView) -> String {
+    if case.outcome_kind != Some(OutcomeKind::Completed) {
+        return breakage(case);
+    }
+    let mut checks: Vec<String> = (case.expected_findings.iter())
+        .map(|finding| finding.check.clone())
+        .collect();
+    checks.dedup();
+    format!("{} fails {}", case.placement, list(&checks))
+}
+
+fn not_run(cases: &[CaseView]) -> Option<String> {
+    let skipped = cases.iter().filter(|case| case.status == "skipped").count();
+    let unjudged = cases.iter().filter(|case| case.status == "unjudged").count();
+    let pending = cases.iter().filter(|case| case.status == "pending").count();
+    let all = cases.len();
+    let parts = [
+        (skipped, "not run"),
+        (unjudged, "not judged"),
+        (pending, "waiting for review"),
+    ];
+    let words: Vec<String> = (parts.iter())
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| match *n == all {
+            true => (*what).to_owned(),
+            false => format!("{n} {what}"),
+        })
+        .collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
