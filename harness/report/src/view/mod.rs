@@ -7,6 +7,7 @@ pub mod audit;
 pub mod case;
 pub mod changes;
 pub mod compared;
+mod compared_run;
 pub mod compared_table;
 mod compared_title;
 pub mod divergence;
@@ -197,7 +198,7 @@ impl ReportView {
             devices: &devices,
             slugs: Slugs::default(),
             cases: 0,
-            compared: compared::RunComparison::new(record),
+            compared: compared_run::RunComparison::new(record),
         };
         let scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
@@ -256,7 +257,7 @@ struct Builder<'a> {
     devices: &'a [String],
     slugs: Slugs,
     cases: usize,
-    compared: compared::RunComparison,
+    compared: compared_run::RunComparison,
 }
 
 impl Builder<'_> {
