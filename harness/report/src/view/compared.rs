@@ -1,22 +1,17 @@
 //! The placements of a prompt against its reference: four figures each, their ratios with interval and floor, and the verdict.
 //!
-//! Everything that is judged here is judged by [`compare_placements`], as `placebench compare RUN` judges it: over all
-//! placements of the run as one family, by the defaults of [`GateSpec::placements`] and without a calibration.
+//! Everything that is judged here is judged by [`compare_placements`](placebench_core::compare::compare_placements), as `placebench compare RUN` judges it: over all
+//! placements of the run as one family, by the defaults of [`GateSpec::placements`](placebench_core::compare::GateSpec::placements) and without a calibration.
 
-use std::collections::HashMap;
-
-use placebench_core::compare::{
-    CaseComparison, Change, Comparison, FEWEST_PAIRS, GateSpec, NoVerdictReason, PlacementComparison, TimingMetric,
-    TimingRow, compare_placements,
-};
+use placebench_core::compare::{Change, FEWEST_PAIRS, NoVerdictReason, TimingMetric, TimingRow};
 use placebench_core::record::{CaseMetrics, CaseSpec, IndexedRun};
 use placebench_core::statistics::Interval;
 use placebench_core::units::Bytes;
 use serde::Serialize;
 
-use super::changes::without_verdict;
+use super::compared_run::RunComparison;
 use super::compared_title::{lead, title};
-use super::words::{count, message, number, rate};
+use super::words::{count, number, rate};
 use super::{CaseView, Figure};
 
 /// Cells of a row, in order: their places in [`ComparedRow::cells`].
@@ -140,84 +135,6 @@ impl ComparedView {
     }
 }
 
-/// The comparison of a whole run, made once.
-#[derive(Debug)]
-pub(super) struct RunComparison {
-    spec: GateSpec,
-    compared: Option<PlacementComparison>,
-    /// Of rates of several sequences, which follow from no time that is judged.
-    rates: Option<PlacementComparison>,
-    at: HashMap<String, usize>,
-}
-
-impl RunComparison {
-    pub(super) fn new(run: &IndexedRun<'_>) -> Self {
-        let spec = GateSpec::placements();
-        let compared = compare_placements(run, None, None, &spec);
-        let has_batches = run.info.cases.iter().any(|case| !case.companion_inputs.is_empty());
-        let rates = has_batches.then(|| {
-            let metrics = vec![TimingMetric::OutputTokensPerS];
-            let spec = GateSpec {
-                metrics,
-                ..spec.clone()
-            };
-            compare_placements(run, None, None, &spec)
-        });
-        let cases = compared.iter().flat_map(|compared| &compared.comparison.cases);
-        let at = cases.enumerate().map(|(index, case)| (case.case.clone(), index));
-        Self {
-            at: at.collect(),
-            spec,
-            compared,
-            rates: rates.flatten(),
-        }
-    }
-
-    fn of<'a>(&self, case: &str, of: Option<&'a PlacementComparison>) -> Option<&'a CaseComparison> {
-        let index = self.at.get(case)?;
-        of?.comparison.cases.get(*index)
-    }
-
-    /// A timing of a case against its reference.
-    fn timing(&self, case: &str, metric: TimingMetric) -> Option<&TimingRow> {
-        let of = match metric {
-            TimingMetric::OutputTokensPerS => self.rates.as_ref(),
-            _ => self.compared.as_ref(),
-        };
-        let mut timings = self.of(case, of)?.timings.iter();
-        timings.find(|row| row.metric == metric)
-    }
-
-    /// Why something of these cases is not judged.
-    fn notes(&self, cases: &[(&CaseSpec, &CaseView)]) -> Vec<String> {
-        let Some(compared) = &self.compared else {
-            return Vec::new();
-        };
-        // Why a case without any figure has none stands in its row.
-        let measured = cases.iter().filter(|(_, view)| view.ttft.measured().is_some());
-        let of_prompt = measured
-            .clone()
-            .filter_map(|(spec, _)| self.of(&spec.case, Some(compared)));
-        let whole = &compared.comparison;
-        let is_shown = |row: &TimingRow| matches!(row.metric, TimingMetric::TtftS | TimingMetric::TpotS);
-        let part = Comparison {
-            cases: of_prompt
-                .map(|case| CaseComparison {
-                    timings: case.timings.iter().filter(|row| is_shown(row)).cloned().collect(),
-                    ..case.clone()
-                })
-                .collect(),
-            spec: self.spec.clone(),
-            ..*whole
-        };
-        let mut notes = without_verdict(&part, &|_| String::new());
-        let has_figures = |(case, _): &&(String, String)| measured.clone().any(|(spec, _)| spec.case == *case);
-        let left_out = compared.left_out.iter().filter(has_figures);
-        notes.extend(left_out.map(|(case, why)| format!("not compared: {case}: {why}")));
-        notes.iter().map(|note| message(note)).collect()
-    }
-}
-
 /// What the rows of a prompt are made from.
 pub(super) struct Source<'a> {
     pub(super) run: &'a IndexedRun<'a>,
@@ -265,7 +182,7 @@ pub(super) fn view(source: &Source<'_>) -> ComparedView {
             Vec::new()
         },
         rows,
-        floor: source.compared.spec.min_effect.exp(),
+        floor: source.compared.floor(),
     }
 }
 

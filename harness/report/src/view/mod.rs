@@ -9,6 +9,7 @@ mod budget;
 pub mod case;
 pub mod changes;
 pub mod compared;
+mod compared_run;
 pub mod compared_table;
 mod compared_title;
 pub mod comparison;
@@ -235,7 +236,7 @@ impl ReportView {
             slugs: Slugs::default(),
             cases: 0,
             has_explained_gaps: false,
-            compared: compared::RunComparison::new(record),
+            compared: compared_run::RunComparison::new(record),
         };
         let mut scenarios = builder.scenarios();
         let mut placements: Vec<String> = Vec::new();
@@ -301,7 +302,7 @@ struct Builder<'a> {
     slugs: Slugs,
     cases: usize,
     has_explained_gaps: bool,
-    compared: compared::RunComparison,
+    compared: compared_run::RunComparison,
 }
 
 impl Builder<'_> {
