@@ -309,7 +309,7 @@ fn the_first_token_is_split_as_far_as_it_was_measured() {
     let row = case(&view(&record), "auto").latency.first_token_row.clone();
     assert_eq!(
         row.parts,
-        "sim:0 12.0 ms (40 %), hop sim:0 → sim:1 9.0 ms (30 %), sim:1 6.0 ms (20 %), other 3.0 ms (10 %)"
+        "sim:0 12.0 ms (40 %), hop sim:0 → sim:1 9.00 ms (30 %), sim:1 6.00 ms (20 %), other 3.00 ms (10 %)"
     );
     assert_eq!(row.phases, ["10.0 ms", "–", "–", "290 ms", "–"].map(String::from));
     assert_eq!(row.before, "300 ms");

@@ -312,7 +312,10 @@ mod tests {
     /// Red, green and blue of every pixel, line by line, of a picture with one pixel for each of the page.
     fn painted(scene: &Scene) -> Vec<[u8; 3]> {
         let bytes = png(scene, Fineness::Plain).unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+        // Pictures of few colours are written with a palette.
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut pixels).unwrap();
         pixels.chunks_exact(3).map(|rgb| [rgb[0], rgb[1], rgb[2]]).collect()
