@@ -11,12 +11,11 @@ use placebench_core::record::{Attempt, CaseStatus, RunRecord, TextVerdict};
 use placebench_report::{Artifact, artifacts};
 
 /// What git keeps of the rendered files: the pictures are those that the project's README shows.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 6] = [
     "report.html",
     "results.csv",
     "junit.xml",
-    "plots/three-placements--rabbit-placement.png",
-    "plots/three-placements--rabbit-latency.png",
+    "plots/three-placements--rabbit-compared.png",
     "plots/stalled-hop--rabbit-placement.png",
     "plots/tight-memory--rabbit-memory.png",
 ];
