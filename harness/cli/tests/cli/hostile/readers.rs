@@ -236,7 +236,12 @@ fn program<'a>(page: &'a str, tags: &[Tag]) -> &'a str {
     if let [data] = data {
         let kind = ("type".to_owned(), "application/json".to_owned());
         assert!(data.attributes.contains(&kind), "{data:?}");
-        let (text, after) = page.split_once("id=\"data\">").unwrap().1.split_once("</script>").unwrap();
+        let (text, after) = page
+            .split_once("id=\"data\">")
+            .unwrap()
+            .1
+            .split_once("</script>")
+            .unwrap();
         assert!(!text.contains(['<', '>', '&']) && serde_json::from_str::<serde_json::Value>(text).is_ok());
         rest = after;
     } else {

@@ -142,6 +142,7 @@ pub(super) fn fill(name: &str, page: impl Serialize) -> Result<String, RenderErr
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_filter("figures", crate::view::no_break::unbroken);
+    environment.add_filter("code", super::prose::code);
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }

@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod document;
+mod prose;
 mod script;
 pub mod trend;
 
