@@ -236,6 +236,25 @@ def figures(check, run):
     return len(bencher), sum(map(len, bencher.values())), [len(entries) for entries in lists]
 
 
+def page(check, folder, *arguments, codes):
+    """A page that is no report, as it is printed and as it is written; its size in bytes."""
+    printed = check.placebench(*arguments, "--format", "html", codes=codes)
+    file = folder / "page.html"
+    file.unlink(missing_ok=True)
+    check.placebench(*arguments, "--format", "html", "--output", file, codes=codes)
+    assert file.read_text().strip() == printed.strip()
+    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(printed)
+    assert tree.find(".//h1") is not None and len(tree.findall(".//script")) == 1
+    return len(printed.encode())
+
+
+def history(check, folder, *runs):
+    """The command that tells of runs over time."""
+    database = folder / "history.sqlite"
+    check.placebench("history", "import", *runs, "--database", database)
+    return "history", "trend", "--database", database
+
+
 def held_against(check, run, comparison):
     """A copy of a run with the answer of a comparison, as if it had been held against a baseline."""
     copy = check.folder / "gated"
@@ -304,7 +323,14 @@ def main():
         figures(check, broken)
         for run in runs:
             html5lib.HTMLParser(strict=True).parse((run / "report.html").read_text())
-        print("html: read by html5lib in strict mode")
+        sizes = [page(check, folder, *arguments, codes=codes) for arguments, codes in (
+            (compare, (100, 112)),
+            (("compare", broken, again), (100, 112)),
+            (("compare", shipped, "--placements"), (0, 100, 112)),
+            (history(check, folder, broken, again, shipped), (0,)),
+        )]
+        print(f"html: {len(runs)} reports, 3 comparisons and a trend read by html5lib in strict mode; the pages that are "
+              f"no reports have {min(sizes)} to {max(sizes)} bytes")
 
 
 main()

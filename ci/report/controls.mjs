@@ -175,6 +175,8 @@ async function point(page) {
     await page.evaluate(() => document.querySelectorAll('details').forEach(one => { one.open = true }))
     const region = page.locator('svg.wide .hover').first()
     await region.scrollIntoViewIfNeeded()
+    // Scrolling hides what was shown; the browser tells of it a frame later.
+    await settled(page)
     const tip = page.locator('#tip')
     await region.hover({ force: true })
     const pointed = (await tip.textContent())?.trim()

@@ -169,7 +169,10 @@ fn the_verdict_comes_first_and_the_worst_before_the_rest() {
     }
     // The two pictures of ratios, and the measurements of each case with a section; each wide and narrow.
     assert_eq!(page.matches("<svg").count(), 2 * (2 + 4));
+    // Our script, which has no cases to filter here, and nobody else's.
     assert_eq!(page.matches("<script").count(), 1);
+    assert!(page.contains("script-src 'sha256-") && !page.contains("id=\"data\""));
+    assert!(page.contains("class=\"terms sortable\"") && page.contains("<nav id=\"contents\""));
     assert_eq!(view.table.len(), 12);
 }
 
