@@ -187,7 +187,7 @@ def markup(text):
 
 
 KNOWN = {"DOCUMENT_FRAGMENT", "h2", "p", "strong", "em", "table", "thead", "tbody", "tr", "th", "td", "details"}
-KNOWN |= {"summary", "ul", "li"}
+KNOWN |= {"summary", "ul", "li", "pre", "code"}
 
 
 def markdown(text, rows):
