@@ -187,7 +187,7 @@ def markup(text):
 
 
 KNOWN = {"DOCUMENT_FRAGMENT", "h2", "p", "strong", "em", "table", "thead", "tbody", "tr", "th", "td", "details"}
-KNOWN |= {"summary", "ul", "li"}
+KNOWN |= {"summary", "ul", "li", "pre", "code"}
 
 
 def markdown(text, rows):
@@ -234,6 +234,25 @@ def figures(check, run):
     names = [entry["name"] for entries in lists for entry in entries]
     assert len(names) == len(set(names)) == sum(map(len, bencher.values()))
     return len(bencher), sum(map(len, bencher.values())), [len(entries) for entries in lists]
+
+
+def page(check, folder, *arguments, codes):
+    """A page that is no report, as it is printed and as it is written; its size in bytes."""
+    printed = check.placebench(*arguments, "--format", "html", codes=codes)
+    file = folder / "page.html"
+    file.unlink(missing_ok=True)
+    check.placebench(*arguments, "--format", "html", "--output", file, codes=codes)
+    assert file.read_text().strip() == printed.strip()
+    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(printed)
+    assert tree.find(".//h1") is not None and len(tree.findall(".//script")) == 1
+    return len(printed.encode())
+
+
+def history(check, folder, *runs):
+    """The command that tells of runs over time."""
+    database = folder / "history.sqlite"
+    check.placebench("history", "import", *runs, "--database", database)
+    return "history", "trend", "--database", database
 
 
 def held_against(check, run, comparison):
@@ -304,7 +323,14 @@ def main():
         figures(check, broken)
         for run in runs:
             html5lib.HTMLParser(strict=True).parse((run / "report.html").read_text())
-        print("html: read by html5lib in strict mode")
+        sizes = [page(check, folder, *arguments, codes=codes) for arguments, codes in (
+            (compare, (100, 112)),
+            (("compare", broken, again), (100, 112)),
+            (("compare", shipped, "--placements"), (0, 100, 112)),
+            (history(check, folder, broken, again, shipped), (0,)),
+        )]
+        print(f"html: {len(runs)} reports, 3 comparisons and a trend read by html5lib in strict mode; the pages that are "
+              f"no reports have {min(sizes)} to {max(sizes)} bytes")
 
 
 main()

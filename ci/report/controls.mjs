@@ -11,8 +11,12 @@ const CHECKS = [
     ['links', 'a[href^="#"]', links],
 ]
 
-/** Hooks a report of several cases must have, once it has a script. */
-const REQUIRED = ['table.sortable', '#filter', 'input.pick', '#theme']
+/** Hooks a page of several cases or series must have, once it has a script. */
+const REQUIRED = {
+    report: ['table.sortable', '#filter', 'input.pick', '#theme'],
+    trend: ['table.sortable', '#theme'],
+    compare: ['table.sortable', '#theme'],
+}
 
 /** What the controls of a page do not do. `before` may reach into the page, to see that it is found. */
 export async function controls(browser, file, kind, before) {
@@ -21,8 +25,9 @@ export async function controls(browser, file, kind, before) {
     const findings = []
     const has = hook => page.evaluate(hook => document.querySelector(hook) !== null, hook)
     const hasScript = await has('script:not([type])')
-    if (kind === 'report' && hasScript) {
-        for (const hook of REQUIRED) if (!(await has(hook))) findings.push(`no ${hook} in the page`)
+    if (REQUIRED[kind] && !hasScript) findings.push('the page has no script')
+    if (REQUIRED[kind] && hasScript) {
+        for (const hook of REQUIRED[kind]) if (!(await has(hook))) findings.push(`no ${hook} in the page`)
         if (!(await has('html.js'))) findings.push('the script did not run: html has no class js')
     }
     for (const [name, hook, check] of CHECKS) {
@@ -170,6 +175,8 @@ async function point(page) {
     await page.evaluate(() => document.querySelectorAll('details').forEach(one => { one.open = true }))
     const region = page.locator('svg.wide .hover').first()
     await region.scrollIntoViewIfNeeded()
+    // Scrolling hides what was shown; the browser tells of it a frame later.
+    await settled(page)
     const tip = page.locator('#tip')
     await region.hover({ force: true })
     const pointed = (await tip.textContent())?.trim()

@@ -34,7 +34,18 @@ export async function withoutScript(browser, file) {
         const seen = element => element.checkVisibility({ visibilityProperty: true, opacityProperty: true })
         const found = []
         if (![...document.querySelectorAll('h1')].some(seen)) found.push('no heading is shown')
-        const dead = [...document.querySelectorAll('button, input, select, dialog[open]')].filter(seen)
+        // A box whose style alone shows and hides: to tick it changes how its surroundings look.
+        const acts = element => {
+            if (element.type !== 'checkbox') return false
+            const looks = () => [...element.closest('label')?.parentElement?.parentElement?.querySelectorAll('*') ?? []]
+                .map(one => getComputedStyle(one).backgroundColor).join()
+            const before = looks()
+            element.checked = !element.checked
+            const after = looks()
+            element.checked = !element.checked
+            return before !== after
+        }
+        const dead = [...document.querySelectorAll('button, input, select, dialog[open]')].filter(one => seen(one) && !acts(one))
         if (dead.length > 0) found.push(`${dead.length} controls are shown that do nothing, first ${dead[0].outerHTML.slice(0, 80)}`)
         const hidden = [...document.querySelectorAll('main section, main article, main table, main figure, main pre')].filter(one => !seen(one))
         if (hidden.length > 0) found.push(`${hidden.length} parts are hidden, first ${hidden[0].outerHTML.slice(0, 80)}`)

@@ -128,7 +128,7 @@ fn a_page_says_what_changed_when_and_what_with() {
         (2, 6)
     );
     assert!(page.contains("<table class=\"terms glance sortable\">"));
-    assert_eq!(page.matches("<script").count(), 0);
+    assert_eq!(page.matches("<script").count(), 1);
     let quiet = TrendView::new(&self::made("p", 24, vec![series("s/p/quiet", 24, 1.0)], Vec::new()));
     assert_eq!((quiet.headline.as_str(), quiet.tone), ("Nothing got worse", "good"));
     let page = render(&quiet).unwrap();
@@ -199,7 +199,7 @@ fn text_of_strangers_is_text() {
     };
     let (evil, benign) = (page(evil), page(benign));
     assert!(evil.contains("alert(1)") && !evil.contains('\u{1b}') && !evil.contains('\u{202e}'));
-    assert!(evil.contains("{{7*7}}") && !evil.contains("<script"));
+    assert!(evil.contains("{{7*7}}") && evil.matches("<script").count() == 1);
     // The same marks, whatever is written in them; text in pictures may be left out where it is too long.
     let count = |page: &str, tag: &str| tags(page).iter().filter(|found| *found == tag).count();
     for tag in ["p", "h3", "svg", "table", "td", "details", "article", "style", "script"] {

@@ -1,5 +1,5 @@
 // Some cases side by side: their figures, how they relate to the first, what they said and where they were.
-{
+if (cases.length) {
   const ticked = [];
   const open = button("compare-open");
   const clear = button("compare-clear", "Untick all");
@@ -23,7 +23,7 @@
   };
   for (const cell of all(".matrix td[data-case],.rows tr[data-case] th,#cases tbody th")) {
     const anchor = cell.closest("[data-case]").dataset.case;
-    const box = make("input", { type: "checkbox", className: "pick", "data-of": anchor, title: `Compare ${byAnchor.get(anchor)?.case}` });
+    const box = make("input", { type: "checkbox", className: "pick", "data-of": anchor, "aria-label": `Compare ${byAnchor.get(anchor)?.case}` });
     on(box, "change", () => tick(anchor, box.checked));
     cell.prepend(box);
   }

@@ -15,7 +15,8 @@ const on = (node, type, act) => node.addEventListener(type, act);
 const button = (id, textContent, more) => make("button", { id, type: "button", textContent, ...more });
 const pressed = (toggle) => toggle.getAttribute("aria-pressed") === "true";
 const press = (toggle, is) => toggle.setAttribute("aria-pressed", String(is));
-const cases = JSON.parse($("data").textContent).cases;
+// Only a report has cases.
+const cases = $("data") ? JSON.parse($("data").textContent).cases : [];
 const byAnchor = new Map(cases.map((one) => [one.anchor, one]));
 const root = document.documentElement;
 root.classList.add("js");

@@ -1,9 +1,10 @@
 // Tables that can be sorted: up, down, and as the run had it. What was not measured comes last either way.
 {
-  const value = (row, column) => {
-    const cell = row.cells[column];
-    const text = cell.dataset.v ?? cell.textContent.trim();
-    return text === "–" ? "" : text;
+  // A column that has values is sorted by them, any other by its words.
+  const keys = (rows, column) => {
+    const cells = rows.map((row) => row.cells[column]);
+    const words = cells.map((cell) => cell.textContent.trim().replace(/^–$/, ""));
+    return cells.some((cell) => cell.dataset.v) ? cells.map((cell) => cell.dataset.v ?? "") : words;
   };
   const sort = (table, head, column) => {
     const body = table.tBodies[0];
@@ -16,7 +17,8 @@
     }
     const sign = was ? -1 : 1;
     head.setAttribute("aria-sort", was ? "descending" : "ascending");
-    const keyed = rows.map((row) => [value(row, column), row]);
+    const by = keys(rows, column);
+    const keyed = rows.map((row, at) => [by[at], row]);
     keyed.sort(([a], [b]) => {
       if (!a || !b) return !a - !b;
       // Words are no numbers, and then their order counts.
@@ -26,6 +28,7 @@
   };
   for (const table of all("table.sortable")) {
     all("thead th", table).forEach((head, column) => {
+      if (head.matches(".unsorted")) return;
       const by = make("button", { type: "button", className: "sort" }, ...head.childNodes);
       on(by, "click", () => sort(table, head, column));
       head.append(by);

@@ -256,11 +256,17 @@ fn ticks(scene: &mut Scene, axis: &RatioAxis, frame: Frame) {
     for (ratio, words) in by_weight {
         let half = Style::NOTE.width(words) * 1.1 / 2.0;
         let x = x_of(*ratio).max(frame.x + half).min(frame.right() - half);
+        // A reader's letters may be wider than ours: at an end the words begin or end there.
+        let (at, style) = match x_of(*ratio) {
+            wanted if wanted < x => (frame.x, Style::NOTE),
+            wanted if wanted > x => (frame.right(), Style::NOTE.end()),
+            _ => (x, Style::NOTE.middle()),
+        };
         let is_free = taken
             .iter()
             .all(|(from, to)| x + half + 6.0 < *from || x - half - 6.0 > *to);
         if is_free {
-            scene.text((x, frame.y + 14.0), words, Style::NOTE.middle(), half * 2.4);
+            scene.text((at, frame.y + 14.0), words, style, half * 2.4);
             taken.push((x - half, x + half));
         }
     }

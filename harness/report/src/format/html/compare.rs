@@ -1,4 +1,4 @@
-//! The page of a comparison: one file that needs nothing else, not even a script.
+//! The page of a comparison: one file that needs nothing else. A script only adds to it.
 
 use serde::Serialize;
 

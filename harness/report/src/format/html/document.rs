@@ -88,34 +88,25 @@ pub(super) struct Shell {
     style: String,
     /// The content security policy.
     policy: String,
-    /// The script; empty for a page without one.
     script: String,
 }
 
 impl Shell {
-    /// A page that runs nothing.
-    pub(super) fn new() -> Self {
-        Self {
-            style: style(),
-            policy: policy(""),
-            script: String::new(),
-        }
-    }
-
     /// A page that runs our script and no other.
-    pub(super) fn with_script() -> Self {
+    pub(super) fn new() -> Self {
         let script = super::script::script();
         Self {
             style: style(),
-            policy: policy(&format!(" script-src '{}';", super::script::source_hash(&script))),
+            policy: policy(&script),
             script,
         }
     }
 }
 
-/// Nothing is loaded, sent or run, but for what `scripts` allows.
-fn policy(scripts: &str) -> String {
-    format!("default-src 'none'; style-src 'unsafe-inline';{scripts} base-uri 'none'; form-action 'none'")
+/// Nothing is loaded, sent or run, but for the one script.
+fn policy(script: &str) -> String {
+    let hash = super::script::source_hash(script);
+    format!("default-src 'none'; style-src 'unsafe-inline'; script-src '{hash}'; base-uri 'none'; form-action 'none'")
 }
 
 fn style() -> String {
@@ -151,6 +142,7 @@ pub(super) fn fill(name: &str, page: impl Serialize) -> Result<String, RenderErr
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_filter("figures", crate::view::no_break::unbroken);
+    environment.add_filter("code", super::prose::code);
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }

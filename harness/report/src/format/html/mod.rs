@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod document;
+mod prose;
 mod script;
 pub mod trend;
 
@@ -38,7 +39,7 @@ pub fn render(view: &ReportView) -> Result<String, RenderError> {
         |wanted: &dyn Fn(&CaseView) -> bool| count(view.cases().filter(|case| wanted(case)).count(), "case", "cases");
     let is_wide = view.placements.len() > MOST_COLUMNS;
     let page = Page {
-        shell: Shell::with_script(),
+        shell: Shell::new(),
         report: view,
         case_count: how_many(&|_| true),
         problems: entries(&|case| matches!(case.status, "failed" | "setup")),

@@ -1,6 +1,7 @@
-//! The one script of a report, and the hash by which its page allows it and nothing else.
+//! The one script of our pages, and the hash by which its page allows it and nothing else.
 //!
-//! The page is whole without it: it only adds sorting, filtering, pointing and comparing.
+//! The page is whole without it: it only adds sorting, filtering, pointing and comparing, each where a
+//! page has something to do it with.
 
 use sha2::{Digest, Sha256};
 
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn the_script_is_small_and_evaluates_no_text() {
         let script = script();
-        assert!(script.len() < 12_000, "{} bytes", script.len());
+        assert!(script.len() < 12_500, "{} bytes", script.len());
         for forbidden in [
             "innerHTML",
             "outerHTML",
