@@ -247,7 +247,7 @@ pub fn view(
         narrative,
         timing,
         latency,
-        overview: overview::case(spec, metrics, text, is_timed, devices),
+        overview: overview::case(metrics, text, is_timed, devices),
     }
 }
 

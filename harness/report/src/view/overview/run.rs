@@ -1,8 +1,8 @@
 //! The four questions over a whole run, answered as far as the record carries an answer.
 
 use super::answer::breakage;
-use super::best::Standing;
 use super::goes_wrong_as_expected;
+use crate::view::fastest::Standing;
 use crate::view::words::{count, list};
 use crate::view::{CaseView, Fact, PromptView};
 
@@ -40,21 +40,21 @@ fn ranked<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
     ranked
 }
 
+fn fastest<'a>(prompt: &'a PromptView) -> Option<&'a str> {
+    let first = prompt.compared.speeds().fastest()?;
+    Some(prompt.cases.get(first)?.placement.as_str())
+}
+
 fn speed(prompts: &[&PromptView]) -> Option<String> {
     let asked: Vec<&&PromptView> = (prompts.iter())
-        .filter(|prompt| prompt.overview.speeds.standing != Standing::Alone)
+        .filter(|prompt| !matches!(prompt.compared.speeds().standing, Standing::Alone | Standing::Unrelated))
         .collect();
     if asked.is_empty() {
         return None;
     }
-    let of = |standing| {
-        let meant = asked
-            .iter()
-            .filter(move |prompt| prompt.overview.speeds.standing == standing);
-        meant.filter_map(|prompt| Some((**prompt, prompt.cases.get(*prompt.overview.speeds.order.first()?)?)))
-    };
+    let of = |standing| asked.iter().filter(move |prompt| prompt.compared.speeds().standing == standing);
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
-    let known = ranked(of(Standing::Known).map(|(_, first)| first.placement.as_str()));
+    let known = ranked(asked.iter().filter_map(|prompt| fastest(prompt)));
     let (close, too_few) = (of(Standing::Close).count(), of(Standing::TooFew).count());
     if too_few == asked.len() {
         return Some(format!(
@@ -70,7 +70,6 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     let rest = [
         (close, "within noise"),
         (too_few, "with too few repetitions to tell"),
-        (of(Standing::Unknown).count(), "not certain"),
     ];
     words.extend(
         rest.iter()
