@@ -139,7 +139,8 @@ fn unfit(run: &IndexedRun<'_>, case: &CaseSpec) -> Option<String> {
 pub fn other_work(base: &CaseSpec, case: &CaseSpec) -> Option<String> {
     let dtype = |of: &CaseSpec| of.dtype.map_or("as stored", |dtype| dtype.as_str());
     let sequences = |of: &CaseSpec| of.companion_inputs.len() + 1;
-    let told = |what: &str, own: String, other: String| Some(format!("has {what} {own} where {} has {other}", base.case));
+    let told =
+        |what: &str, own: String, other: String| Some(format!("has {what} {own} where {} has {other}", base.case));
     if case.engine != base.engine {
         told("engine", case.engine.clone(), base.engine.clone())
     } else if case.model.label() != base.model.label() {

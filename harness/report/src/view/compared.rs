@@ -224,7 +224,10 @@ impl Source<'_> {
         let Some(base) = self.specs.get(first) else {
             return Vec::new();
         };
-        let others: Vec<&CaseSpec> = others.iter().filter_map(|index| self.specs.get(*index).copied()).collect();
+        let others: Vec<&CaseSpec> = others
+            .iter()
+            .filter_map(|index| self.specs.get(*index).copied())
+            .collect();
         self.compared.directly(self.run, metric, base, &others)
     }
 }

@@ -79,7 +79,10 @@ impl RunComparison {
         };
         let compared = compare_with(run, base, others, &spec);
         let timings = compared.cases.iter().flat_map(|case| &case.timings);
-        timings.filter(|row| row.metric == metric).map(|row| row.change).collect()
+        timings
+            .filter(|row| row.metric == metric)
+            .map(|row| row.change)
+            .collect()
     }
 
     /// Why something of these cases is not judged.

@@ -25,9 +25,7 @@ pub(super) fn title(view: &ComparedView, cases: &[CaseView]) -> String {
 /// What the times to the first token show; nothing where none can be held against the reference.
 pub(super) fn first_token(view: &ComparedView) -> Option<String> {
     let mut cells = view.rows.iter().filter_map(|row| row.cells.get(TTFT));
-    cells
-        .any(|cell| cell.against.is_some())
-        .then(|| speeds(view, TTFT))
+    cells.any(|cell| cell.against.is_some()).then(|| speeds(view, TTFT))
 }
 
 fn speeds(view: &ComparedView, metric: usize) -> String {

@@ -45,11 +45,7 @@ impl Speeds {
 }
 
 /// The speeds by one of the times of `rows`. `directly` holds rows against one of them, which is given first.
-pub(super) fn speeds(
-    rows: &[ComparedRow],
-    metric: usize,
-    directly: &dyn Fn(usize, &[usize]) -> Vec<Change>,
-) -> Speeds {
+pub(super) fn speeds(rows: &[ComparedRow], metric: usize, directly: &dyn Fn(usize, &[usize]) -> Vec<Change>) -> Speeds {
     let cell = |index: usize| rows.get(index)?.cells.get(metric);
     let claims: Vec<(usize, f64, Change)> = (0..rows.len())
         .filter_map(|index| {

@@ -133,7 +133,11 @@ fn not_compared(steps: &[StepView]) -> Option<String> {
         .rev()
         .filter_map(|step| {
             let seconds = step.predicted_s?;
-            Some(format!("{} {}", super::words::fine_seconds(seconds), unit(step.step)))
+            Some(format!(
+                "{} {}",
+                placebench_core::units::human_seconds(seconds),
+                unit(step.step)
+            ))
         })
         .collect();
     let why = steps.iter().find_map(|step| match &step.figure {

@@ -118,7 +118,10 @@ fn speed(compared: &ComparedView) -> Option<String> {
 /// Several have a time, and none can be held against the reference.
 fn unrelated(compared: &ComparedView, first: &str, least: &str, all: usize) -> String {
     let others = count(all - 1, "other has", "others have");
-    format!("{first} {least}, {others} a speed (none can be compared with {})", compared.reference)
+    format!(
+        "{first} {least}, {others} a speed (none can be compared with {})",
+        compared.reference
+    )
 }
 
 /// `8 % slower`, `2.5 times as slow`, `as fast`.

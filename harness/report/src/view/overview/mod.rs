@@ -88,12 +88,7 @@ pub struct PromptOverview {
 }
 
 /// The figures of a case.
-pub(super) fn case(
-    metrics: &CaseMetrics,
-    text: TextVerdict,
-    is_timed: bool,
-    devices: &[String],
-) -> CaseOverview {
+pub(super) fn case(metrics: &CaseMetrics, text: TextVerdict, is_timed: bool, devices: &[String]) -> CaseOverview {
     let timed = |value: Option<f64>| value.filter(|value| is_timed && text.timing_is_valid() && value.is_finite());
     let numbers = Numbers {
         samples: metrics.samples,

@@ -52,7 +52,11 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     if asked.is_empty() {
         return None;
     }
-    let of = |standing| asked.iter().filter(move |prompt| prompt.compared.speeds().standing == standing);
+    let of = |standing| {
+        asked
+            .iter()
+            .filter(move |prompt| prompt.compared.speeds().standing == standing)
+    };
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
     let known = ranked(asked.iter().filter_map(|prompt| fastest(prompt)));
     let (close, too_few) = (of(Standing::Close).count(), of(Standing::TooFew).count());
@@ -67,10 +71,7 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     if words.is_empty() {
         words.push(format!("no placement is certainly the fastest in any of {all}"));
     }
-    let rest = [
-        (close, "within noise"),
-        (too_few, "with too few repetitions to tell"),
-    ];
+    let rest = [(close, "within noise"), (too_few, "with too few repetitions to tell")];
     words.extend(
         rest.iter()
             .filter(|(n, _)| *n > 0)
