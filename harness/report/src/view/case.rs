@@ -155,7 +155,7 @@ pub fn view(
     let placed = placed_attempt(record, spec, attempt);
     let unmeasured = CaseMetrics::default();
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
-    let why = status::why_missing(spec, verdict, attempt);
+    let why = status::why_missing(record, spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
     let (memory, memory_beside) = memory::of_case(record, spec, metrics, [placed, attempt], devices);
     let timing = timing(record, spec, text, &why);

@@ -6,7 +6,12 @@ use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, Earlie
 use super::words::{count, line, list, message};
 
 /// Why a case has no figure, as a short phrase.
-pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attempt: Option<&Attempt>) -> String {
+pub(super) fn why_missing(
+    record: &IndexedRun<'_>,
+    spec: &CaseSpec,
+    verdict: Option<&CaseVerdict>,
+    attempt: Option<&Attempt>,
+) -> String {
     let Some(outcome) = attempt.map(|attempt| &attempt.outcome) else {
         return match verdict.map(|verdict| verdict.outcome) {
             Some(OutcomeKind::Skipped) => "skipped".into(),
@@ -16,10 +21,11 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
     let phase = outcome.phase().map(|phase| format!(" in {phase}")).unwrap_or_default();
     match outcome {
         Outcome::Completed if spec.audit.is_some() => "an audit is not timed".into(),
-        Outcome::Completed if attempt.is_some_and(|attempt| attempt.concurrent > 0) => {
-            "not measured: ran beside others".into()
-        }
-        Outcome::Completed => "not measured".into(),
+        Outcome::Completed => match beside_others(record, spec) {
+            (0, _) => "not measured".into(),
+            (some, all) if some < all => format!("not measured: {some} of {all} attempts ran beside others"),
+            _ => "not measured: ran beside others".into(),
+        },
         Outcome::Timeout { .. } => format!("timed out{phase}"),
         Outcome::Stalled { tokens, .. } => {
             format!("stalled{phase} after {}", count(*tokens as usize, "token", "tokens"))
@@ -34,7 +40,16 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
 /// Whether the times of a case are speeds, as far as the way it was run goes: an audit's are none, nor are those of attempts
 /// beside others.
 pub(super) fn is_timed(record: &IndexedRun<'_>, spec: &CaseSpec) -> bool {
-    spec.audit.is_none() && record.deciding_attempts(spec).all(|attempt| attempt.concurrent == 0)
+    spec.audit.is_none() && beside_others(record, spec).0 == 0
+}
+
+/// How many of the attempts that decided on a case ran beside others, and how many there are.
+fn beside_others(record: &IndexedRun<'_>, spec: &CaseSpec) -> (usize, usize) {
+    let attempts = || record.deciding_attempts(spec);
+    (
+        attempts().filter(|attempt| attempt.concurrent > 0).count(),
+        attempts().count(),
+    )
 }
 
 /// A finding usually quotes the sentence, and `completed` is no news.
