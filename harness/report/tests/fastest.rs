@@ -140,22 +140,3 @@ fn without_a_reference_nobody_is_fastest() {
     assert!(!view.answers.iter().any(|answer| answer.name == "Speed"));
     assert_agreed(&record, None);
 }
-
-#[test]
-fn a_case_of_which_some_attempts_ran_beside_others_says_so() {
-    let why = |beside: usize| {
-        let mut record = run(&[("single", 1.0), ("auto", 0.5)], 4);
-        let of_auto = record
-            .attempts
-            .iter_mut()
-            .filter(|attempt| attempt.case.ends_with("/auto"));
-        of_auto.take(beside).for_each(|attempt| attempt.concurrent = 1);
-        let metrics = &mut record.verdict.cases[1].metrics;
-        (metrics.ttft_s, metrics.tpot_s, metrics.e2e_s) = (None, None, None);
-        let view = ReportView::new(&record);
-        view.scenarios[0].prompts[0].cases[1].tpot.words().to_owned()
-    };
-    assert_eq!(why(0), "not measured");
-    assert_eq!(why(1), "not measured: 1 of 4 attempts ran beside others");
-    assert_eq!(why(4), "not measured: ran beside others");
-}

@@ -68,25 +68,28 @@ pub(crate) fn status_words(verdict: Option<&CaseVerdict>) -> String {
     let Some(verdict) = verdict else {
         return "not judged".into();
     };
+    if verdict.goes_wrong_as_expected() {
+        return format!("{}, as expected", what_went_wrong(verdict));
+    }
     match verdict.status {
         CaseStatus::Flaky => format!("flaky: passed on retry {}", verdict.decided_by_retry),
-        CaseStatus::Passed if verdict.outcome != OutcomeKind::Completed => {
-            format!("{}, as expected", outcome_words(verdict.outcome))
-        }
-        CaseStatus::Passed if !verdict.expected_findings.is_empty() => {
-            let checks: Vec<String> = verdict
-                .expected_findings
-                .iter()
-                .map(|finding| line(&finding.check))
-                .collect();
-            format!("fails {}, as expected", list(&checks))
-        }
         CaseStatus::Failed if verdict.outcome != OutcomeKind::Completed => {
             format!("failed: {}", outcome_words(verdict.outcome))
         }
         CaseStatus::Setup => "set-up error".into(),
         CaseStatus::Pending => "waits for review".into(),
         status @ (CaseStatus::Passed | CaseStatus::Failed | CaseStatus::Skipped) => status.as_str().into(),
+    }
+}
+
+/// `stalled`, or `fails text and hops`.
+fn what_went_wrong(verdict: &CaseVerdict) -> String {
+    match verdict.outcome {
+        OutcomeKind::Completed => {
+            let checks = verdict.expected_findings.iter().map(|finding| line(&finding.check));
+            format!("fails {}", list(&checks.collect::<Vec<_>>()))
+        }
+        outcome => outcome_words(outcome).to_owned(),
     }
 }
 

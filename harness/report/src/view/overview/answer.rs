@@ -2,7 +2,6 @@
 
 use placebench_core::outcome::OutcomeKind;
 
-use super::goes_wrong_as_expected;
 use crate::view::CaseView;
 use crate::view::compared::{ComparedRow, ComparedView, TTFT};
 use crate::view::fastest::Standing;
@@ -137,9 +136,9 @@ fn slower(value: f64, least: f64) -> Option<String> {
 
 fn text(cases: &[CaseView]) -> Option<String> {
     let of = |verdict: &str| -> Vec<String> {
-        let meant = cases.iter().filter(|case| {
-            case.text_verdict == verdict && case.outcome == "completed" && !goes_wrong_as_expected(case)
-        });
+        let meant = cases
+            .iter()
+            .filter(|case| case.text_verdict == verdict && case.outcome == "completed" && !case.goes_wrong_as_expected);
         meant.map(|case| case.placement.clone()).collect()
     };
     let (exact, ties, diverged) = (of("exact"), of("near_tie"), of("diverged"));
@@ -173,7 +172,7 @@ fn memory(cases: &[CaseView], least_peak: Option<&str>) -> Option<String> {
 }
 
 fn expected(cases: &[CaseView]) -> Option<String> {
-    let expected: Vec<&CaseView> = cases.iter().filter(|case| goes_wrong_as_expected(case)).collect();
+    let expected: Vec<&CaseView> = cases.iter().filter(|case| case.goes_wrong_as_expected).collect();
     match expected.as_slice() {
         [] => None,
         [one] => Some(format!("{}, as expected", breakage_as_expected(one))),

@@ -153,12 +153,6 @@ fn is_quiet(case: &CaseView) -> bool {
     matches!(case.status_kind, Some(CaseStatus::Passed | CaseStatus::Skipped))
 }
 
-/// It passed because something went wrong as the scenario says.
-#[must_use]
-pub fn goes_wrong_as_expected(case: &CaseView) -> bool {
-    case.status == "passed" && (case.outcome != "completed" || !case.expected_findings.is_empty())
-}
-
 /// It ended as a case is to end, with the right text and no fault: its figures can be held beside others.
 fn is_comparable(spec: &CaseSpec, case: &CaseView) -> bool {
     matches!(case.status_kind, Some(CaseStatus::Passed | CaseStatus::Flaky))

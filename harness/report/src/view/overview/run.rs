@@ -1,7 +1,6 @@
 //! The four questions over a whole run, answered as far as the record carries an answer.
 
 use super::answer::breakage;
-use super::goes_wrong_as_expected;
 use crate::view::fastest::Standing;
 use crate::view::words::{count, list};
 use crate::view::{CaseView, Fact, PromptView};
@@ -83,7 +82,7 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
 fn text<'a>(cases: impl Iterator<Item = &'a CaseView>) -> Option<String> {
     let completed: Vec<&CaseView> = cases.filter(|case| case.outcome == "completed").collect();
     let of = |verdict: &str, is_expected: bool| {
-        let meant = |case: &&&CaseView| case.text_verdict == verdict && goes_wrong_as_expected(case) == is_expected;
+        let meant = |case: &&&CaseView| case.text_verdict == verdict && case.goes_wrong_as_expected == is_expected;
         completed.iter().filter(meant).count()
     };
     let both = |verdict: &str| of(verdict, false) + of(verdict, true);
@@ -129,7 +128,7 @@ fn broke(prompts: &[&PromptView]) -> String {
     let broken: Vec<&CaseView> = cases()
         .filter(|case| matches!(case.status, "failed" | "setup"))
         .collect();
-    let expected = cases().filter(|case| goes_wrong_as_expected(case)).count();
+    let expected = cases().filter(|case| case.goes_wrong_as_expected).count();
     let mut words = match broken.len() {
         0 => vec!["nothing that was not expected to".to_owned()],
         n => {
