@@ -34,6 +34,7 @@ mod standing;
 mod suite;
 mod summary;
 mod terminal;
+mod text_table;
 mod waiting;
 
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use placebench_report::view::{PromptView, ReportView};
 
 use crate::args::Tables;
 use crate::terminal::{self, Charset, out, printable};
+use crate::text_table::{self, Cell, GAP};
 
 /// Prompts of which a run without a flag shows all, and failed ones it shows of more.
 const FEW: usize = 3;
@@ -16,7 +17,6 @@ const FEW: usize = 3;
 const ROOMY: usize = 32;
 /// And to this where all that can be left out is.
 const TIGHT: usize = 16;
-const GAP: &str = "  ";
 
 /// Prints the tables of a run.
 pub(crate) fn print(record: &RunRecord, tables: Tables) {
@@ -146,23 +146,18 @@ fn total(columns: &[Column]) -> usize {
 }
 
 fn column_width(column: &Column) -> usize {
-    let cells = column.cells.iter().chain([&column.heading]);
-    cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0)
+    text_table::widest(column.cells.iter().chain([&column.heading]))
 }
 
 /// The lines of a table: names at the left, numbers at the right of their column.
 fn laid_out(columns: &[Column]) -> Vec<String> {
     let widths: Vec<usize> = columns.iter().map(column_width).collect();
-    let line = |cell: &dyn Fn(&Column) -> String| -> String {
-        let cells = columns.iter().zip(&widths).map(|(column, width)| {
-            let text = cell(column);
-            let padding = " ".repeat(width.saturating_sub(measure_text_width(&text)));
-            match column.is_number {
-                true => format!("{padding}{text}"),
-                false => format!("{text}{padding}"),
-            }
-        });
-        cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
+    let line = |text: &dyn Fn(&Column) -> String| -> String {
+        text_table::line(columns.iter().zip(&widths).map(|(column, width)| Cell {
+            text: text(column),
+            width: *width,
+            is_number: column.is_number,
+        }))
     };
     let heading = line(&|column| column.heading.clone());
     let rows = columns.first().map_or(0, |column| column.cells.len());
@@ -172,27 +167,9 @@ fn laid_out(columns: &[Column]) -> Vec<String> {
         .collect()
 }
 
-/// The text, with its middle left out where it is wider than `most`: both ends of a name tell it from others.
+/// The text, with its middle left out where it is wider than `most`.
 fn cut(text: &str, most: usize, charset: Charset) -> String {
-    if measure_text_width(text) <= most {
-        return text.to_owned();
-    }
-    let ellipsis = charset.ellipsis();
-    let room = most.saturating_sub(measure_text_width(ellipsis));
-    let characters: Vec<char> = text.chars().collect();
-    let taken = |of: &mut dyn Iterator<Item = &char>, room: usize| -> Vec<char> {
-        let mut used = 0;
-        of.take_while(|character| {
-            used += measure_text_width(character.encode_utf8(&mut [0; 4]));
-            used <= room
-        })
-        .copied()
-        .collect()
-    };
-    let head = taken(&mut characters.iter(), room.div_ceil(2));
-    let tail = taken(&mut characters.iter().rev(), room / 2);
-    let tail: String = tail.into_iter().rev().collect();
-    format!("{}{ellipsis}{tail}", head.into_iter().collect::<String>())
+    text_table::cut(text, most, charset.ellipsis())
 }
 
 /// The text on lines of at most `width` columns; a longer word has a line of its own, and a number keeps its unit.
@@ -214,21 +191,6 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn long_names_keep_both_ends_and_wide_characters_count_twice() {
-        assert_eq!(
-            cut("placement-a-with-a-long-name", 12, Charset::Unicode),
-            "placem…-name"
-        );
-        assert_eq!(cut("placement-a-with-a-long-name", 12, Charset::Ascii), "place...name");
-        assert_eq!(cut("配置配置配置配置", 9, Charset::Unicode), "配置…配置");
-        assert_eq!(cut("short", 12, Charset::Unicode), "short");
-        for most in 0..30 {
-            let shown = cut("配置 placement 配置配置 ünïcode", most, Charset::Unicode);
-            assert!(measure_text_width(&shown) <= most.max(1), "{most}: {shown}");
-        }
-    }
 
     #[test]
     fn sentences_wrap_between_words() {

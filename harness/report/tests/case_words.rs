@@ -13,6 +13,7 @@ use placebench_core::units::Bytes;
 use placebench_report::format::html;
 use placebench_report::view::story::StoryView;
 use placebench_report::view::{CaseView, ReportView};
+use sample::timed::run;
 
 const SINGLE: &str = "placement/three-ways/story/single";
 const AUTO: &str = "placement/three-ways/story/auto";
@@ -450,4 +451,23 @@ fn names_too_long_for_a_command_have_none() {
     let view = ReportView::new(&record);
     assert!(view.cases().next().unwrap().narrative.reproduce.commands.is_empty());
     assert!(!view.cases().nth(1).unwrap().narrative.reproduce.commands.is_empty());
+}
+
+#[test]
+fn a_case_of_which_some_attempts_ran_beside_others_says_so() {
+    let why = |beside: usize| {
+        let mut record = run(&[("single", 1.0), ("auto", 0.5)], 4);
+        let of_auto = record
+            .attempts
+            .iter_mut()
+            .filter(|attempt| attempt.case.ends_with("/auto"));
+        of_auto.take(beside).for_each(|attempt| attempt.concurrent = 1);
+        let metrics = &mut record.verdict.cases[1].metrics;
+        (metrics.ttft_s, metrics.tpot_s, metrics.e2e_s) = (None, None, None);
+        let view = ReportView::new(&record);
+        view.scenarios[0].prompts[0].cases[1].tpot.words().to_owned()
+    };
+    assert_eq!(why(0), "not measured");
+    assert_eq!(why(1), "not measured: 1 of 4 attempts ran beside others");
+    assert_eq!(why(4), "not measured: ran beside others");
 }

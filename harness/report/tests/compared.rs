@@ -5,54 +5,14 @@
 mod sample;
 
 use placebench_core::compare::{Change, GateSpec, compare_placements};
-use placebench_core::placement::StrategyName;
-use placebench_core::record::{Attempt, CaseStatus, IndexedRun, RunRecord, TextVerdict};
+use placebench_core::record::{CaseStatus, IndexedRun, TextVerdict};
 use placebench_report::format::{html, markdown};
 use placebench_report::plot::palette::Paint;
 use placebench_report::plot::scene::{Anchor, Mark, Scene};
 use placebench_report::plot::{Chart, PNG_WIDTH, font};
 use placebench_report::view::compared::{PEAK, THROUGHPUT, TPOT, TTFT};
 use placebench_report::view::{PromptView, ReportView};
-
-/// One prompt: placements by name, each with its time per token in units of the first one's, in so many attempts that scatter
-/// by about 1 %. The times to the first token are all the same.
-fn run(placements: &[(&str, f64)], attempts: u32) -> RunRecord {
-    const SCATTER: [f64; 7] = [0.0, 0.9, -0.7, 0.4, -1.1, 0.2, 1.0];
-    let mut record = sample::empty();
-    for (position, (name, factor)) in placements.iter().enumerate() {
-        let mut spec = sample::spec("scenario", "prompt", name, sample::strategy(StrategyName::Auto));
-        spec.expect.agreement = None;
-        spec.measure.repetitions = attempts;
-        let placed = sample::realised(4, "sim:0", "sim:1");
-        sample::completed(&mut record, spec.clone(), &placed, sample::TEXT, 0.04, 0.01);
-        let first = record
-            .attempts
-            .iter()
-            .find(|attempt| attempt.case == spec.case)
-            .unwrap()
-            .clone();
-        record.attempts.retain(|attempt| attempt.case != spec.case);
-        let own: Vec<Attempt> = (0..attempts)
-            .map(|number| {
-                let mut attempt = first.clone();
-                attempt.attempt = number;
-                let noise = |at: usize| 1.0 + SCATTER[(at + position * 3) % SCATTER.len()] / 100.0;
-                let number = number as usize;
-                let ttft = 0.04 * noise(number * 2);
-                let stamps = &mut attempt.generations[0].token_stamps_s;
-                for (token, stamp) in stamps.iter_mut().enumerate() {
-                    *stamp = ttft + 0.01 * factor * noise(number) * token as f64;
-                }
-                attempt
-            })
-            .collect();
-        let judged = record.verdict.cases.last_mut().unwrap();
-        judged.metrics = sample::metrics(&own, 1.0);
-        judged.attempts = attempts;
-        record.attempts.extend(own);
-    }
-    record
-}
+use sample::timed::run;
 
 fn prompt(view: &ReportView) -> &PromptView {
     &view.scenarios[0].prompts[0]

@@ -20,7 +20,8 @@ fn single() -> DeviceMapRequest {
 /// A prompt with one completed case for each time per token, so many attempts each; `spread` is how far attempts differ.
 fn add_prompt(record: &mut RunRecord, scenario: &str, attempts: u32, spread: f64, placements: &[(&str, f64)]) {
     for (placement, tpot_s) in placements {
-        let spec = sample::spec(scenario, "story", placement, single());
+        let mut spec = sample::spec(scenario, "story", placement, single());
+        spec.measure.repetitions = attempts;
         let case = spec.case.clone();
         sample::completed(
             record,
@@ -79,7 +80,7 @@ fn only_what_is_certain_is_called_fastest() {
         ReportView::new(&record)
     };
 
-    let certain = view(8, 0.01, &placements);
+    let certain = view(16, 0.01, &placements);
     assert_eq!(firsts(&certain), ["quick"]);
     let answer = &first_prompt(&certain).overview.answer;
     assert!(
@@ -100,13 +101,13 @@ fn only_what_is_certain_is_called_fastest() {
     );
     assert!(answer_of(&few, "Speed").contains("too few repetitions"));
 
-    let close = view(8, 0.3, &[("one", 0.0100), ("other", 0.0101)]);
+    let close = view(16, 0.3, &[("one", 0.0100), ("other", 0.0101)]);
     assert!(firsts(&close).is_empty());
     let answer = &first_prompt(&close).overview.answer;
     assert!(!answer.contains("fastest"), "{answer}");
 
     // A single placement is compared with nothing.
-    let alone = view(8, 0.01, &placements[..1]);
+    let alone = view(16, 0.01, &placements[..1]);
     assert!(firsts(&alone).is_empty());
     assert_eq!(answer_of(&alone, "Speed"), "");
 }
@@ -117,7 +118,7 @@ fn a_wrong_text_and_other_work_are_never_first() {
     add_prompt(
         &mut record,
         "speeds",
-        8,
+        16,
         0.01,
         &[("single", 0.02), ("manual", 0.03), ("wrong", 0.01)],
     );
@@ -134,7 +135,7 @@ fn a_wrong_text_and_other_work_are_never_first() {
     add_prompt(
         &mut record,
         "speeds",
-        8,
+        16,
         0.01,
         &[("single", 0.02), ("manual", 0.03), ("mocked", 0.01)],
     );

@@ -67,7 +67,7 @@ fn words(kind: &EventKind) -> String {
             file,
             done_bytes,
             total_bytes,
-        } => format!("{file}: {done_bytes} of {total_bytes}"),
+        } => format!("{}: {done_bytes} of {total_bytes}", beginning(file)),
         EventKind::Devices { devices } => listed(devices.iter().map(|device| &device.id)),
         EventKind::Planned(planned) => {
             let devices = listed(planned.device_map.iter().map(|(_, device)| device));
@@ -123,7 +123,7 @@ fn words(kind: &EventKind) -> String {
         }
         EventKind::FaultsStruck { struck } => counted(struck.len(), "injected fault", "injected faults"),
         EventKind::Done => String::new(),
-        EventKind::Error { failure } => failure.message.clone(),
+        EventKind::Error { failure } => beginning(&failure.message).to_owned(),
     }
 }
 
@@ -141,18 +141,19 @@ fn counted(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// At most as many bytes as a record holds of an event, cut between characters.
-fn shortened(mut words: String) -> String {
+/// As much of a text as matters here, and a character more, so that it is seen to be cut: a worker may say megabytes.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LastEvent::MOST_WORDS + char::MAX_LEN_UTF8)]
+}
+
+/// At most as many bytes as a record holds of an event, cut between characters. What is cut is given back.
+fn shortened(words: String) -> String {
     const CUT: &str = "…";
-    if words.len() > LastEvent::MOST_WORDS {
-        let mut end = LastEvent::MOST_WORDS - CUT.len();
-        while !words.is_char_boundary(end) {
-            end -= 1;
-        }
-        words.truncate(end);
-        words.push_str(CUT);
+    if words.len() <= LastEvent::MOST_WORDS {
+        return words;
     }
-    words
+    let end = words.floor_char_boundary(LastEvent::MOST_WORDS - CUT.len());
+    format!("{}{CUT}", &words[..end])
 }
 
 #[cfg(test)]
@@ -207,6 +208,10 @@ mod tests {
         };
         let mut last = LastEvents::default();
         last.push(&at(0.5, EventKind::Error { failure }), Duration::from_secs(2));
+        assert!(
+            last.kept[0].words.capacity() < 2 * LastEvent::MOST_WORDS,
+            "the rest is given back"
+        );
         let kept = last.before(Some(Duration::from_secs(1)), Duration::from_secs(3));
         assert!(kept[0].words.len() <= LastEvent::MOST_WORDS && kept[0].words.ends_with("é…"));
         assert!(kept[0].before_end_s < 0.0, "it came after the deadline");

@@ -6,9 +6,7 @@ use console::{Style, measure_text_width};
 use placebench_report::view::changes::{CaseWords, Row, Tone};
 
 use crate::terminal::printable;
-
-/// Two spaces between columns, and as many before the first.
-const GAP: usize = 2;
+use crate::text_table::{self, Cell, GAP, cut};
 
 /// What is said of a figure is never cut to less: no terminal is narrower than some forty columns.
 const LEAST: usize = 12;
@@ -71,54 +69,29 @@ impl Columns {
         self.widths
             .iter()
             .filter(|width| **width > 0)
-            .map(|width| width + GAP)
+            .map(|width| width + GAP.len())
             .sum()
     }
 
     fn line(&self, cells: &[String; 6], style: &Style) -> String {
-        let mut line = String::new();
-        for (column, (cell, width)) in cells.iter().zip(self.widths).enumerate() {
-            if width == 0 {
-                continue;
+        let shown = cells
+            .iter()
+            .zip(self.widths)
+            .enumerate()
+            .filter(|(_, (_, width))| *width > 0);
+        let line = text_table::line(shown.map(|(column, (cell, width))| {
+            let cell = cut(cell, width, CUT);
+            Cell {
+                text: match column == 5 {
+                    true => style.apply_to(&cell).to_string(),
+                    false => cell,
+                },
+                width,
+                is_number: is_number(column),
             }
-            let cell = fit(cell, width);
-            let padding = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
-            line.push_str(&" ".repeat(GAP));
-            let shown = match column == 5 {
-                true => style.apply_to(&cell).to_string(),
-                false => cell,
-            };
-            match is_number(column) {
-                true => line.extend([padding, shown]),
-                false => line.extend([shown, padding]),
-            }
-        }
-        line.trim_end().to_owned()
+        }));
+        format!("{GAP}{line}").trim_end().to_owned()
     }
-}
-
-/// A text of at most so many columns, cut in its middle: names differ at their ends.
-pub(super) fn fit(text: &str, width: usize) -> String {
-    if measure_text_width(text) <= width {
-        return text.to_owned();
-    }
-    let Some(kept) = width.checked_sub(CUT.len()) else {
-        return ".".repeat(width);
-    };
-    let take = |characters: &mut dyn Iterator<Item = char>, most: usize| -> String {
-        let mut taken = String::new();
-        for c in characters {
-            taken.push(c);
-            if measure_text_width(&taken) > most {
-                taken.pop();
-                break;
-            }
-        }
-        taken
-    };
-    let head = take(&mut text.chars(), kept - kept / 2);
-    let tail: String = take(&mut text.chars().rev(), kept / 2).chars().rev().collect();
-    format!("{head}{CUT}{tail}")
 }
 
 /// The table with the remarks of each case below its figures. `room` is the width of the terminal; absent where nothing is cut.
@@ -140,7 +113,7 @@ pub(super) fn lines(cases: &[CaseWords], room: Option<usize>) -> Vec<String> {
             lines.push(String::new());
         }
         let name = printable(&case.case);
-        let name = room.map_or_else(|| name.clone(), |room| fit(&name, room));
+        let name = room.map_or_else(|| name.clone(), |room| cut(&name, room, CUT));
         lines.push(Style::new().bold().apply_to(name).to_string());
         lines.extend(
             rows.iter()
@@ -243,12 +216,5 @@ mod tests {
                 .all(|line| !line.contains("[2J") || line.contains("\\u{1b}[2J")),
             "{lines:#?}"
         );
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn a_cut_text_fits(text in "\\PC{0,60}", width in 0_usize..40) {
-            proptest::prop_assert!(measure_text_width(&fit(&text, width)) <= width);
-        }
     }
 }

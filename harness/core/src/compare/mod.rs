@@ -44,7 +44,7 @@ mod tokens;
 pub use counters::{Counter, CounterChange, CounterRow};
 pub use fingerprint::{Fingerprint, FingerprintDifference, FingerprintField};
 pub use metric::{Direction, TimingMetric};
-pub use placements::{PlacementComparison, compare_placements};
+pub use placements::{PlacementComparison, compare_placements, compare_with, other_work};
 pub use reason::{NoVerdictReason, SideName};
 pub use record::{CaseComparison, Change, Comparison, Pair, Threshold, ThresholdSource, TimingRow, TimingWarning};
 pub use spec::{Arrangement, FEWEST_PAIRS, GateSpec, Relation, SpecError, TokenTolerance, UnclearResult};

@@ -48,7 +48,8 @@ pub fn compare_placements(
             continue;
         }
         let why = |of: &CaseSpec| unfit(run, of).map(|why| format!("{} {why}", of.case));
-        match why(base).or_else(|| why(case)) {
+        let parted = || other_work(base, case).map(|why| format!("{} {why}", case.case));
+        match why(base).or_else(|| why(case)).or_else(parted) {
             Some(why) => left_out.push((case.case.clone(), why)),
             None => couples.push((Measured::new(run, base), Measured::new(run, case))),
         }
@@ -56,6 +57,24 @@ pub fn compare_placements(
     if couples.is_empty() && left_out.is_empty() {
         return None;
     }
+    Some(PlacementComparison {
+        comparison: compared(&couples, noise, spec),
+        left_out,
+    })
+}
+
+/// Compares some cases of a run with one of its cases, as a family of their own: for what the comparison with the reference
+/// leaves open.
+#[must_use]
+pub fn compare_with(run: &IndexedRun<'_>, base: &CaseSpec, others: &[&CaseSpec], spec: &GateSpec) -> Comparison {
+    let others = others.iter().copied();
+    let couples: Vec<_> = others
+        .map(|other| (Measured::new(run, base), Measured::new(run, other)))
+        .collect();
+    compared(&couples, None, spec)
+}
+
+fn compared(couples: &[(Measured<'_>, Measured<'_>)], noise: Option<&NoiseFloor>, spec: &GateSpec) -> Comparison {
     let attempts: Vec<(Vec<&Attempt>, Vec<&Attempt>)> = (couples.iter())
         .map(|(base, new)| (base.attempts(), new.attempts()))
         .collect();
@@ -66,10 +85,7 @@ pub fn compare_placements(
             noise,
         })
         .collect();
-    Some(PlacementComparison {
-        comparison: compare(&pairs, spec),
-        left_out,
-    })
+    compare(&pairs, spec)
 }
 
 /// The case others of its prompt are compared with: the one the scenario's texts must agree with, else `single`, else the
@@ -114,6 +130,30 @@ fn unfit(run: &IndexedRun<'_>, case: &CaseSpec) -> Option<String> {
     match run.verdict_of(&case.case) {
         None => Some("was never judged".to_owned()),
         Some(judged) => no_figures(case, judged),
+    }
+}
+
+/// What one of two cases of a prompt does that the other does not, apart from where its modules are: figures of different work
+/// are no comparison of placements. In words that follow the name of `case`.
+#[must_use]
+pub fn other_work(base: &CaseSpec, case: &CaseSpec) -> Option<String> {
+    let dtype = |of: &CaseSpec| of.dtype.map_or("as stored", |dtype| dtype.as_str());
+    let sequences = |of: &CaseSpec| of.companion_inputs.len() + 1;
+    let told =
+        |what: &str, own: String, other: String| Some(format!("has {what} {own} where {} has {other}", base.case));
+    if case.engine != base.engine {
+        told("engine", case.engine.clone(), base.engine.clone())
+    } else if case.model.label() != base.model.label() {
+        told("model", case.model.label(), base.model.label())
+    } else if dtype(case) != dtype(base) {
+        told("dtype", dtype(case).to_owned(), dtype(base).to_owned())
+    } else if sequences(case) != sequences(base) {
+        let number = |of| format!("{} at once", sequences(of));
+        told("sequences", number(case), number(base))
+    } else if case.faults != base.faults {
+        Some(format!("has other faults injected than {}", base.case))
+    } else {
+        None
     }
 }
 

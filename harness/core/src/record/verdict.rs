@@ -209,6 +209,15 @@ pub struct CaseVerdict {
     pub notes: Vec<String>,
 }
 
+impl CaseVerdict {
+    /// It passed because something went wrong as the scenario says.
+    #[must_use]
+    pub fn goes_wrong_as_expected(&self) -> bool {
+        let went_wrong = self.outcome != OutcomeKind::Completed || !self.expected_findings.is_empty();
+        self.status == CaseStatus::Passed && went_wrong
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_first(retry: &u32) -> bool {
     *retry == 0

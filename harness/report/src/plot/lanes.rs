@@ -1,8 +1,8 @@
 //! The lanes of a step: where its stages, hops and waiting stand, to scale.
 
 use crate::view::steps::{Part, Segment, StepView};
-use crate::view::words::fine_seconds;
 use crate::view::work::percent;
+use placebench_core::units::human_seconds;
 
 use super::Frame;
 use super::extent::Extent;
@@ -192,10 +192,10 @@ impl Lanes {
             };
             let share = whole.map(|whole| format!(" ({})", percent(segment.seconds / whole)));
             let predicted = step.predicted.get(index).filter(|_| is_alike);
-            let predicted = predicted.map(|segment| format!(", predicted {}", fine_seconds(segment.seconds)));
+            let predicted = predicted.map(|segment| format!(", predicted {}", human_seconds(segment.seconds)));
             let words = format!(
                 "{name}: {}{}{}",
-                fine_seconds(segment.seconds),
+                human_seconds(segment.seconds),
                 share.unwrap_or_default(),
                 predicted.unwrap_or_default()
             );

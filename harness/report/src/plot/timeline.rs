@@ -3,8 +3,10 @@
 //! What was measured is filled, what was predicted is outlined below it. A device that waits is an empty lane, with its
 //! share of the time in words.
 
+use placebench_core::units::human_seconds;
+
 use crate::view::steps::{Part, Segment, StepView};
-use crate::view::words::{count, fine_seconds};
+use crate::view::words::count;
 use crate::view::work::percent;
 use crate::view::{CaseView, Figure, ReportView};
 
@@ -147,8 +149,8 @@ fn row(
 ) -> f64 {
     let predicted = step
         .predicted_s
-        .map(|seconds| format!("predicted {}", fine_seconds(seconds)));
-    let measured = step.measured_s.map(fine_seconds);
+        .map(|seconds| format!("predicted {}", human_seconds(seconds)));
+    let measured = step.measured_s.map(human_seconds);
     let flight = (case.in_flight > 1).then(|| format!("one of {} in flight", case.in_flight));
     let words: Vec<String> = measured.into_iter().chain(predicted).chain(flight).collect();
     label(

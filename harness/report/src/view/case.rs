@@ -1,7 +1,9 @@
 //! One case: how it ended, what it measured, and where everything was.
 
 use placebench_core::outcome::{Outcome, OutcomeKind};
-use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, CaseStatus, Finding, IndexedRun, TextVerdict};
+use placebench_core::record::{
+    Attempt, CaseMetrics, CaseSpec, CaseStatus, CaseVerdict, Finding, IndexedRun, TextVerdict,
+};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
@@ -57,6 +59,9 @@ pub struct CaseView {
     /// The judgement; absent where there is none.
     #[serde(skip)]
     pub status_kind: Option<CaseStatus>,
+    /// It passed because something went wrong as the scenario says.
+    #[serde(skip)]
+    pub goes_wrong_as_expected: bool,
     /// The judgement as a word of the record.
     pub status: &'static str,
     /// The judgement as a reader wants it: `passed`, `stalled, as expected`, `not judged`.
@@ -155,7 +160,7 @@ pub fn view(
     let placed = placed_attempt(record, spec, attempt);
     let unmeasured = CaseMetrics::default();
     let metrics = verdict.map_or(&unmeasured, |verdict| &verdict.metrics);
-    let why = status::why_missing(spec, verdict, attempt);
+    let why = status::why_missing(record, spec, verdict, attempt);
     let text = verdict.map_or(TextVerdict::Unchecked, |verdict| verdict.text);
     let (memory, memory_beside) = memory::of_case(record, spec, metrics, [placed, attempt], devices);
     let timing = timing(record, spec, text, &why);
@@ -203,6 +208,7 @@ pub fn view(
         placement: line(&spec.placement),
         source: line(&format!("{}:{}", spec.file, spec.line)),
         status_kind: verdict.map(|verdict| verdict.status),
+        goes_wrong_as_expected: verdict.is_some_and(CaseVerdict::goes_wrong_as_expected),
         status: verdict.map_or("unjudged", |verdict| verdict.status.as_str()),
         status_words: status::status_words(verdict),
         outcome_kind: verdict.map(|verdict| verdict.outcome),
@@ -247,7 +253,7 @@ pub fn view(
         narrative,
         timing,
         latency,
-        overview: overview::case(spec, metrics, text, is_timed, devices),
+        overview: overview::case(metrics, text, is_timed, devices),
     }
 }
 

@@ -7,9 +7,9 @@ use placebench_core::compare::{
     TimingRow, TimingWarning,
 };
 use placebench_core::exit_code::ExitCode;
-use placebench_core::units::Bytes;
+use placebench_core::units::{Bytes, human_seconds};
 
-use super::words::{count, fine_seconds, number};
+use super::words::{count, number};
 
 /// The columns of a case's table.
 pub const COLUMNS: [&str; 6] = ["what", "base", "new", "change", "interval", "verdict"];
@@ -151,7 +151,7 @@ pub(super) fn counter_row(row: &CounterRow) -> Row {
 pub(super) fn timing_row(row: &TimingRow) -> Row {
     let shown = |value: Option<f64>| match (value, row.unit.as_str()) {
         (None, _) => "-".to_owned(),
-        (Some(value), "s") => fine_seconds(value),
+        (Some(value), "s") => human_seconds(value),
         (Some(value), unit) => format!("{} {unit}", number(value)),
     };
     let of_pairs = |pairs: u32| format!("{pairs} of {} pairs", row.pairs.len());

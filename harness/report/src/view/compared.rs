@@ -10,7 +10,8 @@ use placebench_core::units::Bytes;
 use serde::Serialize;
 
 use super::compared_run::RunComparison;
-use super::compared_title::{lead, title};
+use super::compared_title::title;
+use super::fastest::{Speeds, speeds};
 use super::words::{count, number, rate};
 use super::{CaseView, Figure};
 
@@ -103,6 +104,9 @@ pub struct ComparedView {
     /// The floor of all times, as a ratio above 1.
     #[serde(skip)]
     pub floor: f64,
+    /// Who is fastest by [`TTFT`] and by [`TPOT`].
+    #[serde(skip)]
+    pub fastest: [Speeds; 2],
 }
 
 impl ComparedView {
@@ -113,10 +117,31 @@ impl ComparedView {
         self.rows.len() > 1 && cells.any(|cell| cell.value.measured().is_some())
     }
 
-    /// The figure that speaks for a placement: its place among the cells.
+    /// The time that speaks for a placement, as its place among the cells: of a long text most of the time is that of its
+    /// tokens, so it is the one of a token unless only the other can be compared, or is measured.
     #[must_use]
     pub fn lead(&self) -> usize {
-        lead(&self.rows)
+        let is_compared = |speeds: &Speeds| speeds.order.iter().any(|(_, ratio)| ratio.is_some());
+        let [first, each] = &self.fastest;
+        let is_first = match (is_compared(first), is_compared(each)) {
+            (_, true) => false,
+            (true, false) => true,
+            (false, false) => each.order.is_empty() && !first.order.is_empty(),
+        };
+        if is_first { TTFT } else { TPOT }
+    }
+
+    /// Who is fastest, by the time that speaks for a placement.
+    #[must_use]
+    pub fn speeds(&self) -> &Speeds {
+        self.speeds_by(self.lead())
+    }
+
+    /// Who is fastest by [`TTFT`], or by [`TPOT`].
+    #[must_use]
+    pub fn speeds_by(&self, metric: usize) -> &Speeds {
+        let [first, each] = &self.fastest;
+        if metric == TTFT { first } else { each }
     }
 
     /// Name and direction of each figure.
@@ -173,16 +198,37 @@ pub(super) fn view(source: &Source<'_>) -> ComparedView {
             row.view(is_reference)
         })
         .collect();
-    ComparedView {
-        title: title(&rows, source.cases, source.reference),
+    let by = |cell: usize, metric: TimingMetric| {
+        let directly = |first: usize, others: &[usize]| source.directly(metric, first, others);
+        speeds(&rows, cell, &directly)
+    };
+    let mut view = ComparedView {
+        title: String::new(),
         reference: source.reference.to_owned(),
         notes: if rows.len() > 1 {
             source.compared.notes(&cases)
         } else {
             Vec::new()
         },
+        fastest: [by(TTFT, TimingMetric::TtftS), by(TPOT, TimingMetric::TpotS)],
         rows,
         floor: source.compared.floor(),
+    };
+    view.title = title(&view, source.cases);
+    view
+}
+
+impl Source<'_> {
+    /// How other placements compare with one that is not the reference.
+    fn directly(&self, metric: TimingMetric, first: usize, others: &[usize]) -> Vec<Change> {
+        let Some(base) = self.specs.get(first) else {
+            return Vec::new();
+        };
+        let others: Vec<&CaseSpec> = others
+            .iter()
+            .filter_map(|index| self.specs.get(*index).copied())
+            .collect();
+        self.compared.directly(self.run, metric, base, &others)
     }
 }
 

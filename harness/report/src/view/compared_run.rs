@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use placebench_core::compare::{
-    CaseComparison, Comparison, GateSpec, PlacementComparison, TimingMetric, TimingRow, compare_placements,
+    CaseComparison, Change, Comparison, GateSpec, PlacementComparison, TimingMetric, TimingRow, compare_placements,
+    compare_with,
 };
 use placebench_core::record::{CaseSpec, IndexedRun};
 
@@ -62,6 +63,26 @@ impl RunComparison {
         };
         let mut timings = self.of(case, of)?.timings.iter();
         timings.find(|row| row.metric == metric)
+    }
+
+    /// How some cases compare with one that is not their reference, by one timing.
+    pub(super) fn directly(
+        &self,
+        run: &IndexedRun<'_>,
+        metric: TimingMetric,
+        base: &CaseSpec,
+        others: &[&CaseSpec],
+    ) -> Vec<Change> {
+        let spec = GateSpec {
+            metrics: vec![metric],
+            ..self.spec.clone()
+        };
+        let compared = compare_with(run, base, others, &spec);
+        let timings = compared.cases.iter().flat_map(|case| &case.timings);
+        timings
+            .filter(|row| row.metric == metric)
+            .map(|row| row.change)
+            .collect()
     }
 
     /// Why something of these cases is not judged.

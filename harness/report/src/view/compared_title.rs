@@ -4,7 +4,7 @@ use placebench_core::compare::Change;
 use placebench_core::outcome::OutcomeKind;
 
 use super::CaseView;
-use super::compared::{Against, ComparedRow, TPOT, TTFT};
+use super::compared::{Against, ComparedRow, ComparedView, TTFT};
 use super::titles::{NAMED, invalid};
 use super::words::{capital, count, list, number};
 
@@ -14,33 +14,24 @@ struct Claim<'a> {
     against: Against,
 }
 
-/// The title of the comparison. `rows` and `cases` are the same placements in the same order.
-pub(super) fn title(rows: &[ComparedRow], cases: &[CaseView], reference: &str) -> String {
-    let mut parts = vec![speeds(rows, reference, lead(rows))];
+/// The title of the comparison. `cases` are the same placements in the same order.
+pub(super) fn title(view: &ComparedView, cases: &[CaseView]) -> String {
+    let mut parts = vec![speeds(view, view.lead())];
     parts.extend(invalid(cases));
     parts.extend(budgets(cases));
     parts.join("; ")
 }
 
-/// The figure that speaks for a placement: of a long text most of the time is that of its tokens.
-pub(super) fn lead(rows: &[ComparedRow]) -> usize {
-    match has_ratio(rows, TPOT) || !has_ratio(rows, TTFT) {
-        true => TPOT,
-        false => TTFT,
-    }
-}
-
 /// What the times to the first token show; nothing where none can be held against the reference.
-pub(super) fn first_token(rows: &[ComparedRow], reference: &str) -> Option<String> {
-    has_ratio(rows, TTFT).then(|| speeds(rows, reference, TTFT))
+pub(super) fn first_token(view: &ComparedView) -> Option<String> {
+    let mut cells = view.rows.iter().filter_map(|row| row.cells.get(TTFT));
+    cells.any(|cell| cell.against.is_some()).then(|| speeds(view, TTFT))
 }
 
-fn has_ratio(rows: &[ComparedRow], metric: usize) -> bool {
-    let mut cells = rows.iter().filter_map(|row| row.cells.get(metric));
-    cells.any(|cell| cell.against.is_some())
-}
-
-fn speeds(rows: &[ComparedRow], reference: &str, metric: usize) -> String {
+fn speeds(view: &ComparedView, metric: usize) -> String {
+    let (rows, reference) = (view.rows.as_slice(), view.reference.as_str());
+    let fastest = view.speeds_by(metric).fastest().and_then(|index| rows.get(index));
+    let fastest = fastest.map(|row| row.placement.as_str());
     let per = if metric == TTFT {
         "to the first token"
     } else {
@@ -56,27 +47,28 @@ fn speeds(rows: &[ComparedRow], reference: &str, metric: usize) -> String {
         return unrelated(rows, reference, metric, per);
     }
     if claims.len() > NAMED {
-        return summed_up(&claims, reference, per);
+        return summed_up(&claims, reference, per, fastest);
     }
     let of = |change: Change| -> Vec<&Claim<'_>> {
         let is_meant = |claim: &&Claim<'_>| claim.against.change == Some(change);
         claims.iter().filter(is_meant).collect()
     };
     let (slower, faster, same) = (of(Change::Slower), of(Change::Faster), of(Change::Same));
-    let is_decided = slower.len() + faster.len() + same.len() == claims.len();
     let mut parts = Vec::new();
+    let (first, faster): (Vec<&Claim<'_>>, Vec<&Claim<'_>>) =
+        faster.into_iter().partition(|claim| fastest == Some(claim.name));
+    for claim in &first {
+        let much = how_much(&claim.against, per);
+        let text = format!("{} is fastest: {much} than {reference}", claim.name);
+        parts.push((Opening::Name, text));
+    }
     if !faster.is_empty() {
         let all = takes(&faster, per);
-        parts.push(match (is_decided, faster.as_slice()) {
-            (true, [only]) => {
-                let much = how_much(&only.against, per);
-                (
-                    Opening::Name,
-                    format!("{} is fastest: {much} than {reference}", only.name),
-                )
-            }
-            _ => (Opening::Word, format!("faster than {reference}: {all}")),
-        });
+        let text = match first.is_empty() {
+            true => format!("faster than {reference}: {all}"),
+            false => format!("also faster: {all}"),
+        };
+        parts.push((Opening::Word, text));
     }
     if !same.is_empty() {
         let verb = if same.len() == 1 { "takes" } else { "take" };
@@ -89,10 +81,12 @@ fn speeds(rows: &[ComparedRow], reference: &str, metric: usize) -> String {
     }
     if !slower.is_empty() {
         let all = takes(&slower, per);
-        parts.push(match (slower.len() == claims.len(), faster.len()) {
-            (true, _) => (Opening::Name, format!("{reference} is fastest: {all}")),
-            (false, 0) => (Opening::Word, format!("slower than {reference}: {all}")),
-            (false, _) => (Opening::Word, format!("slower: {all}")),
+        parts.push(if fastest == Some(reference) {
+            (Opening::Name, format!("{reference} is fastest: {all}"))
+        } else if first.is_empty() && faster.is_empty() {
+            (Opening::Word, format!("slower than {reference}: {all}"))
+        } else {
+            (Opening::Word, format!("slower: {all}"))
         });
     }
     for (change, word) in [
@@ -119,7 +113,7 @@ fn takes(claims: &[&Claim<'_>], per: &str) -> String {
 }
 
 /// Many placements: how many are what, and the extremes.
-fn summed_up(claims: &[Claim<'_>], reference: &str, per: &str) -> String {
+fn summed_up(claims: &[Claim<'_>], reference: &str, per: &str, fastest: Option<&str>) -> String {
     let words = [
         (Change::Slower, "slower"),
         (Change::Faster, "faster"),
@@ -140,8 +134,9 @@ fn summed_up(claims: &[Claim<'_>], reference: &str, per: &str) -> String {
         return String::new();
     };
     let times = |claim: &Claim<'_>| format!("{} × ({})", number(claim.against.ratio), claim.name);
+    let fastest = fastest.map_or_else(String::new, |name| format!("{name} is fastest; "));
     format!(
-        "{} against {reference} {per}: {}, from {} to {}",
+        "{fastest}{} against {reference} {per}: {}, from {} to {}",
         count(claims.len(), "placement", "placements"),
         counted.join(", "),
         times(least),

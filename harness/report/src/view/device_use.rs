@@ -6,6 +6,7 @@ use placebench_core::record::{Attempt, CaseSpec};
 use placebench_core::units::Bytes;
 use serde::Serialize;
 
+use super::budget::{self, Budget};
 use super::memory::MemoryView;
 use super::modules::ModuleView;
 
@@ -89,11 +90,15 @@ fn one(source: &Source<'_>, device: &str, colour: usize) -> DeviceUseView {
             seen.and_then(|figure| figure.cache),
         ),
     };
-    let (mut budget, mut who) = budget(source, device, seen);
     let out = out_of_memory(source.outcome, device);
-    if let Some((_, allowed)) = out {
-        (budget, who) = (Some(allowed), "as enforced");
-    }
+    let limit = match out {
+        Some((_, bytes)) => Some(Budget {
+            bytes,
+            source: "as enforced",
+        }),
+        None => budget(source, device, seen),
+    };
+    let budget = limit.map(|limit| limit.bytes);
     let used: Option<Bytes> = weights.map(|weights| [weights, cache.unwrap_or_default()].into_iter().sum());
     let is_over = out.is_some() || used.zip(budget).is_some_and(|(used, budget)| used > budget);
     let of = budget.map(|budget| format!(" of {budget}")).unwrap_or_default();
@@ -110,7 +115,7 @@ fn one(source: &Source<'_>, device: &str, colour: usize) -> DeviceUseView {
         colour,
         weights_words: or_empty(weights),
         cache_words: or_empty(cache),
-        budget_words: budget.map(|budget| format!("{budget}, {who}")).unwrap_or_default(),
+        budget_words: limit.map_or_else(String::new, |limit| format!("{}, {}", limit.bytes, limit.source)),
         weights,
         cache,
         budget,
@@ -138,25 +143,20 @@ fn foreseen(planned: &PlannedPlacement, device: &str) -> (Option<Bytes>, Option<
     }
 }
 
-/// What the request allows, else what the device has.
-fn budget(source: &Source<'_>, device: &str, seen: Option<&MemoryView>) -> (Option<Bytes>, &'static str) {
-    let mut asked = source.spec.request.max_memory.iter().flatten();
-    if let Some((_, bytes)) = asked.find(|(name, _)| name.as_str() == device) {
-        return (Some(*bytes), "max_memory");
-    }
-    let reported = || {
-        let mut devices = source.attempt?.devices.iter();
-        devices.find(|facts| facts.id.as_str() == device)?.memory_bytes
-    };
-    let declared = || {
-        let mut devices = source.spec.devices.iter();
-        devices.find(|logical| logical.id.as_str() == device)?.memory_bytes
-    };
-    let own = seen
-        .and_then(|figure| figure.budget)
-        .or_else(reported)
-        .or_else(declared);
-    (own, "device memory")
+/// The budget of its memory, and who sets it; the same for a device of which no memory is known.
+fn budget(source: &Source<'_>, device: &str, seen: Option<&MemoryView>) -> Option<Budget> {
+    let known = seen.map(|figure| {
+        let bytes = figure.budget?;
+        Some(Budget {
+            bytes,
+            source: figure.source,
+        })
+    });
+    known.unwrap_or_else(|| {
+        let planned = source.attempt.and_then(|attempt| attempt.planned.as_ref());
+        let forecast = planned.and_then(|planned| planned.forecast.as_deref());
+        budget::of(device, source.spec, source.attempt, forecast)
+    })
 }
 
 /// Bytes that were needed and allowed, where this is the device that had too few.

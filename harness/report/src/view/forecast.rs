@@ -7,12 +7,13 @@ use placebench_core::device::DeviceId;
 use placebench_core::judge::{TimeTerm, shared_forecast};
 use placebench_core::planner::{Forecast, Objective, Prediction, StepTime};
 use placebench_core::record::{CaseMetrics, CaseSpec, IndexedRun};
+use placebench_core::units::human_seconds;
 use serde::Serialize;
 
 use super::forecast_words;
 use super::memory::MemoryView;
 use super::steps::{Part, Segment, StepView, colour_of};
-use super::words::{fine_seconds, line};
+use super::words::line;
 use super::work::percent;
 
 /// What a part of a step is predicted to consist of, in words.
@@ -188,7 +189,7 @@ fn ratio_cell(ratio: f64) -> String {
 }
 
 fn term(name: String, predicted_s: Option<f64>, measured_s: Option<f64>) -> TermView {
-    let words = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), fine_seconds);
+    let words = |seconds: Option<f64>| seconds.map_or_else(|| "–".into(), human_seconds);
     TermView {
         name,
         detail: String::new(),
@@ -229,7 +230,7 @@ fn predicted_terms(
         terms.push(TermView {
             detail: stages_words(&stages_of(&step.predicted, &name), &stages_of(&step.measured, &name)),
             colour: Some(colour_of(&device.device, devices)),
-            parts: TermParts::Device(parts.map(fine_seconds)),
+            parts: TermParts::Device(parts.map(human_seconds)),
             idle: idle(step, &name),
             ..term(name, Some(device.time_s), measured(&own))
         });
@@ -246,8 +247,8 @@ fn predicted_terms(
             detail: format!("{} → {}", line(&hop.after), line(&hop.before)),
             parts: TermParts::Hop(format!(
                 "latency {}, bytes {}",
-                fine_seconds(hop.latency_s),
-                fine_seconds(hop.transfer_s)
+                human_seconds(hop.latency_s),
+                human_seconds(hop.transfer_s)
             )),
             ..term(name, Some(hop.time_s), measured(&own))
         });
@@ -314,8 +315,8 @@ fn stages_words(predicted: &[&Segment], measured: &[&Segment]) -> String {
     }
     let words = ran.iter().enumerate().map(|(index, stage)| {
         let as_planned = predicted.get(index).filter(|other| other.part == stage.part);
-        let predicted = as_planned.map(|stage| format!("predicted {}", fine_seconds(stage.seconds)));
-        let measured = (!measured.is_empty()).then(|| fine_seconds(stage.seconds));
+        let predicted = as_planned.map(|stage| format!("predicted {}", human_seconds(stage.seconds)));
+        let measured = (!measured.is_empty()).then(|| human_seconds(stage.seconds));
         let times: Vec<String> = measured.into_iter().chain(predicted).collect();
         format!("{} {}", stage.part.modules(), times.join(", "))
     });

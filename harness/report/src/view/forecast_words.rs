@@ -1,6 +1,7 @@
 //! Sentences that state how far a forecast was from what was measured.
 
 use placebench_core::planner::Objective;
+use placebench_core::units::human_seconds;
 
 use super::Figure;
 use super::case::CaseView;
@@ -133,7 +134,7 @@ fn not_compared(steps: &[StepView]) -> Option<String> {
         .rev()
         .filter_map(|step| {
             let seconds = step.predicted_s?;
-            Some(format!("{} {}", super::words::fine_seconds(seconds), unit(step.step)))
+            Some(format!("{} {}", human_seconds(seconds), unit(step.step)))
         })
         .collect();
     let why = steps.iter().find_map(|step| match &step.figure {

@@ -2,12 +2,12 @@
 
 use placebench_core::placement::Transfer;
 use placebench_core::record::{Attempt, CaseMetrics};
-use placebench_core::units::Bytes;
+use placebench_core::units::{Bytes, human_seconds};
 use serde::Serialize;
 
 use super::modules::ModuleView;
 use super::steps::{Part, Segment, StepView};
-use super::words::{fine_seconds, message};
+use super::words::message;
 
 /// A hop between two stages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,7 +80,7 @@ pub(super) fn view(
                     to: to.to_owned(),
                     bytes: bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
                     is_planned,
-                    time: time.map(fine_seconds).unwrap_or_default(),
+                    time: time.map(human_seconds).unwrap_or_default(),
                     is_predicted,
                     way: way(attempt, from, to),
                 }

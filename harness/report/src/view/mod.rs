@@ -20,6 +20,7 @@ pub mod device_use;
 pub mod divergence;
 pub mod evidence;
 mod facts;
+pub mod fastest;
 pub mod faults;
 mod figures;
 pub mod first_token;
@@ -343,7 +344,7 @@ impl Builder<'_> {
             cases: &cases,
             reference: &reference,
         });
-        let overview = overview::prompt(self.record, specs, &mut cases, &reference);
+        let overview = overview::prompt(specs, &mut cases, &compared);
         PromptView {
             scenario: line(scenario),
             name: line(prompt),

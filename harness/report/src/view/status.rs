@@ -6,7 +6,12 @@ use placebench_core::record::{Attempt, CaseSpec, CaseStatus, CaseVerdict, Earlie
 use super::words::{count, line, list, message};
 
 /// Why a case has no figure, as a short phrase.
-pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attempt: Option<&Attempt>) -> String {
+pub(super) fn why_missing(
+    record: &IndexedRun<'_>,
+    spec: &CaseSpec,
+    verdict: Option<&CaseVerdict>,
+    attempt: Option<&Attempt>,
+) -> String {
     let Some(outcome) = attempt.map(|attempt| &attempt.outcome) else {
         return match verdict.map(|verdict| verdict.outcome) {
             Some(OutcomeKind::Skipped) => "skipped".into(),
@@ -16,10 +21,11 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
     let phase = outcome.phase().map(|phase| format!(" in {phase}")).unwrap_or_default();
     match outcome {
         Outcome::Completed if spec.audit.is_some() => "an audit is not timed".into(),
-        Outcome::Completed if attempt.is_some_and(|attempt| attempt.concurrent > 0) => {
-            "not measured: ran beside others".into()
-        }
-        Outcome::Completed => "not measured".into(),
+        Outcome::Completed => match beside_others(record, spec) {
+            (0, _) => "not measured".into(),
+            (some, all) if some < all => format!("not measured: {some} of {all} attempts ran beside others"),
+            _ => "not measured: ran beside others".into(),
+        },
         Outcome::Timeout { .. } => format!("timed out{phase}"),
         Outcome::Stalled { tokens, .. } => {
             format!("stalled{phase} after {}", count(*tokens as usize, "token", "tokens"))
@@ -34,7 +40,16 @@ pub(super) fn why_missing(spec: &CaseSpec, verdict: Option<&CaseVerdict>, attemp
 /// Whether the times of a case are speeds, as far as the way it was run goes: an audit's are none, nor are those of attempts
 /// beside others.
 pub(super) fn is_timed(record: &IndexedRun<'_>, spec: &CaseSpec) -> bool {
-    spec.audit.is_none() && record.deciding_attempts(spec).all(|attempt| attempt.concurrent == 0)
+    spec.audit.is_none() && beside_others(record, spec).0 == 0
+}
+
+/// How many of the attempts that decided on a case ran beside others, and how many there are.
+fn beside_others(record: &IndexedRun<'_>, spec: &CaseSpec) -> (usize, usize) {
+    let attempts = || record.deciding_attempts(spec);
+    (
+        attempts().filter(|attempt| attempt.concurrent > 0).count(),
+        attempts().count(),
+    )
 }
 
 /// A finding usually quotes the sentence, and `completed` is no news.
@@ -53,25 +68,28 @@ pub(crate) fn status_words(verdict: Option<&CaseVerdict>) -> String {
     let Some(verdict) = verdict else {
         return "not judged".into();
     };
+    if verdict.goes_wrong_as_expected() {
+        return format!("{}, as expected", what_went_wrong(verdict));
+    }
     match verdict.status {
         CaseStatus::Flaky => format!("flaky: passed on retry {}", verdict.decided_by_retry),
-        CaseStatus::Passed if verdict.outcome != OutcomeKind::Completed => {
-            format!("{}, as expected", outcome_words(verdict.outcome))
-        }
-        CaseStatus::Passed if !verdict.expected_findings.is_empty() => {
-            let checks: Vec<String> = verdict
-                .expected_findings
-                .iter()
-                .map(|finding| line(&finding.check))
-                .collect();
-            format!("fails {}, as expected", list(&checks))
-        }
         CaseStatus::Failed if verdict.outcome != OutcomeKind::Completed => {
             format!("failed: {}", outcome_words(verdict.outcome))
         }
         CaseStatus::Setup => "set-up error".into(),
         CaseStatus::Pending => "waits for review".into(),
         status @ (CaseStatus::Passed | CaseStatus::Failed | CaseStatus::Skipped) => status.as_str().into(),
+    }
+}
+
+/// `stalled`, or `fails text and hops`.
+fn what_went_wrong(verdict: &CaseVerdict) -> String {
+    match verdict.outcome {
+        OutcomeKind::Completed => {
+            let checks = verdict.expected_findings.iter().map(|finding| line(&finding.check));
+            format!("fails {}", list(&checks.collect::<Vec<_>>()))
+        }
+        outcome => outcome_words(outcome).to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ use placebench_core::placement::Concurrency;
 use placebench_core::planner::{Objective, Prediction, StepTime, stages};
 use placebench_core::protocol::Generation;
 use placebench_core::record::{Attempt, CaseMetrics, CaseSpec, IndexedRun, TextVerdict};
+use placebench_core::units::human_seconds;
 
 use super::words::line;
 use super::work::{self, DeviceWork};
@@ -172,7 +173,7 @@ fn one(source: &Source<'_>, step: Objective, predicted: Option<&StepTime<DeviceI
     let median_s = median_s.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
     let (measured_s, figure) = match median_s {
         Some(_) if !source.text.timing_is_valid() => (None, Figure::Invalid(status::invalid(source.text))),
-        Some(seconds) => (Some(seconds), Figure::Measured(super::words::fine_seconds(seconds))),
+        Some(seconds) => (Some(seconds), Figure::Measured(human_seconds(seconds))),
         None => (None, Figure::Missing(source.why_missing.to_owned())),
     };
     let parts = measured_s.map(|whole| measured(source, step, whole));

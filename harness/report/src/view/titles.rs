@@ -230,10 +230,7 @@ pub fn latency(cases: &[CaseView], compared: &ComparedView) -> String {
     let measured: Vec<(&str, f64)> = (cases.iter())
         .filter_map(|case| Some((case.placement.as_str(), case.ttft_s?)))
         .collect();
-    match (
-        compared_title::first_token(&compared.rows, &compared.reference),
-        measured.as_slice(),
-    ) {
+    match (compared_title::first_token(compared), measured.as_slice()) {
         (Some(judged), _) => words.push(judged),
         (None, []) => words.push("No latency to show".to_owned()),
         (None, [(name, ttft)]) => words.push(format!("{name}: {} to the first token", human_seconds(*ttft))),

@@ -1,8 +1,5 @@
 //! Untrusted text made safe to look at, and the small phrases that several renderers share.
 
-/// The one wording of durations.
-pub use placebench_core::units::human_seconds as fine_seconds;
-
 use super::marks::Marks;
 
 /// What happens to line breaks and tabs.

@@ -12,6 +12,7 @@ pub(crate) mod forecast;
 pub(crate) mod gate;
 pub(crate) mod latency;
 pub(crate) mod placed;
+pub(crate) mod timed;
 
 use placebench_core::device::{DeviceBytes, DeviceId, LogicalDevice};
 use placebench_core::exit_code::ExitCode;

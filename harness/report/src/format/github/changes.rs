@@ -4,10 +4,10 @@ use placebench_core::compare::{
     Arrangement, CaseComparison, Change, Comparison, Counter, CounterChange, CounterRow, TimingRow,
 };
 use placebench_core::record::{GateBase, GateVerdict};
-use placebench_core::units::Bytes;
+use placebench_core::units::{Bytes, human_seconds};
 
 use super::{Annotation, Level, Place};
-use crate::view::words::{fine_seconds, line, message, number};
+use crate::view::words::{line, message, number};
 
 /// What was compared with, in words: `baseline main`, `the program ./old (0.1.0)`.
 #[must_use]
@@ -205,7 +205,7 @@ fn of_undecided(comparison: &Comparison, base: &str, place: &dyn Fn(&str) -> Opt
 pub fn timing_words(row: &TimingRow) -> String {
     let shown = |value: Option<f64>| match value {
         None => "unknown".to_owned(),
-        Some(value) if row.unit == "s" => fine_seconds(value),
+        Some(value) if row.unit == "s" => human_seconds(value),
         Some(value) => format!("{} {}", number(value), line(&row.unit)),
     };
     let mut words = format!("{}: {} to {}", row.metric.as_str(), shown(row.base), shown(row.new));

@@ -1,11 +1,10 @@
 //! What a prompt shows, in one sentence: what broke where, who is fastest and by how much, the text, the memory.
 
 use placebench_core::outcome::OutcomeKind;
-use placebench_core::units::human_seconds;
 
-use super::best::{Speeds, Standing};
-use super::goes_wrong_as_expected;
 use crate::view::CaseView;
+use crate::view::compared::{ComparedRow, ComparedView, TTFT};
+use crate::view::fastest::Standing;
 use crate::view::status::outcome_words;
 use crate::view::words::{count, line, list, number, relation};
 
@@ -16,10 +15,10 @@ const NAMED: usize = 3;
 const AS_FAST: &str = "as fast";
 
 /// The finding of a prompt.
-pub(super) fn sentence(cases: &[CaseView], speeds: &Speeds, least_peak: Option<&str>) -> String {
+pub(super) fn sentence(cases: &[CaseView], compared: &ComparedView, least_peak: Option<&str>) -> String {
     let parts = [
         broken(cases),
-        speed(cases, speeds),
+        speed(compared),
         text(cases),
         memory(cases, least_peak),
         expected(cases),
@@ -75,48 +74,53 @@ fn broken(cases: &[CaseView]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn time(case: &CaseView, speeds: &Speeds) -> Option<f64> {
-    match speeds.is_per_token {
-        true => case.overview.numbers.tpot_s,
-        false => case.overview.numbers.ttft_s,
-    }
-}
-
-fn speed(cases: &[CaseView], speeds: &Speeds) -> Option<String> {
-    let unit = match speeds.is_per_token {
-        true => "a token",
-        false => "to the first token",
+fn speed(compared: &ComparedView) -> Option<String> {
+    let lead = compared.lead();
+    let unit = match lead {
+        TTFT => "to the first token",
+        _ => "a token",
     };
-    let (first, others) = speeds.order.split_first()?;
-    let first = &cases[*first];
-    let least = time(first, speeds)?;
-    let least_words = format!("{} {unit}", human_seconds(least));
-    let Some(last) = others.last() else {
+    let speeds = compared.speeds();
+    let row = |index: usize| compared.rows.get(index);
+    let time = |row: &ComparedRow| Some(row.cells.get(lead)?.value.measured()?.to_owned());
+    let (&(first, least), others) = speeds.order.split_first()?;
+    let first = row(first)?;
+    let least_words = format!("{} {unit}", time(first)?);
+    let Some(&(last, most)) = others.last() else {
         return Some(format!("{}: {least_words}", first.placement));
+    };
+    let Some(least) = least else {
+        return Some(unrelated(compared, &first.placement, &least_words, others.len() + 1));
     };
     let slower = match others.len() {
         0..=NAMED => {
-            let relations = others.iter().filter_map(|index| {
-                let case = &cases[*index];
-                Some(format!("{} {}", case.placement, slower(time(case, speeds)?, least)?))
+            let relations = others.iter().filter_map(|(index, ratio)| {
+                let name = &row(*index)?.placement;
+                Some(format!("{name} {}", slower((*ratio)?, least)?))
             });
             list(&relations.collect::<Vec<_>>())
         }
-        n => {
-            let last = &cases[*last];
-            match slower(time(last, speeds)?, least)? {
-                words if words == AS_FAST => format!("{n} others {AS_FAST}"),
-                words => format!("{n} others up to {words} ({})", last.placement),
-            }
-        }
+        n => match slower(most?, least)? {
+            words if words == AS_FAST => format!("{n} others {AS_FAST}"),
+            words => format!("{n} others up to {words} ({})", row(last)?.placement),
+        },
     };
     let doubt = match speeds.standing {
         Standing::Known => return Some(format!("{} is fastest, {least_words}: {slower}", first.placement)),
         Standing::Close => "within noise",
         Standing::TooFew => "too few repetitions to be sure",
-        Standing::Unknown | Standing::Alone => "not certain",
+        Standing::Unrelated | Standing::Alone => "not certain",
     };
     Some(format!("{} {least_words}, {slower} ({doubt})", first.placement))
+}
+
+/// Several have a time, and none can be held against the reference.
+fn unrelated(compared: &ComparedView, first: &str, least: &str, all: usize) -> String {
+    let others = count(all - 1, "other has", "others have");
+    format!(
+        "{first} {least}, {others} a speed (none can be compared with {})",
+        compared.reference
+    )
 }
 
 /// `8 % slower`, `2.5 times as slow`, `as fast`.
@@ -132,9 +136,9 @@ fn slower(value: f64, least: f64) -> Option<String> {
 
 fn text(cases: &[CaseView]) -> Option<String> {
     let of = |verdict: &str| -> Vec<String> {
-        let meant = cases.iter().filter(|case| {
-            case.text_verdict == verdict && case.outcome == "completed" && !goes_wrong_as_expected(case)
-        });
+        let meant = cases
+            .iter()
+            .filter(|case| case.text_verdict == verdict && case.outcome == "completed" && !case.goes_wrong_as_expected);
         meant.map(|case| case.placement.clone()).collect()
     };
     let (exact, ties, diverged) = (of("exact"), of("near_tie"), of("diverged"));
@@ -168,7 +172,7 @@ fn memory(cases: &[CaseView], least_peak: Option<&str>) -> Option<String> {
 }
 
 fn expected(cases: &[CaseView]) -> Option<String> {
-    let expected: Vec<&CaseView> = cases.iter().filter(|case| goes_wrong_as_expected(case)).collect();
+    let expected: Vec<&CaseView> = cases.iter().filter(|case| case.goes_wrong_as_expected).collect();
     match expected.as_slice() {
         [] => None,
         [one] => Some(format!("{}, as expected", breakage_as_expected(one))),

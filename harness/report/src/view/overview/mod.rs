@@ -1,22 +1,22 @@
 //! What a reader wants to know first: which placement, is the text right, what does it cost, what broke and where.
 //!
 //! For a case its figures as numbers, for a prompt one sentence, for the run four answers. Nothing is claimed that the
-//! record does not carry: a placement is called fastest only by the rule that `compare` uses, and a wrong text has no speed.
+//! record does not carry: a placement is called [fastest](super::fastest) only by the rule that `compare` uses, and a wrong text has no speed.
 
 mod answer;
-mod best;
 mod data;
+mod least_peak;
 pub mod problems;
 mod run;
 
-use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, IndexedRun, TextVerdict};
+use placebench_core::record::{CaseMetrics, CaseSpec, CaseStatus, TextVerdict};
 use placebench_core::units::Bytes;
 use serde::Serialize;
 
 use super::CaseView;
+use super::compared::{ComparedView, TPOT, TTFT};
 use super::words::line;
 
-pub use best::Speeds;
 pub use data::{RunData, data};
 pub(super) use run::answers;
 
@@ -73,12 +73,6 @@ pub struct CaseOverview {
     pub is_first_peak: bool,
     /// Its text or placement is not what it is compared with, or something changed against the baseline.
     pub differs: bool,
-    /// Faults are injected into it, so that its figures are those of the fault.
-    #[serde(skip)]
-    pub has_faults: bool,
-    /// Model, dtype, engine and sequences at once: speeds at different work are no comparison of placements.
-    #[serde(skip)]
-    pub work: String,
 }
 
 /// What the overview says of a prompt.
@@ -88,22 +82,13 @@ pub struct PromptOverview {
     pub answer: String,
     /// Nothing in it wants a look: every case passed.
     pub is_quiet: bool,
-    /// What its placements say of speed.
-    #[serde(skip)]
-    pub speeds: Speeds,
     /// The placement with the least of the largest peaks, where several can be compared.
     #[serde(skip)]
     pub least_peak: Option<String>,
 }
 
 /// The figures of a case.
-pub(super) fn case(
-    spec: &CaseSpec,
-    metrics: &CaseMetrics,
-    text: TextVerdict,
-    is_timed: bool,
-    devices: &[String],
-) -> CaseOverview {
+pub(super) fn case(metrics: &CaseMetrics, text: TextVerdict, is_timed: bool, devices: &[String]) -> CaseOverview {
     let timed = |value: Option<f64>| value.filter(|value| is_timed && text.timing_is_valid() && value.is_finite());
     let numbers = Numbers {
         samples: metrics.samples,
@@ -123,16 +108,8 @@ pub(super) fn case(
         hops: numbers.hops_per_token.map(super::words::number).unwrap_or_default(),
         numbers,
         peak: peak(metrics, devices),
-        has_faults: !spec.faults.is_empty(),
-        work: work(spec, metrics),
         ..CaseOverview::default()
     }
-}
-
-fn work(spec: &CaseSpec, metrics: &CaseMetrics) -> String {
-    let dtype = spec.dtype.map_or("as stored", |dtype| dtype.as_str());
-    let sequences = metrics.sequences.unwrap_or(1);
-    format!("{}, {dtype}, {}, {sequences}", spec.model.label(), spec.engine)
 }
 
 fn peak(metrics: &CaseMetrics, devices: &[String]) -> Option<Peak> {
@@ -151,22 +128,22 @@ fn peak(metrics: &CaseMetrics, devices: &[String]) -> Option<Peak> {
 }
 
 /// The finding of a prompt; marks in `cases` what is best.
-pub(super) fn prompt(
-    record: &IndexedRun<'_>,
-    specs: &[&CaseSpec],
-    cases: &mut [CaseView],
-    reference: &str,
-) -> PromptOverview {
-    let speeds = best::mark(record, specs, cases, reference);
-    let least_peak = best::mark_peak(cases, reference);
+pub(super) fn prompt(specs: &[&CaseSpec], cases: &mut [CaseView], compared: &ComparedView) -> PromptOverview {
+    let marked = |metric: usize| compared.speeds_by(metric).fastest();
+    if let Some(first) = marked(TTFT).and_then(|first| cases.get_mut(first)) {
+        first.overview.is_first_ttft = true;
+    }
+    if let Some(first) = marked(TPOT).and_then(|first| cases.get_mut(first)) {
+        first.overview.is_first_tpot = true;
+    }
+    let least_peak = least_peak::mark(specs, cases, &compared.reference);
     for case in cases.iter_mut() {
         let parts = matches!(case.text_verdict, "near_tie" | "diverged" | "garbage");
         case.overview.differs = parts || !case.placed.planned_stages.is_empty();
     }
     PromptOverview {
-        answer: answer::sentence(cases, &speeds, least_peak.as_deref()),
+        answer: answer::sentence(cases, compared, least_peak.as_deref()),
         is_quiet: cases.iter().all(is_quiet),
-        speeds,
         least_peak,
     }
 }
@@ -176,16 +153,10 @@ fn is_quiet(case: &CaseView) -> bool {
     matches!(case.status_kind, Some(CaseStatus::Passed | CaseStatus::Skipped))
 }
 
-/// It passed because something went wrong as the scenario says.
-#[must_use]
-pub fn goes_wrong_as_expected(case: &CaseView) -> bool {
-    case.status == "passed" && (case.outcome != "completed" || !case.expected_findings.is_empty())
-}
-
 /// It ended as a case is to end, with the right text and no fault: its figures can be held beside others.
-fn is_comparable(case: &CaseView) -> bool {
+fn is_comparable(spec: &CaseSpec, case: &CaseView) -> bool {
     matches!(case.status_kind, Some(CaseStatus::Passed | CaseStatus::Flaky))
         && case.outcome == "completed"
-        && !case.overview.has_faults
+        && spec.faults.is_empty()
         && !matches!(case.text_verdict, "diverged" | "garbage")
 }

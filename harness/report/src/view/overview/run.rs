@@ -1,8 +1,7 @@
 //! The four questions over a whole run, answered as far as the record carries an answer.
 
 use super::answer::breakage;
-use super::best::Standing;
-use super::goes_wrong_as_expected;
+use crate::view::fastest::Standing;
 use crate::view::words::{count, list};
 use crate::view::{CaseView, Fact, PromptView};
 
@@ -40,21 +39,25 @@ fn ranked<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
     ranked
 }
 
+fn fastest<'a>(prompt: &'a PromptView) -> Option<&'a str> {
+    let first = prompt.compared.speeds().fastest()?;
+    Some(prompt.cases.get(first)?.placement.as_str())
+}
+
 fn speed(prompts: &[&PromptView]) -> Option<String> {
     let asked: Vec<&&PromptView> = (prompts.iter())
-        .filter(|prompt| prompt.overview.speeds.standing != Standing::Alone)
+        .filter(|prompt| !matches!(prompt.compared.speeds().standing, Standing::Alone | Standing::Unrelated))
         .collect();
     if asked.is_empty() {
         return None;
     }
     let of = |standing| {
-        let meant = asked
+        asked
             .iter()
-            .filter(move |prompt| prompt.overview.speeds.standing == standing);
-        meant.filter_map(|prompt| Some((**prompt, prompt.cases.get(*prompt.overview.speeds.order.first()?)?)))
+            .filter(move |prompt| prompt.compared.speeds().standing == standing)
     };
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
-    let known = ranked(of(Standing::Known).map(|(_, first)| first.placement.as_str()));
+    let known = ranked(asked.iter().filter_map(|prompt| fastest(prompt)));
     let (close, too_few) = (of(Standing::Close).count(), of(Standing::TooFew).count());
     if too_few == asked.len() {
         return Some(format!(
@@ -67,11 +70,7 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     if words.is_empty() {
         words.push(format!("no placement is certainly the fastest in any of {all}"));
     }
-    let rest = [
-        (close, "within noise"),
-        (too_few, "with too few repetitions to tell"),
-        (of(Standing::Unknown).count(), "not certain"),
-    ];
+    let rest = [(close, "within noise"), (too_few, "with too few repetitions to tell")];
     words.extend(
         rest.iter()
             .filter(|(n, _)| *n > 0)
@@ -83,7 +82,7 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
 fn text<'a>(cases: impl Iterator<Item = &'a CaseView>) -> Option<String> {
     let completed: Vec<&CaseView> = cases.filter(|case| case.outcome == "completed").collect();
     let of = |verdict: &str, is_expected: bool| {
-        let meant = |case: &&&CaseView| case.text_verdict == verdict && goes_wrong_as_expected(case) == is_expected;
+        let meant = |case: &&&CaseView| case.text_verdict == verdict && case.goes_wrong_as_expected == is_expected;
         completed.iter().filter(meant).count()
     };
     let both = |verdict: &str| of(verdict, false) + of(verdict, true);
@@ -129,7 +128,7 @@ fn broke(prompts: &[&PromptView]) -> String {
     let broken: Vec<&CaseView> = cases()
         .filter(|case| matches!(case.status, "failed" | "setup"))
         .collect();
-    let expected = cases().filter(|case| goes_wrong_as_expected(case)).count();
+    let expected = cases().filter(|case| case.goes_wrong_as_expected).count();
     let mut words = match broken.len() {
         0 => vec!["nothing that was not expected to".to_owned()],
         n => {

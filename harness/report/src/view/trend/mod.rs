@@ -6,10 +6,10 @@ mod sparkline;
 mod states;
 
 use placebench_core::trend::{StateSeries, Trend};
-use placebench_core::units::Bytes;
+use placebench_core::units::{Bytes, human_seconds};
 use serde::Serialize;
 
-use super::words::{count, fine_seconds, line, number};
+use super::words::{count, line, number};
 use runs::Runs;
 pub use sparkline::sparkline;
 
@@ -250,7 +250,7 @@ pub fn value(unit: &str, value: f64) -> String {
         return format!("{value:.2e} {}", line(unit));
     }
     match unit {
-        "s" => fine_seconds(value),
+        "s" => human_seconds(value),
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
