@@ -23,21 +23,30 @@ pub struct Bounds {
 impl Bounds {
     /// What holds all of some points; nothing without a point. A number that is none makes the edges none.
     fn around(points: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
-        points.into_iter().fold(None, |bounds: Option<Self>, (x, y)| {
-            // The lesser of a number and none is the number, and nobody would see that one was none.
-            let none = 0.0 * (x + y);
-            let all = bounds.unwrap_or(Self {
-                left: x,
-                top: y,
-                right: x,
-                bottom: y,
-            });
-            Some(Self {
-                left: all.left.min(x) + none,
-                top: all.top.min(y) + none,
-                right: all.right.max(x) + none,
-                bottom: all.bottom.max(y) + none,
-            })
+        let mut points = points.into_iter();
+        let (x, y) = points.next()?;
+        let first = Self {
+            left: x,
+            top: y,
+            right: x,
+            bottom: y,
+        };
+        // The lesser of a number and none is the number, and nobody would see that one was none.
+        let mut none = 0.0 * (x + y);
+        let all = points.fold(first, |all, (x, y)| {
+            none += 0.0 * (x + y);
+            Self {
+                left: all.left.min(x),
+                top: all.top.min(y),
+                right: all.right.max(x),
+                bottom: all.bottom.max(y),
+            }
+        });
+        Some(Self {
+            left: all.left + none,
+            top: all.top + none,
+            right: all.right + none,
+            bottom: all.bottom + none,
         })
     }
 

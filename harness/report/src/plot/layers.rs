@@ -1,7 +1,7 @@
 //! Marks of one look together, so that a page has one element for all of them.
 //!
 //! A mark joins earlier ones of its look where nothing drawn in between lies under it: what the picture shows stays the same.
-//! Texts keep their order, as a reader who copies them expects.
+//! Texts too: a picture is read by its label and by the table beside it, not text by text.
 
 use super::bounds::Bounds;
 use super::font::Weight;
@@ -143,8 +143,7 @@ fn below(layers: &[Layer<'_>], look: Look, bounds: Bounds) -> Option<usize> {
         if layer.look == look && (look.may_overlap() || !layer.meets(bounds)) {
             return Some(index);
         }
-        let keeps_order = matches!(look, Look::Text { .. }) && matches!(layer.look, Look::Text { .. });
-        if keeps_order || layer.meets(bounds) {
+        if layer.meets(bounds) {
             return None;
         }
     }
@@ -218,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn texts_keep_their_order() {
+    fn texts_of_one_style_are_together() {
         let mut scene = Scene::new(100.0, "");
-        for (index, style) in [Style::NOTE, Style::LABEL, Style::NOTE, Style::NOTE].into_iter().enumerate() {
+        for (index, style) in [Style::NOTE, Style::LABEL, Style::NOTE].into_iter().enumerate() {
             scene.text((0.0, 20.0 * index as f64), "words", style, 90.0);
             scene.rect((60.0, 20.0 * index as f64), (5.0, 5.0), Paint::Ink);
         }
         let counts: Vec<usize> = layers(&scene).iter().map(|layer| layer.marks.len()).collect();
-        assert_eq!(counts, [1, 4, 1, 2]);
+        assert_eq!(counts, [2, 3, 1]);
     }
 }

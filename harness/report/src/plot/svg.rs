@@ -16,7 +16,7 @@ pub const NARROW: &str = "narrow";
 const PLAIN: Paint = Paint::Muted;
 
 /// The look of text and regions, beside the classes of colours.
-pub(super) const STYLE: &str = "svg{font-size:11.5px;fill:var(--muted)}svg .tl{font-size:13px}svg .tb{font-weight:600}svg .tm{text-anchor:middle}\
+pub(super) const STYLE: &str = "svg{font-size:11.5px;fill:var(--muted)}svg :is(.tn,.tv,.tl){font-size:13px}svg :is(.tn,.tb){font-weight:600}svg :is(.tn,.tv){fill:var(--ink)}svg .tm{text-anchor:middle}\
     svg .te{text-anchor:end}svg .hover *{fill:transparent}";
 
 /// The picture, with its title for screen readers. `class` is put on the element.
@@ -186,17 +186,25 @@ fn pair(x: f64, y: f64) -> String {
 /// The attributes of texts of one look, with a space before; nothing for notes.
 fn text_look(size: f64, weight: Weight, anchor: Anchor, paint: Paint) -> String {
     let mut classes: Vec<String> = Vec::new();
-    if paint != PLAIN {
-        classes.push(format!("f-{}", paint.name()));
-    }
     let mut other_size = String::new();
-    if (size - size::LABEL).abs() < f64::EPSILON {
-        classes.push("tl".into());
-    } else if (size - size::NOTE).abs() > f64::EPSILON {
-        other_size = format!(" style=\"font-size:{}px\"", short(size));
-    }
-    if weight == Weight::SemiBold {
-        classes.push("tb".into());
+    let is_label = (size - size::LABEL).abs() < f64::EPSILON;
+    match (is_label, paint, weight) {
+        // Names and values have a class of their own each, for they are many.
+        (true, Paint::Ink, Weight::SemiBold) => classes.push("tn".into()),
+        (true, Paint::Ink, Weight::Regular) => classes.push("tv".into()),
+        _ => {
+            if paint != PLAIN {
+                classes.push(format!("f-{}", paint.name()));
+            }
+            if is_label {
+                classes.push("tl".into());
+            } else if (size - size::NOTE).abs() > f64::EPSILON {
+                other_size = format!(" style=\"font-size:{}px\"", short(size));
+            }
+            if weight == Weight::SemiBold {
+                classes.push("tb".into());
+            }
+        }
     }
     match anchor {
         Anchor::Start => {}
