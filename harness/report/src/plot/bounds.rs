@@ -133,7 +133,12 @@ mod tests {
         scene.rect((1.0, 2.0), (3.0, 4.0), Paint::Ink);
         scene.line((9.0, 1.0), (5.0, 7.0), Paint::Ink, 1.0);
         scene.text((50.0, 20.0), "auto", Style::NOTE.middle(), 90.0);
-        let [rect, line, text] = scene.marks.iter().map(|mark| mark.bounds().unwrap()).collect::<Vec<_>>()[..] else {
+        let [rect, line, text] = scene
+            .marks
+            .iter()
+            .map(|mark| mark.bounds().unwrap())
+            .collect::<Vec<_>>()[..]
+        else {
             unreachable!("three marks")
         };
         assert_eq!([rect.left, rect.top, rect.right, rect.bottom], [1.0, 2.0, 4.0, 6.0]);

@@ -154,7 +154,10 @@ fn below(layers: &[Layer<'_>], look: Look, bounds: Bounds) -> Option<usize> {
 fn drawn(mark: &Mark) -> Option<Bounds> {
     let bounds = mark.bounds()?;
     Some(match mark {
-        Mark::Line { width, .. } | Mark::Path { stroke: Some(width), .. } => bounds.widened(width / 2.0),
+        Mark::Line { width, .. }
+        | Mark::Path {
+            stroke: Some(width), ..
+        } => bounds.widened(width / 2.0),
         Mark::Dots { radius, .. } => bounds.widened(*radius),
         Mark::Text { size, .. } => Bounds {
             left: bounds.left - WIDER * (bounds.right - bounds.left),

@@ -40,7 +40,13 @@ fn push(svg: &mut String, layer: &Layer<'_>, class: &str) {
     match layer.look {
         Look::Fill { paint, opacity } => element(svg, &format!("f-{}", paint.name()), None, opacity, &path_of(layer)),
         Look::Stroke { paint, width, opacity } => {
-            element(svg, &format!("s-{}", paint.name()), Some(width), opacity, &path_of(layer));
+            element(
+                svg,
+                &format!("s-{}", paint.name()),
+                Some(width),
+                opacity,
+                &path_of(layer),
+            );
         }
         Look::Dots { paint, radius } => {
             let class = format!("s-{} dots", paint.name());
