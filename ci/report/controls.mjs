@@ -6,7 +6,7 @@ const CHECKS = [
     ['sort', 'table.sortable', sort],
     ['filter', '#filter', filter],
     ['compare', 'input.pick', compare],
-    ['point', 'svg.wide .hover', point],
+    ['point', 'svg.wide .hover > *', point],
     ['theme', '#theme', theme],
     ['links', 'a[href^="#"]', links],
 ]
@@ -173,7 +173,7 @@ async function compare(page) {
 async function point(page) {
     const findings = []
     await page.evaluate(() => document.querySelectorAll('details').forEach(one => { one.open = true }))
-    const region = page.locator('svg.wide .hover').first()
+    const region = page.locator('svg.wide .hover > *').first()
     await region.scrollIntoViewIfNeeded()
     // Scrolling hides what was shown; the browser tells of it a frame later.
     await settled(page)
@@ -192,7 +192,7 @@ async function point(page) {
     if (!walked || !(await tip.isVisible())) findings.push('an arrow key on a chart shows nothing')
     await page.keyboard.press('End')
     const last = (await tip.textContent())?.trim()
-    const regions = await chart.locator('.hover').count()
+    const regions = await chart.locator('.hover > *').count()
     if (regions > 2 && last === walked) findings.push('End does not go to the last region')
     await page.keyboard.press('Escape')
     if (await tip.isVisible()) findings.push('Escape does not hide it')

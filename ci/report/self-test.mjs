@@ -10,7 +10,7 @@ const SOUND = `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>A sound page</title>
 <style>:root{color-scheme:light dark}
 body{margin:1rem;background:#fff;color:#111;overflow-wrap:anywhere}svg{max-width:100%;height:auto}button,summary{min-height:1.75rem;min-width:1.75rem}
-.hover{fill:transparent}.text{fill:#111}
+.hover *{fill:transparent}.text{fill:#111}
 @media (prefers-color-scheme:dark){body{background:#111;color:#eee}.text{fill:#eee}}
 :root[data-theme=light] body{background:#fff;color:#111}:root[data-theme=dark] body{background:#111;color:#eee}
 @media print{details::details-content{content-visibility:visible;block-size:auto}}</style></head>
@@ -18,7 +18,7 @@ body{margin:1rem;background:#fff;color:#111;overflow-wrap:anywhere}svg{max-width
 <table class="sortable" id="figures"><thead><tr><th scope="col"><span class="name">Time</span></th></tr></thead>
 <tbody><tr><td data-v="10">10 ms</td></tr><tr><td data-v="9">9 ms</td></tr><tr><td data-v="">–</td></tr></tbody></table>
 <svg class="wide" viewBox="0 0 200 40" width="200" height="40" role="img" aria-label="A chart"><text class="text" x="0" y="20" font-size="12">label</text>
-<rect class="hover" x="0" y="24" width="50" height="10"/></svg>
+<g class="hover"><path d="M0 24h50v10h-50z"/></g></svg>
 <details><summary>More</summary><p id="inside">What was folded.</p></details>
 <p id="tip" role="status" hidden></p></main>
 <script>
@@ -36,7 +36,7 @@ sort.addEventListener('click', () => {
     if (state === 0) head.removeAttribute('aria-sort')
     else head.setAttribute('aria-sort', state === 1 ? 'ascending' : 'descending')
 })
-const tip = document.getElementById('tip'), region = document.querySelector('.hover'), chart = document.querySelector('svg')
+const tip = document.getElementById('tip'), region = document.querySelector('.hover > *'), chart = document.querySelector('svg')
 chart.setAttribute('tabindex', '0')
 const show = () => { tip.textContent = 'a value'; tip.hidden = false }
 region.addEventListener('pointerenter', show)
@@ -81,7 +81,7 @@ const BREAKS = [
     ['a control that does nothing without script', page => page.replace('<h1>', '<button>dead</button><h1>'), 'reads without script', /controls are shown that do nothing/],
     ['what only a script shows', page => page.replace('<table', '<table hidden'), 'reads without script', /parts are hidden/],
     ['folded on paper', page => page.replace(/@media print\{.*\}\}/, ''), 'prints', /folded parts are not printed, first “More”/],
-    ['motion', page => page.replace('.hover{', 'h1{transition:color 2s}.hover{'), 'forced colours, no motion', /still move, first h1/],
+    ['motion', page => page.replace('.hover *{', 'h1{transition:color 2s}.hover *{'), 'forced colours, no motion', /still move, first h1/],
     ['numbers sorted as words', page => page.replace('Number(row.cells[0].dataset.v)', "Number('0.' + row.cells[0].dataset.v)"), 'controls', /sort: .*comes before/],
     ['missing values first', page => page.replace('Infinity', '-Infinity'), 'controls', /a missing value is not last/],
     ['an order that does not come back', page => page.replace('state === 0 ? order', 'state === 9 ? order'), 'controls', /order of the run does not come back/],

@@ -1,127 +1,22 @@
 //! Every chart of every record stays readable: no label outside its picture, no two labels on each other, however many placements, devices
 //! and points there are and whatever they are called.
 
+mod fit;
 mod sample;
 
 use placebench_core::record::RunRecord;
 use placebench_report::plot::raster::{self, Fineness};
-use placebench_report::plot::scene::{Anchor, Mark, Scene};
-use placebench_report::plot::{Chart, PNG_WIDTH, font, svg};
+use placebench_report::plot::scene::Scene;
+use placebench_report::plot::{Chart, PNG_WIDTH, svg};
 use placebench_report::view::{PromptView, ReportView};
+
+use fit::findings;
 
 /// Widths a chart is drawn at: a phone, a picture, a page.
 const WIDTHS: [f64; 3] = [340.0, 800.0, 1080.0];
 
 /// Thirty placements on twelve devices each, with forty pixels for every one of them.
 const TALLEST: f64 = 16_000.0;
-
-/// What a label covers: from where capitals begin to where the tails of letters end.
-#[derive(Debug, Clone)]
-struct Label {
-    text: String,
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
-}
-
-fn labels(scene: &Scene) -> Vec<Label> {
-    let one = |mark: &Mark| {
-        let Mark::Text {
-            at,
-            text,
-            size,
-            weight,
-            anchor,
-            ..
-        } = mark
-        else {
-            return None;
-        };
-        let width = font::width(text, *size, *weight);
-        let left = match anchor {
-            Anchor::Start => at.0,
-            Anchor::Middle => at.0 - width / 2.0,
-            Anchor::End => at.0 - width,
-        };
-        Some(Label {
-            text: text.clone(),
-            left,
-            right: left + width,
-            top: at.1 - 0.72 * size,
-            bottom: at.1 + 0.2 * size,
-        })
-    };
-    scene.marks.iter().filter_map(one).collect()
-}
-
-/// Left, top, right and bottom of a mark that is no label.
-fn extent(mark: &Mark) -> Option<[f64; 4]> {
-    if let Mark::Rect { x, y, w, h, .. } | Mark::Hover { x, y, w, h, .. } = mark {
-        return Some([*x, *y, x + w, y + h]);
-    }
-    if let Mark::Line { from, to, .. } = mark {
-        // The lesser of a number and what is none is the number: both ends are added up, which is none.
-        let none = 0.0 * (from.0 + from.1 + to.0 + to.1);
-        return Some([
-            from.0.min(to.0) + none,
-            from.1.min(to.1),
-            from.0.max(to.0),
-            from.1.max(to.1),
-        ]);
-    }
-    if let Mark::Dots { at, .. } = mark {
-        let edges = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-        let widen = |[l, t, r, b]: [f64; 4], &(x, y): &(f64, f64)| [l.min(x), t.min(y), r.max(x), b.max(y)];
-        return (!at.is_empty()).then(|| at.iter().fold(edges, widen));
-    }
-    None
-}
-
-/// What is wrong with a picture.
-fn findings(scene: &Scene) -> Vec<String> {
-    let mut found = Vec::new();
-    let (width, height) = (scene.width, scene.height);
-    if !(height.is_finite() && height > 0.0 && height <= TALLEST) {
-        found.push(format!("a height of {height}"));
-    }
-    for mark in &scene.marks {
-        let Some([left, top, right, bottom]) = extent(mark) else {
-            continue;
-        };
-        let is_inside = left >= -2.0 && top >= -2.0 && right <= width + 2.0 && bottom <= height + 2.0;
-        let is_finite = [left, top, right, bottom].iter().all(|edge| edge.is_finite());
-        if !is_inside || !is_finite {
-            found.push(
-                format!("outside {width}×{height}: {mark:?}")
-                    .chars()
-                    .take(300)
-                    .collect(),
-            );
-        }
-    }
-    let mut labels = labels(scene);
-    for label in &labels {
-        if !(label.left >= -1.0 && label.right <= width + 1.0 && label.top >= -1.0 && label.bottom <= height + 1.0) {
-            found.push(format!("outside {width}×{height}: {label:?}"));
-        }
-    }
-    labels.sort_by(|a, b| a.left.total_cmp(&b.left));
-    for (index, one) in labels.iter().enumerate() {
-        for other in labels[index + 1..]
-            .iter()
-            .take_while(|other| other.left < one.right - 1.0)
-        {
-            if one.bottom.min(other.bottom) - one.top.max(other.top) > 1.0 {
-                found.push(format!(
-                    "“{}” and “{}” on each other at {:.0}, {:.0}",
-                    one.text, other.text, other.left, other.bottom
-                ));
-            }
-        }
-    }
-    found
-}
 
 fn prompts(view: &ReportView) -> impl Iterator<Item = &PromptView> {
     view.scenarios.iter().flat_map(|scenario| &scenario.prompts)
@@ -242,6 +137,12 @@ fn every_label_has_its_place() {
             for chart in Chart::ALL {
                 for width in WIDTHS {
                     let scene = chart.bare(&view, prompt, width);
+                    assert!(
+                        scene.height <= TALLEST,
+                        "{} at {width}: {name}: {}",
+                        chart.name(),
+                        scene.height
+                    );
                     found.extend(
                         findings(&scene)
                             .iter()

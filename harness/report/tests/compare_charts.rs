@@ -1,7 +1,8 @@
 //! The charts of comparisons and trends hold their words: none outside the picture, no two over each other.
 
-use placebench_report::plot::font::width;
-use placebench_report::plot::scene::{Anchor, Mark, Scene};
+mod fit;
+
+use fit::assert_fits;
 use placebench_report::plot::trend::Detail;
 use placebench_report::plot::{forest, moved, sides, trend};
 use placebench_report::view::comparison::TimingView;
@@ -11,54 +12,6 @@ use placebench_report::view::trend::ChartData;
 
 const WIDTHS: [f64; 4] = [320.0, 340.0, 800.0, 1080.0];
 const LONG: &str = "a-scenario-of-sixty-characters/prompt-of-some-length/placement-that-ends-here";
-
-/// Left, right, top and bottom of every text, with the text.
-fn boxes(scene: &Scene) -> Vec<([f64; 4], &str)> {
-    let of = |mark: &'_ Mark| match mark {
-        Mark::Text {
-            at,
-            text,
-            size,
-            weight,
-            anchor,
-            ..
-        } => {
-            let wide = width(text, *size, *weight);
-            let left = match anchor {
-                Anchor::Start => at.0,
-                Anchor::Middle => at.0 - wide / 2.0,
-                Anchor::End => at.0 - wide,
-            };
-            Some([left, left + wide, at.1 - size * 0.75, at.1 + size * 0.2])
-        }
-        _ => None,
-    };
-    let text = |mark: &'_ Mark| match mark {
-        Mark::Text { text, .. } => text.len(),
-        _ => 0,
-    };
-    let words = scene.marks.iter().filter(|mark| text(mark) > 0).map(|mark| match mark {
-        Mark::Text { text, .. } => text.as_str(),
-        _ => "",
-    });
-    scene.marks.iter().filter_map(of).zip(words).collect()
-}
-
-fn assert_fits(what: &str, scene: &Scene) {
-    let boxes = boxes(scene);
-    for (index, ([left, right, top, bottom], text)) in boxes.iter().enumerate() {
-        let is_in = *left >= -0.5 && *right <= scene.width + 0.5 && *top >= -0.5 && *bottom <= scene.height + 0.5;
-        assert!(
-            is_in,
-            "{what} at {}: `{text}` is outside: {left} {right} {top} {bottom}",
-            scene.width
-        );
-        for ([l, r, t, b], other) in &boxes[index + 1..] {
-            let meets = left < r && l < right && top < b && t < bottom;
-            assert!(!meets, "{what} at {}: `{text}` over `{other}`", scene.width);
-        }
-    }
-}
 
 fn timing(case: &str, log: Option<f64>) -> TimingView {
     TimingView {
@@ -98,10 +51,10 @@ fn ratios_hold_their_words() {
             vec![9.0, -9.0],
         ] {
             let rows: Vec<TimingView> = logs.iter().map(|log| timing(LONG, Some(*log))).collect();
-            assert_fits("ratios", &forest::chart(&rows, "t", width));
+            assert_fits(&forest::chart(&rows, "t", width), "ratios");
         }
         let rows: Vec<TimingView> = (0..30).map(|_| timing("s/p/x", None)).collect();
-        assert_fits("no ratios", &forest::chart(&rows, "t", width));
+        assert_fits(&forest::chart(&rows, "t", width), "no ratios");
     }
 }
 
@@ -115,7 +68,7 @@ fn both_sides_hold_their_words() {
                     unit: unit.into(),
                     ..Ratio::default()
                 };
-                assert_fits("sides", &sides::chart(&ratio, ["reference", "placement"], "t", width));
+                assert_fits(&sides::chart(&ratio, ["reference", "placement"], "t", width), "sides");
             }
         }
     }
@@ -143,7 +96,7 @@ fn moved_modules_hold_their_words() {
                     new: places(1),
                 };
                 let view = placebench_report::view::comparison::moved::moved(&maps).unwrap();
-                assert_fits("moved", &moved::chart(&view, ["reference", "placement"], "t", width));
+                assert_fits(&moved::chart(&view, ["reference", "placement"], "t", width), "moved");
             }
         }
     }
@@ -164,7 +117,7 @@ fn trends_hold_their_words() {
                 values,
                 ..ChartData::default()
             };
-            assert_fits("trend", &trend::chart(&data, "t", Detail::Full, width));
+            assert_fits(&trend::chart(&data, "t", Detail::Full, width), "trend");
         }
     }
 }

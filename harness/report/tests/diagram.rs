@@ -1,7 +1,7 @@
 //! What placement diagrams say, of placements of every kind, and that nothing in them is cut off or covered.
 
+mod fit;
 mod sample;
-mod scene_text;
 
 use placebench_core::outcome::{FailureClass, Outcome, Phase, WorkerFailure};
 use placebench_core::placement::DeviceMapRequest;
@@ -33,10 +33,7 @@ fn scene(record: &RunRecord, width: f64) -> Scene {
 
 /// All that a diagram says, in order.
 fn words(scene: &Scene) -> Vec<String> {
-    scene_text::texts(scene)
-        .iter()
-        .map(|text| text.text.to_owned())
-        .collect()
+    fit::texts(scene).iter().map(|(text, _)| (*text).to_owned()).collect()
 }
 
 fn has(scene: &Scene, wanted: &str) -> bool {
@@ -191,7 +188,7 @@ fn no_text_leaves_a_diagram_or_touches_another() {
         for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
             for width in [320.0, 340.0, 599.0, 600.0, 752.0, 1080.0, 1200.0] {
                 let scene = Chart::Placement.bare(&view, prompt, width);
-                scene_text::assert_apart(&scene, &format!("{name}, {width}"));
+                fit::assert_fits(&scene, &format!("{name}, {width}"));
             }
         }
     }
@@ -211,35 +208,8 @@ fn texts_that_touch_are_seen() {
         at.0 += 3.0;
     }
     scene.marks.push(copy);
-    let touched = std::panic::catch_unwind(|| scene_text::assert_apart(&scene, "a copy"));
+    let touched = std::panic::catch_unwind(|| fit::assert_fits(&scene, "a copy"));
     assert!(touched.is_err());
-}
-
-#[test]
-fn shapes_stay_inside() {
-    for (name, record) in kinds() {
-        for width in [340.0, 1080.0] {
-            let scene = scene(&record, width);
-            let inside = |(x, y): (f64, f64)| {
-                let [x_most, y_most] = [scene.width + 2.0, scene.height + 2.0];
-                x.is_finite() && y.is_finite() && x >= -2.0 && x <= x_most && y >= -2.0 && y <= y_most
-            };
-            for mark in &scene.marks {
-                let is_inside = match mark {
-                    Mark::Fill { outlines, .. } => outlines.iter().flatten().all(|corner| inside(*corner)),
-                    Mark::Rect { x, y, w, h, .. } => inside((*x, *y)) && inside((x + w, y + h)),
-                    Mark::Line { from, to, .. } => inside(*from) && inside(*to),
-                    // A pointer may aim past an arrow at the edge.
-                    Mark::Hover { .. } | Mark::Dots { .. } | Mark::Path { .. } | Mark::Text { .. } => true,
-                };
-                assert!(
-                    is_inside,
-                    "{name}, {width}: {mark:?} in {}×{}",
-                    scene.width, scene.height
-                );
-            }
-        }
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
 
+mod fit;
 mod sample;
 
 use std::collections::HashSet;
@@ -248,54 +249,6 @@ fn charts_say_what_happened() {
     assert!(says(&skipped, "no memory on record: skipped"));
 }
 
-/// Nothing leaves its picture, whatever the width.
-fn assert_inside(scene: &Scene, what: &str) {
-    use placebench_report::plot::{font, scene::Anchor};
-    for mark in &scene.marks {
-        let (left, right, bottom) = match mark {
-            Mark::Rect { x, w, y, h, .. } | Mark::Hover { x, w, y, h, .. } => (*x, x + w, y + h),
-            Mark::Line { from, to, .. } => (from.0.min(to.0), from.0.max(to.0), from.1.max(to.1)),
-            Mark::Fill { outlines, .. } => outlines
-                .iter()
-                .flatten()
-                .fold((scene.width, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
-                    (l.min(p.0), r.max(p.0), b.max(p.1))
-                }),
-            Mark::Dots { at, .. } | Mark::Path { at, .. } => {
-                at.iter().fold((0.0, 0.0, 0.0), |(l, r, b): (f64, f64, f64), p| {
-                    (l.min(p.0), r.max(p.0), b.max(p.1))
-                })
-            }
-            Mark::Text {
-                at,
-                text,
-                size,
-                weight,
-                anchor,
-                ..
-            } => {
-                let width = font::width(text, *size, *weight);
-                let left = match anchor {
-                    Anchor::Start => at.0,
-                    Anchor::Middle => at.0 - width / 2.0,
-                    Anchor::End => at.0 - width,
-                };
-                (left, left + width, at.1 + 3.0)
-            }
-        };
-        assert!(
-            left >= -2.0 && right <= scene.width + 2.0 && bottom <= scene.height + 2.0,
-            "{what}: {mark:?} in {}×{}",
-            scene.width,
-            scene.height
-        );
-        assert!(
-            [left, right, bottom].iter().all(|value| value.is_finite()),
-            "{what}: {mark:?}"
-        );
-    }
-}
-
 #[test]
 fn nothing_is_cut_off() {
     for (name, record) in odd_records() {
@@ -303,9 +256,9 @@ fn nothing_is_cut_off() {
         for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
             for chart in Chart::ALL {
                 for width in [320.0, 360.0, 800.0, 1200.0] {
-                    assert_inside(&chart.bare(&view, prompt, width), name);
+                    fit::assert_fits(&chart.bare(&view, prompt, width), name);
                 }
-                assert_inside(&chart.titled(&view, prompt, PNG_WIDTH).unwrap(), name);
+                fit::assert_fits(&chart.titled(&view, prompt, PNG_WIDTH).unwrap(), name);
             }
         }
     }
@@ -530,7 +483,7 @@ fn records_with_holes_give_whole_reports() {
         junit::render(&record).unwrap();
         for prompt in view.scenarios.iter().flat_map(|scenario| &scenario.prompts) {
             for chart in Chart::ALL {
-                assert_inside(&chart.bare(&view, prompt, 360.0), "holes");
+                fit::assert_fits(&chart.bare(&view, prompt, 360.0), "holes");
             }
         }
     }

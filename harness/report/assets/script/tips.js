@@ -25,7 +25,7 @@
     tip.style.top = `${above > 48 ? above : Math.min(box.bottom + 8, innerHeight - height - 8)}px`;
   };
   for (const chart of all("svg.wide")) {
-    const regions = all(".hover", chart);
+    const regions = all(".hover > *", chart);
     if (!regions.length) continue;
     for (const region of regions) {
       const title = region.querySelector("title");
@@ -45,7 +45,7 @@
     on(chart, "blur", hide);
   }
   on(document, "pointerover", (event) => {
-    const region = event.target.closest?.(".hover");
+    const region = event.target.closest?.(".hover > *");
     if (region && words.has(region)) show(region);
     else if (marked && document.activeElement !== marked.closest("svg")) hide();
   });

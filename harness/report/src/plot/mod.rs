@@ -4,6 +4,7 @@
 
 mod audit;
 pub mod axis;
+pub mod bounds;
 mod compared;
 mod diagram;
 mod extent;
@@ -14,6 +15,7 @@ mod gaps;
 mod indexed;
 mod lanes;
 mod latency;
+mod layers;
 mod memory;
 mod memory_words;
 pub mod moved;
@@ -167,7 +169,7 @@ impl Chart {
     /// The chart without title, for a page that has its own.
     #[must_use]
     pub fn bare(self, view: &ReportView, prompt: &PromptView, width: f64) -> Scene {
-        let mut scene = Scene::new(width, &format!("{}. {}", self.title(prompt), self.caption()));
+        let mut scene = Scene::new(width, self.title(prompt));
         let bottom = self.draw(&mut scene, view, prompt, Frame { x: 0.0, y: 0.0, width });
         scene.height = bottom.ceil().max(1.0);
         scene

@@ -134,7 +134,7 @@ pub fn css_variables(scheme: Scheme) -> String {
         .collect()
 }
 
-/// A class for every fill (`f-…`) and stroke (`s-…`), from the variables.
+/// A class for every fill (`f-…`) and stroke (`s-…`), from the variables, and the looks of text.
 #[must_use]
 pub fn css_classes() -> String {
     let devices = (0..DEVICES.len()).flat_map(|index| [Paint::Device(index), Paint::OnDevice(index)]);
@@ -144,7 +144,8 @@ pub fn css_classes() -> String {
             paint.name()
         )
     };
-    NAMED.into_iter().chain(devices).map(class).collect()
+    let looks = std::iter::once(super::svg::STYLE.to_owned());
+    looks.chain(NAMED.into_iter().chain(devices).map(class)).collect()
 }
 
 fn hex([red, green, blue]: [u8; 3]) -> String {

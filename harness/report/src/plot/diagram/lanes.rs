@@ -8,7 +8,7 @@ use crate::view::hops::HopView;
 use crate::view::modules::{ModuleView, names, short};
 
 use super::block::{self, BLOCK, Look, arrow, blocks, cross};
-use super::{GAUGE, Row, SLACK, at_mark, hover, is_unreached};
+use super::{AMPLE, GAUGE, Row, SLACK, at_mark, hover, is_unreached};
 
 /// From the top of a lane to that of the next.
 const PITCH: f64 = 33.0;
@@ -195,14 +195,18 @@ impl Lanes<'_> {
         let style = if broken.is_some() { Style::ALARM } else { Style::NOTE };
         let x = self.x(hop);
         for words in candidates.iter().filter(|words| !words.is_empty()) {
-            let needed = style.width(words) * SLACK;
-            for (lane, span, style) in [
-                (from, (x + ASIDE, x + ASIDE + needed), style),
-                (to, (x - ASIDE - needed, x - ASIDE), style.end()),
-            ] {
+            let sides = |slack: f64| {
+                let needed = style.width(words) * slack;
+                [
+                    (from, (x + ASIDE, x + ASIDE + needed), style),
+                    (to, (x - ASIDE - needed, x - ASIDE), style.end()),
+                ]
+            };
+            // With room for every browser's font where there is some: letters that are set closer are harder to read.
+            for (lane, span, style) in sides(AMPLE).into_iter().chain(sides(SLACK)) {
                 if self.is_free(lane, span.0 - 4.0, span.1 + 4.0) {
                     let at = if lane == from { span.0 } else { span.1 };
-                    scene.text((at, self.y(lane) + 13.0), words, style, needed);
+                    scene.text((at, self.y(lane) + 13.0), words, style, span.1 - span.0);
                     self.take(lane, span.0, span.1);
                     return true;
                 }

@@ -37,6 +37,9 @@ const MOST_HOVERS: usize = 100;
 /// Text has this much more room than it needs in our own font.
 const SLACK: f64 = 1.15;
 
+/// And so much where there is room, so that no usual font of a browser has to set it closer.
+const AMPLE: f64 = 1.2;
+
 /// The widest font of browsers is so much wider than ours.
 const BROWSER: f64 = 1.3;
 
