@@ -239,12 +239,13 @@ def figures(check, run):
 
 
 def page(check, folder, *arguments, codes):
-    """A page that is no report, as it is printed and as it is written, where it may link to reports; its size in bytes."""
+    """A page that is no report; its size in bytes."""
     file = folder / "page.html"
+    file.unlink(missing_ok=True)
     check.placebench(*arguments, "--format", "html", "--output", file, codes=codes)
-    for text in (check.placebench(*arguments, "--format", "html", codes=codes), file.read_text()):
-        tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
-        assert tree.find(".//h1") is not None and len(tree.findall(".//script")) == 1
+    text = file.read_text()
+    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+    assert tree.find(".//h1") is not None and len(tree.findall(".//script")) == 1
     return len(text.encode())
 
 
