@@ -22,6 +22,7 @@ const REQUIRED = {
 export async function controls(browser, file, kind, before) {
     const { context, page, events } = await open(browser, file, { before })
     page.setDefaultTimeout(before ? 1000 : 5000)
+    page.setDefaultNavigationTimeout(30000)
     const findings = []
     const has = hook => page.evaluate(hook => document.querySelector(hook) !== null, hook)
     const hasScript = await has('script:not([type])')
