@@ -52,7 +52,8 @@ fn assert_agreed(record: &RunRecord, fastest: Option<&str>) {
 #[test]
 fn everything_names_the_same_placement() {
     // The reference, one that is faster, the faster of two, and one among those that are the same as the reference.
-    let runs: [(&[(&str, f64)], Option<&str>); 6] = [
+    type Expected<'a> = (&'a [(&'a str, f64)], Option<&'a str>);
+    let runs: [Expected<'_>; 6] = [
         (&[("single", 1.0), ("auto", 1.12), ("manual", 1.3)], Some("single")),
         (&[("single", 1.0), ("auto", 0.8)], Some("auto")),
         (

@@ -165,17 +165,8 @@ pub fn view(
     let (memory, memory_beside) = memory::of_case(record, spec, metrics, [placed, attempt], devices);
     let timing = timing(record, spec, text, &why);
     let is_timed = status::is_timed(record, spec);
-    let timed: Vec<&Attempt> = record.deciding_attempts(spec).filter(|_| is_timed).collect();
     let steps = steps::of_case(record, spec, metrics, (text, &why), devices);
-    let latency = latencies::view(&latencies::Source {
-        spec,
-        timed: &timed,
-        attempt,
-        timing: &timing,
-        is_timed,
-        steps: &steps,
-        why: &why,
-    });
+    let latency = latency(record, spec, attempt, (&timing, &why), &steps);
     let audit = audit::view(record, spec, devices);
     let placement = modules::view(&modules::Source {
         spec,
@@ -200,6 +191,8 @@ pub fn view(
         is_timed,
     });
     let seconds = |value: Option<f64>| figure(value.map(human_seconds), text, &why);
+    let told = |of: fn(&CaseVerdict) -> &[Finding]| verdict.map(|verdict| findings(of(verdict))).unwrap_or_default();
+    let foreseen = || forecast::view(record, spec, metrics, &steps, &memory, devices);
     CaseView {
         anchor: format!("case-{number}"),
         case: line(&spec.case),
@@ -214,18 +207,14 @@ pub fn view(
         outcome_kind: verdict.map(|verdict| verdict.outcome),
         outcome: verdict.map_or("", |verdict| verdict.outcome.as_str()),
         ended: status::ended_words(attempt),
-        place: attempt
-            .and_then(|attempt| attempt.outcome.place())
-            .map(|place| line(&place.name()).replace("->", "→")),
+        place: attempt.and_then(place),
         sentence: message(verdict.map_or(why.as_str(), |verdict| &verdict.sentence)),
         says_more: status::says_more(verdict),
         skip_hint: attempt.map(skip_hint).unwrap_or_default(),
         text_verdict: verdict.map_or("", |verdict| verdict.text.as_str()),
         text_words: status::text_words(verdict),
-        findings: verdict.map(|verdict| findings(&verdict.findings)).unwrap_or_default(),
-        expected_findings: verdict
-            .map(|verdict| findings(&verdict.expected_findings))
-            .unwrap_or_default(),
+        findings: told(|verdict| &verdict.findings),
+        expected_findings: told(|verdict| &verdict.expected_findings),
         earlier_tries: verdict.map(status::earlier_words).unwrap_or_default(),
         ttft: seconds(metrics.ttft_s),
         tpot: seconds(metrics.tpot_s),
@@ -237,10 +226,7 @@ pub fn view(
         ttft_s: metrics.ttft_s.filter(|_| text.timing_is_valid()),
         placed: placement,
         memory_beside,
-        forecast: match is_timed {
-            false => None,
-            true => forecast::view(record, spec, metrics, &steps, &memory, devices),
-        },
+        forecast: is_timed.then(foreseen).flatten(),
         memory,
         in_flight: work::in_flight(spec.request.concurrency),
         steps,
@@ -255,6 +241,33 @@ pub fn view(
         latency,
         overview: overview::case(metrics, text, is_timed, devices),
     }
+}
+
+/// The times of a case.
+fn latency(
+    record: &IndexedRun<'_>,
+    spec: &CaseSpec,
+    attempt: Option<&Attempt>,
+    (timing, why): (&Timing, &str),
+    steps: &[steps::StepView; 2],
+) -> latencies::LatencyView {
+    let is_timed = status::is_timed(record, spec);
+    let timed: Vec<&Attempt> = record.deciding_attempts(spec).filter(|_| is_timed).collect();
+    latencies::view(&latencies::Source {
+        spec,
+        timed: &timed,
+        attempt,
+        timing,
+        is_timed,
+        steps,
+        why,
+    })
+}
+
+/// The module or hop that an attempt ended at.
+fn place(attempt: &Attempt) -> Option<String> {
+    let place = attempt.outcome.place()?;
+    Some(line(&place.name()).replace("->", "→"))
 }
 
 /// What would make a case run that was skipped; empty where nobody knows.

@@ -1,6 +1,7 @@
 //! What a prompt shows, in one sentence: what broke where, who is fastest and by how much, the text, the memory.
 
 use placebench_core::outcome::OutcomeKind;
+use placebench_core::record::CaseStatus;
 
 use crate::view::CaseView;
 use crate::view::compared::{ComparedRow, ComparedView, TTFT};
@@ -18,7 +19,7 @@ const AS_FAST: &str = "as fast";
 pub(super) fn sentence(cases: &[CaseView], compared: &ComparedView, least_peak: Option<&str>) -> String {
     let parts = [
         broken(cases),
-        speed(compared),
+        speed(cases, compared),
         text(cases),
         memory(cases, least_peak),
         expected(cases),
@@ -74,7 +75,7 @@ fn broken(cases: &[CaseView]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn speed(compared: &ComparedView) -> Option<String> {
+fn speed(cases: &[CaseView], compared: &ComparedView) -> Option<String> {
     let lead = compared.lead();
     let unit = match lead {
         TTFT => "to the first token",
@@ -83,11 +84,14 @@ fn speed(compared: &ComparedView) -> Option<String> {
     let speeds = compared.speeds();
     let row = |index: usize| compared.rows.get(index);
     let time = |row: &ComparedRow| Some(row.cells.get(lead)?.value.measured()?.to_owned());
-    let (&(first, least), others) = speeds.order.split_first()?;
-    let first = row(first)?;
+    let (&(position, least), others) = speeds.order.split_first()?;
+    let first = row(position)?;
     let least_words = format!("{} {unit}", time(first)?);
     let Some(&(last, most)) = others.last() else {
-        return Some(format!("{}: {least_words}", first.placement));
+        // What broke is the news of a case that broke.
+        let status = cases.get(position)?.status_kind;
+        return matches!(status, Some(CaseStatus::Passed | CaseStatus::Flaky))
+            .then(|| format!("{}: {least_words}", first.placement));
     };
     let Some(least) = least else {
         return Some(unrelated(compared, &first.placement, &least_words, others.len() + 1));

@@ -39,7 +39,7 @@ fn ranked<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, usize)> {
     ranked
 }
 
-fn fastest<'a>(prompt: &'a PromptView) -> Option<&'a str> {
+fn fastest(prompt: &PromptView) -> Option<&str> {
     let first = prompt.compared.speeds().fastest()?;
     Some(prompt.cases.get(first)?.placement.as_str())
 }
