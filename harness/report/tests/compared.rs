@@ -1,7 +1,5 @@
 //! The placements of a prompt against its reference: what is judged, what is said, what is drawn.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which may panic")]
-
 mod sample;
 
 use placebench_core::compare::{Change, GateSpec, compare_placements};
