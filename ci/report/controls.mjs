@@ -173,7 +173,8 @@ async function compare(page) {
 /** A region tells its value to a pointer and to the keyboard. */
 async function point(page) {
     const findings = []
-    await page.evaluate(() => document.querySelectorAll('details').forEach(one => { one.open = true }))
+    // The menu of prompts would lie over the charts.
+    await page.evaluate(() => document.querySelectorAll('details:not(#prompts)').forEach(one => { one.open = true }))
     const region = page.locator('svg.wide .hover').first()
     await region.scrollIntoViewIfNeeded()
     // Scrolling hides what was shown; the browser tells of it a frame later.
