@@ -1,4 +1,5 @@
 // What the page's script adds: sorting, filtering, comparing, pointing, themes, and links into what is folded.
+import { pathToFileURL } from 'node:url'
 import { open, settled } from './browser.mjs'
 
 /** Each control with the hook it is found by: a page has it where the hook is there. */
@@ -35,7 +36,8 @@ export async function controls(browser, file, kind, before) {
         if (!(await has(hook))) continue
         const found = await check(page).catch(error => [`cannot be used: ${error.message.split('\n')[0]}`])
         findings.push(...found.map(finding => `${name}: ${finding}`))
-        await page.reload()
+        // Opened anew: a reload would scroll back to where it was, whenever it is done, and scrolling hides what is shown.
+        await page.goto(pathToFileURL(file).href)
     }
     await context.close()
     return [...findings, ...events]
