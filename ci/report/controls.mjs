@@ -1,4 +1,5 @@
 // What the page's script adds: sorting, filtering, comparing, pointing, themes, and links into what is folded.
+import { pathToFileURL } from 'node:url'
 import { open, settled } from './browser.mjs'
 
 /** Each control with the hook it is found by: a page has it where the hook is there. */
@@ -35,7 +36,8 @@ export async function controls(browser, file, kind, before) {
         if (!(await has(hook))) continue
         const found = await check(page).catch(error => [`cannot be used: ${error.message.split('\n')[0]}`])
         findings.push(...found.map(finding => `${name}: ${finding}`))
-        await page.reload()
+        // Opened anew: a reload would scroll back to where it was, whenever it is done, and scrolling hides what is shown.
+        await page.goto(pathToFileURL(file).href)
     }
     await context.close()
     return [...findings, ...events]
@@ -173,7 +175,8 @@ async function compare(page) {
 /** A region tells its value to a pointer and to the keyboard. */
 async function point(page) {
     const findings = []
-    await page.evaluate(() => document.querySelectorAll('details').forEach(one => { one.open = true }))
+    // The menu of prompts would lie over the charts.
+    await page.evaluate(() => document.querySelectorAll('details:not(#prompts)').forEach(one => { one.open = true }))
     const region = page.locator('svg.wide .hover > *').first()
     await region.scrollIntoViewIfNeeded()
     // Scrolling hides what was shown; the browser tells of it a frame later.

@@ -206,7 +206,12 @@ pub(crate) fn assert_same_markup(page: &str, benign: &str) {
         tags.iter().flat_map(of).collect()
     };
     let (found_names, known_names) = (names(&found), names(&known));
-    let strangers: Vec<&String> = found_names.difference(&known_names).collect();
+    // Charts press labels together that would not fit, as long ones do not.
+    let is_ours = |name: &&String| ["text textlength", "text lengthadjust"].contains(&name.as_str());
+    let strangers: Vec<&String> = found_names
+        .difference(&known_names)
+        .filter(|name| !is_ours(name))
+        .collect();
     assert!(strangers.is_empty(), "not in the page without strangers: {strangers:?}");
     assert!(found.len() > 100, "the page was read");
     for tag in &found {
