@@ -42,7 +42,7 @@ pub enum Scheme {
     Dark,
 }
 
-/// Hues of devices with the ink on them; the same in both schemes, as both inks are chosen against the fill.
+/// Hues of devices with the ink on them, as both inks are chosen against the fill.
 const DEVICES: [([u8; 3], [u8; 3]); 8] = [
     ([0x18, 0x72, 0xbc], WHITE),
     ([0xe7, 0x9c, 0x26], BLACK),
@@ -55,6 +55,20 @@ const DEVICES: [([u8; 3], [u8; 3]); 8] = [
 ];
 const WHITE: [u8; 3] = [0xff, 0xff, 0xff];
 const BLACK: [u8; 3] = [0x16, 0x19, 0x1f];
+
+/// The hues that could not be told from a dark page: lighter there.
+const DEVICES_ON_DARK: [(usize, ([u8; 3], [u8; 3])); 2] =
+    [(2, ([0x77, 0xeb, 0xda], BLACK)), (4, ([0x81, 0x4a, 0x97], WHITE))];
+
+/// The hue of a device and the ink on it.
+fn device(index: usize, scheme: Scheme) -> ([u8; 3], [u8; 3]) {
+    let index = index % DEVICES.len();
+    let on_dark = DEVICES_ON_DARK.iter().find(|(of, _)| *of == index);
+    match on_dark {
+        Some((_, colours)) if scheme == Scheme::Dark => *colours,
+        _ => DEVICES[index],
+    }
+}
 
 /// Paints that differ between the schemes.
 const NAMED: [Paint; 10] = [
@@ -85,8 +99,8 @@ impl Paint {
             Self::Weights => ([0x3d, 0x52, 0x70], [0xc3, 0xd3, 0xe8]),
             Self::Cache => ([0x7d, 0x9b, 0xc1], [0x7d, 0x9b, 0xc1]),
             Self::Rest => ([0xc4, 0xd1, 0xe2], [0x47, 0x5c, 0x7a]),
-            Self::Device(index) => return DEVICES[index % DEVICES.len()].0,
-            Self::OnDevice(index) => return DEVICES[index % DEVICES.len()].1,
+            Self::Device(index) => return device(index, scheme).0,
+            Self::OnDevice(index) => return device(index, scheme).1,
         };
         match scheme {
             Scheme::Light => light,
@@ -191,9 +205,24 @@ mod tests {
 
     #[test]
     fn neighbouring_devices_differ_in_lightness() {
-        for index in 1..DEVICES.len() {
-            let contrast = contrast(DEVICES[index - 1].0, DEVICES[index].0);
-            assert!(contrast >= 1.5, "devices {} and {index}: {contrast:.2}", index - 1);
+        for scheme in [Scheme::Light, Scheme::Dark] {
+            let fill = |index| Paint::Device(index).rgb(scheme);
+            for index in 1..DEVICES.len() {
+                let contrast = contrast(fill(index - 1), fill(index));
+                assert!(
+                    contrast >= 1.5,
+                    "devices {} and {index}, {scheme:?}: {contrast:.2}",
+                    index - 1
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_device_sinks_into_the_page() {
+        for index in 0..DEVICES.len() {
+            let contrast = contrast(Paint::Device(index).rgb(Scheme::Dark), Paint::Surface.rgb(Scheme::Dark));
+            assert!(contrast >= 2.6, "device {index}: {contrast:.2}");
         }
     }
 }
