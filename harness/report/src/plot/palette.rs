@@ -42,8 +42,11 @@ pub enum Scheme {
     Dark,
 }
 
+/// Red, green and blue of a fill, and of the ink that is read on it.
+type Fill = ([u8; 3], [u8; 3]);
+
 /// Hues of devices with the ink on them, as both inks are chosen against the fill.
-const DEVICES: [([u8; 3], [u8; 3]); 8] = [
+const DEVICES: [Fill; 8] = [
     ([0x18, 0x72, 0xbc], WHITE),
     ([0xe7, 0x9c, 0x26], BLACK),
     ([0x15, 0x55, 0x40], WHITE),
@@ -57,11 +60,10 @@ const WHITE: [u8; 3] = [0xff, 0xff, 0xff];
 const BLACK: [u8; 3] = [0x16, 0x19, 0x1f];
 
 /// The hues that could not be told from a dark page: lighter there.
-const DEVICES_ON_DARK: [(usize, ([u8; 3], [u8; 3])); 2] =
-    [(2, ([0x77, 0xeb, 0xda], BLACK)), (4, ([0x81, 0x4a, 0x97], WHITE))];
+const DEVICES_ON_DARK: [(usize, Fill); 2] = [(2, ([0x77, 0xeb, 0xda], BLACK)), (4, ([0x81, 0x4a, 0x97], WHITE))];
 
 /// The hue of a device and the ink on it.
-fn device(index: usize, scheme: Scheme) -> ([u8; 3], [u8; 3]) {
+fn device(index: usize, scheme: Scheme) -> Fill {
     let index = index % DEVICES.len();
     let on_dark = DEVICES_ON_DARK.iter().find(|(of, _)| *of == index);
     match on_dark {

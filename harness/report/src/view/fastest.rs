@@ -19,8 +19,10 @@ pub enum Standing {
     Unrelated,
     /// The first is faster than each other one.
     Known,
-    /// The repetitions do not tell them apart.
+    /// What differs is within the margin of sameness.
     Close,
+    /// The repetitions do not tell them apart; more might.
+    Unclear,
     /// There are too few repetitions to ask.
     TooFew,
 }
@@ -83,7 +85,7 @@ fn standing(claims: &[(usize, f64, Change)], directly: &dyn Fn(usize, &[usize]) 
         return Standing::Known;
     };
     if first.2 != Change::Faster {
-        return Standing::Close;
+        return undecided(others.map(|claim| claim.2));
     }
     let rivals: Vec<usize> = others
         .by_ref()
@@ -99,6 +101,41 @@ fn standing(claims: &[(usize, f64, Change)], directly: &dyn Fn(usize, &[usize]) 
     } else if answers.iter().all(|change| *change == Change::Slower) {
         Standing::Known
     } else {
-        Standing::Close
+        undecided(answers.into_iter())
+    }
+}
+
+/// Why nobody is fastest among some that are not slower.
+fn undecided(mut changes: impl Iterator<Item = Change>) -> Standing {
+    match changes.any(|change| change == Change::Unclear) {
+        true => Standing::Unclear,
+        false => Standing::Close,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(claims: &[(f64, Change)], directly: &[Change]) -> Standing {
+        let claims: Vec<(usize, f64, Change)> = claims
+            .iter()
+            .enumerate()
+            .map(|(index, (ratio, change))| (index + 1, *ratio, *change))
+            .collect();
+        standing(&claims, &|_, _| directly.to_vec())
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_called_noise() {
+        use Change::{Faster, NoVerdict, Same, Slower, Unclear};
+        assert_eq!(of(&[(1.2, Slower), (1.1, Slower)], &[]), Standing::Known);
+        assert_eq!(of(&[(1.2, Slower), (1.001, Same)], &[]), Standing::Close);
+        assert_eq!(of(&[(1.03, Unclear), (1.001, Same)], &[]), Standing::Unclear);
+        assert_eq!(of(&[(1.2, Slower), (1.1, NoVerdict)], &[]), Standing::TooFew);
+        assert_eq!(of(&[(0.8, Faster), (1.1, Slower)], &[]), Standing::Known);
+        assert_eq!(of(&[(0.8, Faster), (0.9, Faster)], &[Slower]), Standing::Known);
+        assert_eq!(of(&[(0.8, Faster), (0.81, Faster)], &[Same]), Standing::Close);
+        assert_eq!(of(&[(0.8, Faster), (0.85, Faster)], &[Unclear]), Standing::Unclear);
     }
 }

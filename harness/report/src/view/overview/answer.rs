@@ -112,6 +112,7 @@ fn speed(cases: &[CaseView], compared: &ComparedView) -> Option<String> {
     let doubt = match speeds.standing {
         Standing::Known => return Some(format!("{} is fastest, {least_words}: {slower}", first.placement)),
         Standing::Close => "within noise",
+        Standing::Unclear => "unclear; more repetitions might tell",
         Standing::TooFew => "too few repetitions to be sure",
         Standing::Unrelated | Standing::Alone => "not certain",
     };

@@ -58,7 +58,7 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     };
     let all = count(asked.len(), "comparable prompt", "comparable prompts");
     let known = ranked(asked.iter().filter_map(|prompt| fastest(prompt)));
-    let (close, too_few) = (of(Standing::Close).count(), of(Standing::TooFew).count());
+    let too_few = of(Standing::TooFew).count();
     if too_few == asked.len() {
         return Some(format!(
             "no placement can be called faster: too few repetitions in {all}"
@@ -70,7 +70,11 @@ fn speed(prompts: &[&PromptView]) -> Option<String> {
     if words.is_empty() {
         words.push(format!("no placement is certainly the fastest in any of {all}"));
     }
-    let rest = [(close, "within noise"), (too_few, "with too few repetitions to tell")];
+    let rest = [
+        (of(Standing::Close).count(), "within noise"),
+        (of(Standing::Unclear).count(), "unclear"),
+        (too_few, "with too few repetitions to tell"),
+    ];
     words.extend(
         rest.iter()
             .filter(|(n, _)| *n > 0)
