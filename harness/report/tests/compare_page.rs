@@ -372,3 +372,30 @@ fn text_of_strangers_is_text() {
     }
     assert!(page(&"x".repeat(100_000)).len() < 1 << 20, "what is long is cut");
 }
+
+#[test]
+fn the_time_of_a_wrong_text_is_no_speed_here_either() {
+    let mut wrong = case("s/p/wrong", 1.5, Change::Slower);
+    for metric in [TimingMetric::TpotS, TimingMetric::LoadS] {
+        let mut row = timing(metric, 1.5, Change::Slower, 10);
+        row.change = Change::NoVerdict;
+        row.reason = Some(NoVerdictReason::TextInvalid {
+            side: SideName::Base,
+            text: placebench_core::record::TextVerdict::Diverged,
+        });
+        wrong.timings.push(row);
+    }
+    wrong.timings.remove(0);
+    let comparison = comparison(vec![wrong], Relation::Versions);
+    let standings = [Standing::NoVerdict];
+    let view = ComparisonView::new(&input(&comparison, &standings));
+    let of = |metric: &str| view.loud.iter().find(|row| row.metric == metric).unwrap();
+    let speed = of("tpot_s");
+    assert_eq!((speed.base.as_str(), speed.new.as_str()), ("invalid", "invalid"));
+    assert_eq!((speed.chart.log_ratio, speed.chart.pairs.len()), (None, 0));
+    assert!(speed.why.contains("its timing is no speed"), "{}", speed.why);
+    // Loading comes before any text.
+    assert!(of("load_s").chart.log_ratio.is_some());
+    let row = view.table.iter().find(|row| row.cells[0] == "tpot_s").unwrap();
+    assert_eq!(row.values, [None, None, None]);
+}

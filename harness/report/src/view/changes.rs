@@ -4,7 +4,7 @@
 
 use placebench_core::compare::{
     CaseComparison, Change, Comparison, Counter, CounterChange, CounterRow, NoVerdictReason, ThresholdSource,
-    TimingRow, TimingWarning,
+    TimingMetric, TimingRow, TimingWarning,
 };
 use placebench_core::exit_code::ExitCode;
 use placebench_core::units::{Bytes, human_seconds};
@@ -149,6 +149,7 @@ pub(super) fn counter_row(row: &CounterRow) -> Row {
 }
 
 pub(super) fn timing_row(row: &TimingRow) -> Row {
+    let is_speed = is_speed(row);
     let shown = |value: Option<f64>| match (value, row.unit.as_str()) {
         (None, _) => "-".to_owned(),
         (Some(value), "s") => human_seconds(value),
@@ -168,15 +169,26 @@ pub(super) fn timing_row(row: &TimingRow) -> Row {
     Row {
         cells: [
             row.metric.as_str().to_owned(),
-            shown(row.base),
-            shown(row.new),
-            row.ratio.map_or_else(String::new, percent),
-            interval,
+            if is_speed {
+                shown(row.base)
+            } else {
+                "invalid".to_owned()
+            },
+            if is_speed { shown(row.new) } else { "invalid".to_owned() },
+            row.ratio.filter(|_| is_speed).map_or_else(String::new, percent),
+            if is_speed { interval } else { String::new() },
             word,
         ],
         floor: percent(row.floor.log_ratio.exp()).replace('+', ""),
         tone,
     }
+}
+
+/// False where a text is wrong on one of the sides: what was measured is no speed then, and a ratio to it says nothing. Loading
+/// comes before any text.
+pub(super) fn is_speed(row: &TimingRow) -> bool {
+    let is_wrong = matches!(row.reason, Some(NoVerdictReason::TextInvalid { .. }));
+    !is_wrong || row.metric == TimingMetric::LoadS
 }
 
 /// The change that a ratio is.

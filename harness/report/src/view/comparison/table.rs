@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::case_name;
 use super::cases::CaseSection;
-use crate::view::changes::{Row, Tone, counter_row, timing_row};
+use crate::view::changes::{Row, Tone, counter_row, is_speed, timing_row};
 use crate::view::words::line;
 
 /// A figure on both sides.
@@ -43,7 +43,11 @@ pub(super) fn rows(comparison: &Comparison, sections: &[CaseSection]) -> Vec<Tab
             push(counter_row(counter), [base, new, ratio]);
         }
         for timing in &case.timings {
-            push(timing_row(timing), [timing.base, timing.new, timing.ratio]);
+            let values = [timing.base, timing.new, timing.ratio];
+            push(
+                timing_row(timing),
+                values.map(|value| value.filter(|_| is_speed(timing))),
+            );
         }
     }
     rows

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::case_name;
 use super::cases::CaseSection;
-use crate::view::changes::{Tone, timing_row};
+use crate::view::changes::{Tone, is_speed, timing_row};
 use crate::view::words::{line, message};
 
 /// A time of a case on both sides.
@@ -131,12 +131,18 @@ pub(super) fn view(case: &CaseComparison, row: &TimingRow, anchor: &str) -> Timi
             .map(NoVerdictReason::sentence)
             .map(|why| message(&why))
             .unwrap_or_default(),
-        pairs: row.pairs.len(),
+        pairs: if is_speed(row) { row.pairs.len() } else { 0 },
         chart: ratio(row),
     }
 }
 
 fn ratio(row: &TimingRow) -> Ratio {
+    if !is_speed(row) {
+        return Ratio {
+            unit: row.unit.clone(),
+            ..Ratio::default()
+        };
+    }
     let sign = if row.direction == Direction::Higher { -1.0 } else { 1.0 };
     let log = |ratio: f64| Some(ratio.ln() * sign).filter(|log| log.is_finite());
     let interval = row
