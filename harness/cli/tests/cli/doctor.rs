@@ -190,7 +190,7 @@ fn a_link_that_hangs_ends_with_its_deadline_and_the_other_way_is_still_tried() {
     assert_eq!(health(&report, "sim:1", "sim:0"), Health::Ok);
     let words = words(&report, "sim:0 -> sim:1");
     assert!(
-        words.contains("silent for 10.00 s in: comparing copies of 4.00 KiB sim:0 -> sim:1"),
+        words.contains("silent for 10.0 s in: comparing copies of 4.00 KiB sim:0 -> sim:1"),
         "{words}"
     );
     assert!(words.contains("copies through host memory are right"), "{words}");
