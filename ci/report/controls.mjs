@@ -191,6 +191,7 @@ async function point(page) {
     await tip.evaluate(one => { one.textContent = '' })
     const chart = page.locator('svg.wide', { has: page.locator('.hover') }).first()
     await chart.focus()
+    await settled(page)
     await page.keyboard.press('ArrowRight')
     const walked = (await tip.textContent())?.trim()
     if (!walked || !(await tip.isVisible())) findings.push('an arrow key on a chart shows nothing')
