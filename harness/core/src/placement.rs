@@ -55,6 +55,67 @@ pub enum DeviceMapRequest {
     Single(DeviceId),
     /// Module path (or `model.layers.A-B` range) to device, in the order of the file.
     Manual(Vec<(String, DeviceId)>),
+    /// Several processes instead of a map: each has a rank and a device of its own.
+    Ranks(RanksSpec),
+    /// The engine places the model by itself, and this is how, in the words of whoever wrote the scenario. It is not read back.
+    Stated(String),
+}
+
+/// What starts the ranks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Launcher {
+    /// `python -m torch.distributed.run`.
+    #[default]
+    Torchrun,
+    /// `accelerate launch`.
+    Accelerate,
+}
+
+impl Launcher {
+    /// The name in scenarios.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Torchrun => "torchrun",
+            Self::Accelerate => "accelerate",
+        }
+    }
+}
+
+/// How the ranks share the work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Parallelism {
+    /// Each rank holds the whole model and generates the same text.
+    #[default]
+    Data,
+    /// Each rank holds a part of every layer (`tp_plan = "auto"`).
+    Tensor,
+}
+
+impl Parallelism {
+    /// The name in scenarios.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Tensor => "tensor",
+        }
+    }
+}
+
+/// A distributed configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RanksSpec {
+    /// What starts them.
+    pub launcher: Launcher,
+    /// How many there are, from 2.
+    pub processes: u32,
+    /// `gloo`, `nccl`, …; absent: `nccl` on GPUs, else `gloo`.
+    pub backend: Option<String>,
+    /// How they share the work.
+    pub parallel: Parallelism,
 }
 
 impl DeviceMapRequest {

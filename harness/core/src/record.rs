@@ -10,6 +10,7 @@ mod baseline;
 mod case;
 mod control;
 mod divergence;
+mod engine_spec;
 mod foreign;
 mod gate;
 mod gpu_process;
@@ -26,6 +27,7 @@ pub use self::baseline::{BaselineAction, BaselineFile, BaselineUse};
 pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
 pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
+pub use self::engine_spec::{ServerSpec, ServerStart, TransformersSpec};
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::gate::{GateBase, GateVerdict};
 pub use self::gpu_process::GpuProcess;
@@ -42,7 +44,8 @@ use crate::units::Bytes;
 /// generated together; GPUs; evidence and recovery of attempts that had to be stopped; selection, retries and shards; limits,
 /// memory held after each generation, and which injected faults struck; audits; probes of the prompt, text offsets, end tokens,
 /// where texts part; machines a run was gone on with; processes of others on a GPU, attempts that ran beside others; another
-/// program, baselines and the answer of the gate; the fault `slow_step`; the last events of attempts that did not complete).
+/// program, baselines and the answer of the gate; the fault `slow_step`; the last events of attempts that did not complete; other engines
+/// and their servers, ranks and stacks, tokens of which only the text is known).
 pub const RECORD_VERSION: RecordVersion = RecordVersion { major: 1, minor: 1 };
 
 /// A version of the record format.

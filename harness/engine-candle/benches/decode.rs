@@ -42,6 +42,8 @@ fn request(device_map: DeviceMapRequest, devices: Vec<LogicalDevice>) -> WorkerR
         audit: false,
         faults: Vec::new(),
         probe: false,
+        server: None,
+        transformers: None,
     }
 }
 

@@ -98,6 +98,8 @@ fn request(model: &Path, concurrency: Concurrency) -> Option<WorkerRequest> {
         audit: false,
         faults: Vec::new(),
         probe: false,
+        server: None,
+        transformers: None,
     })
 }
 

@@ -268,6 +268,8 @@ impl<'a> Record<'a> {
             stage_times_s: self.stage_times_s,
             text_offsets: Vec::new(),
             companions: Vec::new(),
+            input_tokens: None,
+            output_tokens: None,
         })
     }
 }

@@ -177,7 +177,7 @@ fn every_token_of_every_sequence_is_reported_in_order() {
                 } if sequence as usize == number => Some((index, id)),
                 _ => None,
             });
-            let expected = (0..).zip(expected.output_ids.iter().copied());
+            let expected = (0..).zip(expected.output_ids.iter().copied().map(Some));
             assert!(tokens.eq(expected), "{concurrency:?}");
         }
     }

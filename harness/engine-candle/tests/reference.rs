@@ -53,6 +53,8 @@ fn request(model: &Path, input_ids: &[u32], max_new_tokens: u32) -> WorkerReques
         audit: false,
         faults: Vec::new(),
         probe: false,
+        server: None,
+        transformers: None,
     }
 }
 

@@ -306,8 +306,8 @@ impl Context {
                 generation,
                 sequence,
                 index,
-                id,
-                top2_gap,
+                id: Some(id),
+                top2_gap: Some(top2_gap),
             },
         );
         stamp

@@ -297,7 +297,7 @@ fn event(kind: &str, before_end_s: f64, words: &str) -> LastEvent {
 fn a_stall_is_told_from_what_was_asked_to_its_end() {
     let mut record = sample::sample();
     for attempt in record.attempts.iter_mut().filter(|attempt| attempt.case == STALLED) {
-        attempt.partial_tokens = vec![(0.04, 7), (0.05, 8), (0.062, 9)];
+        attempt.partial_tokens = vec![(0.04, Some(7)), (0.05, Some(8)), (0.062, Some(9))];
         attempt.killed_after_s = Some(5.0);
         attempt.last_events = vec![
             event("phase", 2.03, "decode begins"),
@@ -421,7 +421,7 @@ fn a_device_that_had_not_enough_is_named_with_what_was_missing() {
 fn numbers_that_are_none_break_no_story() {
     let mut record = sample::sample();
     for attempt in &mut record.attempts {
-        attempt.partial_tokens = vec![(f64::NAN, 1), (f64::INFINITY, 2)];
+        attempt.partial_tokens = vec![(f64::NAN, Some(1)), (f64::INFINITY, Some(2))];
         attempt.last_events = vec![event("\u{1b}token", f64::NAN, &"\u{301}".repeat(400)); 40];
         attempt.killed_after_s = Some(f64::NEG_INFINITY);
         attempt.phases = attempt

@@ -309,8 +309,8 @@ impl<'a> Worker<'a> {
                 generation: number,
                 sequence: 0,
                 index,
-                id: 100 + index,
-                top2_gap: 0.5,
+                id: Some(100 + index),
+                top2_gap: Some(0.5),
             })?;
         }
         for bytes in [1000, 2000] {
@@ -520,6 +520,8 @@ fn generation(tokens: u32) -> Generation {
         stage_times_s: Vec::new(),
         text_offsets: Vec::new(),
         companions: Vec::new(),
+        input_tokens: None,
+        output_tokens: None,
     }
 }
 

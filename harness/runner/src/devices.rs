@@ -54,6 +54,7 @@ impl CudaUse {
                 None if logical.is_empty() => Self::Any,
                 None => numbers(&mut logical.iter().map(|slice| &slice.id)),
             },
+            DeviceMapRequest::Ranks(_) | DeviceMapRequest::Stated(_) => Self::Any,
         }
     }
 

@@ -72,5 +72,7 @@ pub(crate) fn case() -> CaseSpec {
         audit: None,
         snapshot_dir: "/nonexistent/snapshots".into(),
         program: None,
+        server: None,
+        transformers: None,
     }
 }

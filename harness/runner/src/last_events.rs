@@ -101,12 +101,13 @@ fn words(kind: &EventKind) -> String {
                 0 => String::new(),
                 companion => format!("sequence {companion} of "),
             };
-            format!("number {index} of {of}generation {generation}: id {id}")
+            let id = id.map(|id| format!(": id {id}")).unwrap_or_default();
+            format!("number {index} of {of}generation {generation}{id}")
         }
         EventKind::Audited(step) => format!("a stage of generation {}", step.generation),
         EventKind::Finished { generation, result, .. } => format!(
             "generation {generation}: {}, ended by {}",
-            counted(result.output_ids.len(), "token", "tokens"),
+            counted(result.output_count(), "token", "tokens"),
             result.finish_reason.as_str()
         ),
         EventKind::Memory(figure) => {
@@ -170,8 +171,8 @@ mod tests {
             generation: 0,
             sequence: 0,
             index,
-            id: 7,
-            top2_gap: 1.0,
+            id: Some(7),
+            top2_gap: Some(1.0),
         };
         at(t_s, kind)
     }

@@ -141,6 +141,7 @@ fn may_use_metal(case: &CaseSpec) -> bool {
             budgets.map(|(device, _)| device).any(is_metal)
                 || (case.request.max_memory.is_none() && case.devices.iter().any(|slice| is_metal(&slice.id)))
         }
+        DeviceMapRequest::Ranks(_) | DeviceMapRequest::Stated(_) => false,
     }
 }
 

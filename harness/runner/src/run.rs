@@ -370,6 +370,8 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         faults: case.faults.clone(),
         audit: case.audit.is_some(),
         probe: case.measure.probe,
+        transformers: case.transformers.clone(),
+        server: case.server.clone(),
     }
 }
 

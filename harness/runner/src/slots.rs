@@ -54,6 +54,8 @@ pub(crate) fn claim(case: &CaseSpec) -> Claim {
             Some(budgets) => budgets.iter().map(|(device, _)| device).collect(),
             None => case.devices.iter().map(|slice| &slice.id).collect(),
         },
+        // What these take is not said anywhere.
+        DeviceMapRequest::Ranks(_) | DeviceMapRequest::Stated(_) => return Claim::Alone,
     };
     devices.sort();
     devices.dedup();

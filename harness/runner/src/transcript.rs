@@ -344,7 +344,7 @@ impl Transcript {
             let last = self
                 .generations
                 .last()
-                .map_or(0, |generation| generation.output_ids.len());
+                .map_or(0, placebench_core::protocol::Generation::output_count);
             u32::try_from(last).unwrap_or(u32::MAX)
         })
     }

@@ -206,6 +206,8 @@ fn request(args: &GenerateArgs) -> Result<WorkerRequest, CliError> {
         audit: false,
         faults: Vec::new(),
         probe: false,
+        server: None,
+        transformers: None,
     })
 }
 
@@ -277,7 +279,10 @@ pub(super) fn parse_device(text: &str) -> Result<LogicalDevice, CliError> {
 fn declare_missing(devices: &mut Vec<LogicalDevice>, map: &DeviceMapRequest, budgets: Option<&[(DeviceId, Bytes)]>) {
     let mut used: Vec<&DeviceId> = budgets.into_iter().flatten().map(|(device, _)| device).collect();
     match map {
-        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => {}
+        DeviceMapRequest::Strategy(_)
+        | DeviceMapRequest::Optimal(_)
+        | DeviceMapRequest::Ranks(_)
+        | DeviceMapRequest::Stated(_) => {}
         DeviceMapRequest::Single(device) => used.push(device),
         DeviceMapRequest::Manual(entries) => used.extend(entries.iter().map(|(_, device)| device)),
     }

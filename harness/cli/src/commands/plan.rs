@@ -126,6 +126,12 @@ fn asked_by(case: &CaseSpec, args: &PlanArgs) -> Result<Asked, CliError> {
         DeviceMapRequest::Manual(map) => {
             Placing::Map(map.iter().flat_map(|(key, device)| written_out(key, device)).collect())
         }
+        DeviceMapRequest::Ranks(_) | DeviceMapRequest::Stated(_) => {
+            return Err(CliError::setup(format!(
+                "{} has no device map to plan: its engine places the model by itself",
+                crate::terminal::printable(&case.case)
+            )));
+        }
     };
     Ok(Asked {
         budgets: budgets_of(case, &device_map),

@@ -97,6 +97,8 @@ impl BaselineCase {
             stage_times_s: Vec::new(),
             text_offsets: Vec::new(),
             companions: Vec::new(),
+            input_tokens: None,
+            output_tokens: None,
         };
         let mut sequences = self.tokens.iter().map(sequence);
         let first = sequences.next().unwrap_or_else(|| {

@@ -120,6 +120,8 @@ mod tests {
             stage_times_s: vec![],
             text_offsets: vec![],
             companions: vec![],
+            input_tokens: None,
+            output_tokens: None,
         };
         let together = Generation {
             companions: vec![Generation {

@@ -74,6 +74,8 @@ pub(crate) fn case() -> CaseSpec {
         audit: None,
         env: Vec::new(),
         snapshot_dir: String::new(),
+        server: None,
+        transformers: None,
     }
 }
 
@@ -109,6 +111,8 @@ pub(crate) fn generation(ids: &[u32]) -> Generation {
         stage_times_s: Vec::new(),
         text_offsets: Vec::new(),
         companions: Vec::new(),
+        input_tokens: None,
+        output_tokens: None,
     }
 }
 

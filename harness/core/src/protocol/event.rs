@@ -85,10 +85,12 @@ pub enum EventKind {
         sequence: u32,
         /// Its position, from 0.
         index: u32,
-        /// The token.
-        id: u32,
-        /// Largest logit minus second largest.
-        top2_gap: f32,
+        /// The token; absent where the engine is told its text only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u32>,
+        /// Largest logit minus second largest; absent where the engine is not told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        top2_gap: Option<f32>,
     },
     /// What modules made and hops delivered since the last such event; only where the request asks for it. A step has one for
     /// each of its stages, before its hop begins.
@@ -155,8 +157,8 @@ mod tests {
                 generation: 1,
                 sequence: 0,
                 index: 3,
-                id: 42,
-                top2_gap: 0.5,
+                id: Some(42),
+                top2_gap: Some(0.5),
             },
         };
         let line = serde_json::to_string(&event).unwrap();

@@ -38,9 +38,10 @@ pub struct TokenLogit {
 /// One finished generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Generation {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt; empty where the engine is not told them.
     pub input_ids: Vec<u32>,
-    /// Generated tokens, with the end token if it came.
+    /// Generated tokens, with the end token if it came; empty where the engine is told texts only. How many there are is said
+    /// by [`Self::token_stamps_s`].
     pub output_ids: Vec<u32>,
     /// Generated text without special tokens; empty for models without a tokenizer.
     pub text: String,
@@ -50,9 +51,10 @@ pub struct Generation {
     pub start_s: f64,
     /// For each generated token the seconds since `start_s`, after the device was synchronised.
     pub token_stamps_s: Vec<f64>,
-    /// For each step the largest logit minus the second largest.
+    /// For each step the largest logit minus the second largest; empty where the engine is not told.
     pub top2_gaps: Vec<f32>,
-    /// For each step the five largest logits, largest first: what a near-tie is judged by.
+    /// For each step the five largest logits, largest first: what a near-tie is judged by. Logarithms of probabilities do as
+    /// well, for only differences count. Empty where the engine is not told.
     pub top5: Vec<Vec<TokenLogit>>,
     /// Activations moved between devices, per step: `[prefill, decode, decode, …]` has one entry a token.
     pub hops: Vec<u32>,
@@ -76,4 +78,35 @@ pub struct Generation {
     /// `start_s`. Their own lists of companions are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub companions: Vec<Self>,
+    /// How many tokens the prompt has, as a server counted them; absent where [`Self::input_ids`] tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u32>,
+    /// How many tokens were generated, as a server counted them; absent where each was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u32>,
+}
+
+impl Generation {
+    /// Tokens of the prompt; `None` where nobody counted them.
+    #[must_use]
+    pub fn input_count(&self) -> Option<usize> {
+        match self.input_tokens {
+            Some(counted) => usize::try_from(counted).ok(),
+            None if self.input_ids.is_empty() => None,
+            None => Some(self.input_ids.len()),
+        }
+    }
+
+    /// Generated tokens: what a server counted, else one for each stamp.
+    #[must_use]
+    pub fn output_count(&self) -> usize {
+        let counted = self.output_tokens.and_then(|counted| usize::try_from(counted).ok());
+        counted.unwrap_or(self.token_stamps_s.len())
+    }
+
+    /// Whether the tokens themselves are known, and not their text alone.
+    #[must_use]
+    pub fn has_ids(&self) -> bool {
+        self.output_ids.len() == self.token_stamps_s.len()
+    }
 }

@@ -6,6 +6,7 @@ use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::Fault;
 use crate::placement::PlacementRequest;
 use crate::planner::Rates;
+use crate::record::{ServerSpec, TransformersSpec};
 
 /// Where the weights come from. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +188,12 @@ pub struct WorkerRequest {
     /// One step over the prompt before the first generation, reported as `probed`, where the engine can.
     #[serde(default)]
     pub probe: bool,
+    /// For the engine `transformers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transformers: Option<TransformersSpec>,
+    /// For the engine `openai`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerSpec>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

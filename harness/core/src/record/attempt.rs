@@ -108,7 +108,7 @@ pub struct Attempt {
     pub generations: Vec<Generation>,
     /// Tokens of an unfinished generation: stamp in seconds since its start, token.
     #[serde(default)]
-    pub partial_tokens: Vec<(f64, u32)>,
+    pub partial_tokens: Vec<(f64, Option<u32>)>,
     /// Last lines the worker wrote to its standard error.
     pub stderr_tail: String,
     /// The worker's pipes were still held open after it had gone.

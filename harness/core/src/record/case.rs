@@ -9,7 +9,7 @@ use crate::outcome::{OutcomeKind, Phase};
 use crate::placement::PlacementRequest;
 use crate::planner::Rates;
 use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt};
-use crate::record::ProgramSpec;
+use crate::record::{ProgramSpec, ServerSpec, TransformersSpec};
 
 /// Deadlines of a case, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -192,4 +192,10 @@ pub struct CaseSpec {
     /// It is run to be looked into, and not to be timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditSpec>,
+    /// How the engine `transformers` is to be run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transformers: Option<TransformersSpec>,
+    /// The server of the engine `openai`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerSpec>,
 }

@@ -1,6 +1,7 @@
 //! From a scenario to its cases: prompts × placements × the axes of the matrix.
 
 use super::resolve::{NamedPlacement, Scenario};
+use super::{OPENAI, TRANSFORMERS};
 use crate::placement::Transfer;
 use crate::protocol::{Dtype, Prompt};
 use crate::record::{CaseSpec, MeasureSpec};
@@ -45,7 +46,10 @@ pub fn expand(scenario: &Scenario, snapshot_dir: &str) -> Vec<CaseSpec> {
     let mut cases = Vec::new();
     for prompt in 0..scenario.prompts.len() {
         for point in &points {
-            for placement in &scenario.placements {
+            let engine = point.engine.as_ref().unwrap_or(&scenario.engine);
+            let is_for =
+                |placement: &&NamedPlacement| placement.engines.is_empty() || placement.engines.contains(engine);
+            for placement in scenario.placements.iter().filter(is_for) {
                 cases.push(case(scenario, prompt, placement, point, snapshot_dir));
             }
         }
@@ -100,6 +104,9 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
     if let Some(agreement) = &mut expect.agreement {
         agreement.reference.push_str(&suffix);
     }
+    let engine = point.engine.clone().unwrap_or_else(|| scenario.engine.clone());
+    let transformers = scenario.transformers.clone().filter(|_| engine == TRANSFORMERS);
+    let server = placement.server.clone().filter(|_| engine == OPENAI);
     let applies = |placements: &Vec<String>| placements.is_empty() || placements.contains(&placement.name);
     CaseSpec {
         case: format!("{}/{prompt_name}/{name}", scenario.origin.name),
@@ -110,7 +117,7 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         line: placement.line,
         description: scenario.description.clone(),
         tags: scenario.tags.clone(),
-        engine: point.engine.clone().unwrap_or_else(|| scenario.engine.clone()),
+        engine,
         model: scenario.model.clone(),
         model_fetch: scenario.model_fetch.clone(),
         dtype: point.dtype.or(scenario.dtype),
@@ -137,5 +144,7 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         snapshot_dir: snapshot_dir.to_owned(),
         program: scenario.program.clone(),
         audit: None,
+        transformers,
+        server,
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::engine_tables::{LaunchTable, PlacementServerTable, ServerTable, TransformersTable};
 use super::limits::LimitsTable;
 use super::value::{
     DeviceMapValue, DeviceName, DevicesUsed, LoadFormat, Named, Period, PlannerName, Size, SnapshotValue,
@@ -33,9 +34,12 @@ pub struct ScenarioFile {
     pub description: Option<String>,
     /// Words to select scenarios by.
     pub tags: Option<Vec<String>>,
-    /// What executes the cases: candle (default), candle-reference, mock, or program: the program named in `[program]`.
+    /// What executes the cases: candle (default), candle-reference, mock, transformers (the stack of Hugging Face), openai (the server in `[server]`), or program: the program named in `[program]`.
     #[schemars(with = "Option<String>")]
     pub engine: Option<Spanned<String>>,
+    /// Instead of engine: several. Each case is run by each of them, and all must give the text that the first gives.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub engines: Option<Spanned<Vec<Spanned<String>>>>,
     /// The model.
     #[schemars(with = "Option<ModelTable>")]
     pub model: Option<Spanned<ModelTable>>,
@@ -67,6 +71,12 @@ pub struct ScenarioFile {
     pub env: Option<Named<String>>,
     /// With engine = "program": the program that executes the cases. Run only with `--allow-exec`.
     pub program: Option<ProgramTable>,
+    /// With engine = "transformers": how it is to be run.
+    #[schemars(with = "Option<TransformersTable>")]
+    pub transformers: Option<Spanned<TransformersTable>>,
+    /// With engine = "openai": the server.
+    #[schemars(with = "Option<ServerTable>")]
+    pub server: Option<Spanned<ServerTable>>,
 }
 
 /// `defaults.toml` of a suite: what its scenarios leave out.
@@ -232,8 +242,25 @@ pub struct GenerationTable {
 #[serde(deny_unknown_fields)]
 pub struct PlacementTable {
     /// A strategy (auto, balanced, balanced_low_0, sequential), optimal, one device, or a table of module path to device.
-    #[schemars(with = "DeviceMapValue")]
-    pub device_map: Spanned<DeviceMapValue>,
+    #[serde(default)]
+    #[schemars(with = "Option<DeviceMapValue>")]
+    pub device_map: Option<Spanned<DeviceMapValue>>,
+    /// Instead of device_map, with engine = "transformers": several processes, each with a rank.
+    #[serde(default)]
+    #[schemars(with = "Option<LaunchTable>")]
+    pub launch: Option<Spanned<LaunchTable>>,
+    /// Instead of device_map, with engine = "openai": how the server places the model, in your words. It is not read back.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub stated: Option<Spanned<String>>,
+    /// With engine = "openai": what is different about the server under this placement.
+    #[serde(default)]
+    #[schemars(with = "Option<PlacementServerTable>")]
+    pub server: Option<Spanned<PlacementServerTable>>,
+    /// The engines that this placement is for. Absent: all of the scenario.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub engines: Option<Vec<Spanned<String>>>,
     /// Budgets for the planner by device. Absent: the memory of the logical devices.
     #[schemars(with = "Option<Named<Size>>")]
     pub max_memory: Option<Spanned<Named<Size>>>,

@@ -4,6 +4,7 @@
 //! [`resolve::resolve`] turns that into a [`resolve::Scenario`] (valid on its own, nothing left out), and
 //! [`expand::expand`] multiplies it into cases. Each step reports every problem it finds, with its place in the file.
 
+pub mod engine_tables;
 pub mod expand;
 mod fault_rules;
 pub mod file;
@@ -21,6 +22,12 @@ pub use resolve::Scenario;
 
 /// The engine that is a program of somebody else: it speaks the worker protocol, and the scenario says where it is.
 pub const PROGRAM: &str = "program";
+
+/// The engine that is the stack of Hugging Face, in Python.
+pub const TRANSFORMERS: &str = "transformers";
+
+/// The engine that is a server which speaks the API of OpenAI.
+pub const OPENAI: &str = "openai";
 
 /// Most repetitions of a case. Far beyond what any median needs; each is a process, and all of them are listed before the
 /// first begins.

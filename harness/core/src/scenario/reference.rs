@@ -20,7 +20,7 @@ pub fn markdown() -> String {
 }
 
 /// The tables in reading order, by the name of their type.
-const SECTIONS: [(&str, &str); 18] = [
+const SECTIONS: [(&str, &str); 22] = [
     ("ModelTable", "`[model]`"),
     ("LogicalDeviceTable", "`[devices]`: an entry"),
     ("RatesTable", "`[rates]`"),
@@ -29,6 +29,8 @@ const SECTIONS: [(&str, &str); 18] = [
     ("PromptTable", "`[[prompt]]`"),
     ("GenerationTable", "`[generation]`"),
     ("PlacementTable", "`[placement.NAME]`"),
+    ("LaunchTable", "`launch` of a placement"),
+    ("PlacementServerTable", "`server` of a placement"),
     ("ExpectTable", "`[expect]` and `[placement.NAME.expect]`"),
     ("AgreementTable", "`agreement`"),
     ("LimitsTable", "`[expect.limits]`"),
@@ -38,6 +40,8 @@ const SECTIONS: [(&str, &str); 18] = [
     ("FaultTable", "`[[fault]]`"),
     ("FaultPointTable", "`at` of a fault"),
     ("MatrixTable", "`[matrix]`"),
+    ("TransformersTable", "`[transformers]`"),
+    ("ServerTable", "`[server]`"),
     ("ProgramTable", "`[program]`"),
 ];
 

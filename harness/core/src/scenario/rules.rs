@@ -17,7 +17,14 @@ use crate::protocol::Message;
 use crate::units::Bytes;
 
 /// Engines a scenario may name.
-pub(super) const ENGINES: [&str; 4] = ["candle", "candle-reference", "mock", super::PROGRAM];
+pub(super) const ENGINES: [&str; 6] = [
+    "candle",
+    "candle-reference",
+    "mock",
+    super::TRANSFORMERS,
+    super::OPENAI,
+    super::PROGRAM,
+];
 
 /// Cases of one scenario: prompts, placements and axes multiply, and a run lists all of them before it begins.
 const MOST_CASES: usize = 10_000;

@@ -14,7 +14,10 @@ pub fn devices_of(case: &CaseSpec) -> Vec<String> {
     let named: Vec<DeviceId> = match &case.request.device_map {
         DeviceMapRequest::Single(device) => vec![device.clone()],
         DeviceMapRequest::Manual(map) => map.iter().map(|(_, device)| device.clone()).collect(),
-        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => match &case.request.max_memory {
+        DeviceMapRequest::Strategy(_)
+        | DeviceMapRequest::Optimal(_)
+        | DeviceMapRequest::Ranks(_)
+        | DeviceMapRequest::Stated(_) => match &case.request.max_memory {
             Some(budgets) => budgets.iter().map(|(device, _)| device.clone()).collect(),
             None if case.devices.is_empty() => (0..case.requires_cuda)
                 .filter_map(|ordinal| DeviceId::new(&format!("cuda:{ordinal}")).ok())

@@ -74,6 +74,8 @@ pub(crate) fn attempt_with(case: &str, number: u32, outcome: Outcome, ids: &[u32
         stage_times_s: Vec::new(),
         text_offsets: Vec::new(),
         companions: Vec::new(),
+        input_tokens: None,
+        output_tokens: None,
     };
     // Read as a record is, so that fields with a default need no mention.
     let mut attempt: Attempt = serde_json::from_value(serde_json::json!({

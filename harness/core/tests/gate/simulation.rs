@@ -246,6 +246,8 @@ pub(crate) fn attempt(number: usize, load_s: f64, ttft_s: f64, tpot_s: f64) -> A
             streamed_bytes: vec![],
             stage_times_s: vec![],
             companions: vec![],
+            input_tokens: None,
+            output_tokens: None,
         }],
         ..Attempt::without_worker("suite/prompt/auto", number, String::new(), Outcome::Completed)
     }

@@ -104,6 +104,8 @@ pub(crate) fn request(model: &Path, device_map: DeviceMapRequest) -> WorkerReque
         audit: false,
         faults: Vec::new(),
         probe: false,
+        server: None,
+        transformers: None,
     }
 }
 

@@ -64,6 +64,8 @@ impl MockSession {
             stage_times_s: Vec::new(),
             text_offsets: Vec::new(),
             companions: Vec::new(),
+            input_tokens: None,
+            output_tokens: None,
         };
         let mut seed = self.seed();
         for index in 0..self.generation.max_new_tokens {

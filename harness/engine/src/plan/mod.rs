@@ -115,6 +115,12 @@ pub enum PlanError {
         /// All modules, layers as a range.
         available: String,
     },
+    /// The placement is for another engine.
+    #[error("this engine places models by device_map; a placement with {key} is for another engine")]
+    NoMap {
+        /// The key it has instead.
+        key: &'static str,
+    },
     /// The planner refuses.
     #[error("the planner refuses: {0}")]
     Planner(#[from] placebench_core::planner::PlanError),
@@ -147,7 +153,10 @@ fn suggestion(nearest: Option<&str>) -> String {
 #[must_use]
 pub fn devices_named(request: &PlacementRequest) -> Vec<DeviceId> {
     let mut named: Vec<DeviceId> = match &request.device_map {
-        DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => Vec::new(),
+        DeviceMapRequest::Strategy(_)
+        | DeviceMapRequest::Optimal(_)
+        | DeviceMapRequest::Ranks(_)
+        | DeviceMapRequest::Stated(_) => Vec::new(),
         DeviceMapRequest::Single(device) => vec![device.clone()],
         DeviceMapRequest::Manual(map) => map.iter().map(|(_, device)| device.clone()).collect(),
     };
@@ -183,6 +192,8 @@ pub fn resolve(
             let answer = optimal::plan(*objective, budgets, machine, &decoder, demand)?;
             (answer.device_map, answer.budgets, answer.warnings)
         }
+        DeviceMapRequest::Ranks(_) => return Err(PlanError::NoMap { key: "launch" }),
+        DeviceMapRequest::Stated(_) => return Err(PlanError::NoMap { key: "stated" }),
     };
     let placed = along(modules, &device_map).ok_or_else(|| {
         let covered = |module: &&String| along(std::slice::from_ref(*module), &device_map).is_none();

@@ -70,6 +70,8 @@ pub(crate) fn attempt(case: &CaseSpec, number: u32, tpot_s: f64) -> Attempt {
         text_offsets: Vec::new(),
         companions: Vec::new(),
         token_stamps_s: stamps,
+        input_tokens: None,
+        output_tokens: None,
     };
     Attempt {
         phases: vec![PhaseSpan {

@@ -282,7 +282,10 @@ fn modules(
         let requested = match &request.device_map {
             DeviceMapRequest::Single(device) => Some(line(device.as_str())),
             DeviceMapRequest::Manual(asked) => device_in(asked, path),
-            DeviceMapRequest::Strategy(_) | DeviceMapRequest::Optimal(_) => None,
+            DeviceMapRequest::Strategy(_)
+            | DeviceMapRequest::Optimal(_)
+            | DeviceMapRequest::Ranks(_)
+            | DeviceMapRequest::Stated(_) => None,
         };
         let resolved = device_in(map, path);
         let device = realised.map(|module| line(module.device.as_str()));
@@ -357,6 +360,13 @@ pub fn request_words(request: &PlacementRequest) -> String {
         DeviceMapRequest::Optimal(objective) => format!("optimal for {}", objective.as_str()),
         DeviceMapRequest::Single(device) => format!("everything on {device}"),
         DeviceMapRequest::Manual(map) => format!("a map of {}", count(map.len(), "entry", "entries")),
+        DeviceMapRequest::Ranks(ranks) => format!(
+            "{} ranks under {}, {} parallel",
+            ranks.processes,
+            ranks.launcher.as_str(),
+            ranks.parallel.as_str()
+        ),
+        DeviceMapRequest::Stated(words) => format!("as stated and not read back: {}", line(words)),
     };
     for (device, bytes) in request.max_memory.iter().flatten() {
         words.push_str(&format!(", at most {bytes} on {device}"));

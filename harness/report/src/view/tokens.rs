@@ -187,6 +187,8 @@ mod tests {
             stage_times_s: Vec::new(),
             text_offsets,
             companions: Vec::new(),
+            input_tokens: None,
+            output_tokens: None,
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn stalled(tokens: usize, text: TextVerdict) -> RunRecord {
         tokens: tokens as u32,
     };
     let mut attempt = attempt(&spec.case, 0, outcome.clone());
-    attempt.partial_tokens = even(tokens, 0.01).into_iter().zip(0..).collect();
+    attempt.partial_tokens = even(tokens, 0.01).into_iter().zip((0..).map(Some)).collect();
     let verdict = verdict(&spec.case, CaseStatus::Failed, &outcome, text);
     ended(&mut record, spec, attempt, verdict);
     record

@@ -158,6 +158,8 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
         audit: None,
         snapshot_dir: "/suite/snapshots".into(),
         program: None,
+        server: None,
+        transformers: None,
     }
 }
 
@@ -214,6 +216,8 @@ pub(crate) fn generation(text: &str, number: u32, ttft_s: f64, gap_s: f64, hops:
         stage_times_s: Vec::new(),
         text_offsets: Vec::new(),
         companions: Vec::new(),
+        input_tokens: None,
+        output_tokens: None,
     }
 }
 
@@ -540,7 +544,7 @@ fn broken_hop(record: &mut RunRecord) {
         memory("sim:1", 688_384, 80_000, 840_000, 4 << 20),
     ]
     .concat();
-    hung.partial_tokens = vec![(0.04, 11), (0.05, 12), (0.06, 13)];
+    hung.partial_tokens = vec![(0.04, Some(11)), (0.05, Some(12)), (0.06, Some(13))];
     hung.stderr_tail = "worker: waiting for sim:1\n\u{1b}[31mno answer\u{1b}[0m".into();
     let mut judged = verdict(&auto.case, CaseStatus::Failed, &stalled(), TextVerdict::Unchecked);
     judged.findings.push(finding(

@@ -32,7 +32,7 @@ impl Transcript {
         })
     }
 
-    pub(super) fn token(&mut self, generation: u32, index: u32, id: u32, t_s: f64) -> Result<(), Breach> {
+    pub(super) fn token(&mut self, generation: u32, index: u32, id: Option<u32>, t_s: f64) -> Result<(), Breach> {
         let current = Self::running(self.current.as_mut(), "token", generation)?;
         Self::check_asked(self.tokens_asked, generation, index)?;
         if usize::try_from(index) != Ok(current.tokens.len()) {
@@ -52,7 +52,7 @@ impl Transcript {
         generation: u32,
         companion: u32,
         index: u32,
-        id: u32,
+        id: Option<u32>,
     ) -> Result<(), Breach> {
         let asked = 1 + self.companions;
         let current = Self::running(self.current.as_mut(), "token", generation)?;

@@ -36,8 +36,8 @@ fn token(generation: u32, index: u32) -> EventKind {
         generation,
         sequence: 0,
         index,
-        id: 7 + index,
-        top2_gap: 1.0,
+        id: Some(7 + index),
+        top2_gap: Some(1.0),
     }
 }
 
@@ -60,6 +60,8 @@ fn finished(generation: u32, warmup: bool) -> EventKind {
             stage_times_s: Vec::new(),
             text_offsets: Vec::new(),
             companions: Vec::new(),
+            input_tokens: None,
+            output_tokens: None,
         },
     }
 }
@@ -216,8 +218,8 @@ fn companions_are_as_many_as_asked_for_and_in_order() {
         generation: 0,
         sequence,
         index,
-        id: 7,
-        top2_gap: 1.0,
+        id: Some(7),
+        top2_gap: Some(1.0),
     };
     let heard = |kinds: &[EventKind]| {
         let mut request = request_of(&fixture::case(), 1);
@@ -259,8 +261,8 @@ fn what_is_reported_in_the_end_is_what_was_streamed() {
         generation: 0,
         sequence: 0,
         index: 0,
-        id: 8,
-        top2_gap: 1.0,
+        id: Some(8),
+        top2_gap: Some(1.0),
     };
     assert_eq!(
         breach(0, 1, &[hello(), started(0, false), other, finished(0, false)]),
@@ -320,7 +322,10 @@ fn stamps_of_unfinished_tokens_count_from_the_start_of_the_generation() {
     assert_eq!(transcript.tokens_under_way(), Some(2));
     assert_eq!(transcript.tokens_made(), 2);
     let attempt = attempt_without_process(&fixture::case(), 0, String::new(), Outcome::Completed);
-    assert_eq!(transcript.into_record(attempt).partial_tokens, [(1.0, 7), (2.0, 8)]);
+    assert_eq!(
+        transcript.into_record(attempt).partial_tokens,
+        [(1.0, Some(7)), (2.0, Some(8))]
+    );
 }
 
 #[test]

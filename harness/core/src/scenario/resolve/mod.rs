@@ -1,24 +1,31 @@
 //! From [`ScenarioFile`] to [`Scenario`]: everything a person can get wrong is checked here, all of it at once.
 
+mod engines;
+mod launch;
 mod model;
 mod placements;
 mod program;
 mod prompts;
 mod rates;
+mod server;
 mod settings;
+mod transformers;
 
 use std::path::{Path, PathBuf};
 
+use self::engines::{Engines, placement_engines, resolve_engines};
 use self::model::resolve_model;
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::program::{check_env, resolve_program};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
+use self::server::resolve_server;
 use self::settings::{
     merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes,
     states_repetitions,
 };
+use self::transformers::resolve_transformers;
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
@@ -28,7 +35,7 @@ use crate::fault::Fault;
 use crate::placement::{PlacementRequest, Transfer};
 use crate::planner::Rates;
 use crate::protocol::{Dtype, GenerationSpec, ModelSource, Prompt};
-use crate::record::{Expectation, MeasureSpec, ProgramSpec, Timeouts};
+use crate::record::{Expectation, MeasureSpec, ProgramSpec, ServerSpec, Timeouts, TransformersSpec};
 
 /// The largest logit gap between two tokens that counts as a tie where the scenario names none. Noise of float32
 /// arithmetic is about 1e-4 on the models measured, of float16 about a hundred times that.
@@ -91,6 +98,8 @@ pub struct Scenario {
     pub env: Vec<(String, String)>,
     /// The program that is the engine, where one is.
     pub program: Option<ProgramSpec>,
+    /// How the engine `transformers` is to be run, where one is.
+    pub transformers: Option<TransformersSpec>,
 }
 
 /// A placement of a scenario.
@@ -108,6 +117,10 @@ pub struct NamedPlacement {
     pub timeout: Timeouts,
     /// The logits of the prompt are compared with those of the reference placement before anything is generated.
     pub probe: bool,
+    /// The engines it is for; empty: all.
+    pub engines: Vec<String>,
+    /// The server of the engine `openai`.
+    pub server: Option<ServerSpec>,
 }
 
 /// Axes that multiply cases. Empty axes leave the scenario's own value.
@@ -143,7 +156,7 @@ pub fn resolve(
 ) -> Result<Scenario, Vec<Problem>> {
     let mut problems = Vec::new();
     rules::version(file.schema_version.as_ref(), SCENARIO_VERSION, &mut problems);
-    let engine = resolve_engine(file, defaults, &mut problems);
+    let Engines { engine, axis } = resolve_engines(file, defaults, &mut problems);
     let (model, model_fetch, dtype) = resolve_model(file, &origin, &mut problems);
     let devices = resolve_devices(file, &mut problems);
     let rates = resolve_rates(file, &origin, &devices, read_text, &mut problems);
@@ -173,6 +186,8 @@ pub fn resolve(
             expect,
             timeout: resolve_timeouts(table.timeout.as_ref(), file, defaults),
             probe: false,
+            engines: placement_engines(table, &mut problems),
+            server: resolve_server(file, table, text, &origin, &mut problems),
         });
     }
     settle_probes(file, defaults, &mut placements);
@@ -182,7 +197,11 @@ pub fn resolve(
     let faults = resolve_faults(file, &names, &devices, &mut problems);
     let generation = resolve_generation(file, defaults, &mut problems);
     let measure = resolve_measure(file, defaults, &mut problems);
-    let matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
+    let mut matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
+    if !axis.is_empty() {
+        matrix.engine = axis;
+    }
+    let transformers = resolve_transformers(file, &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);
     rules::case_count([prompts.len(), placements.len(), matrix.points()], &mut problems);
@@ -213,6 +232,7 @@ pub fn resolve(
         matrix,
         env: merged_env(file, defaults),
         program,
+        transformers,
         origin,
     })
 }
@@ -237,14 +257,6 @@ pub fn check_defaults(defaults: &DefaultsFile) -> Result<(), Vec<Problem>> {
     }
     check_env(defaults.env.as_ref(), &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-fn resolve_engine(file: &ScenarioFile, defaults: &DefaultsFile, problems: &mut Vec<Problem>) -> String {
-    if let Some(engine) = &file.engine {
-        rules::engine(engine, problems);
-    }
-    let engine = file.engine.as_ref().or(defaults.engine.as_ref());
-    engine.map_or_else(|| "candle".to_owned(), |engine| engine.get_ref().clone())
 }
 
 fn resolve_devices(file: &ScenarioFile, problems: &mut Vec<Problem>) -> Vec<LogicalDevice> {

@@ -3,6 +3,7 @@
 use toml::Spanned;
 
 use super::DEFAULT_MAX_GAP;
+use super::launch::resolve_launch;
 use crate::device::{DeviceId, LogicalDevice};
 use crate::fault::{Fault, FaultPoint};
 use crate::placement::{Concurrency, DeviceMapRequest, PlacementRequest, StrategyName};
@@ -23,8 +24,71 @@ pub(super) fn resolve_placement(
     devices: &[LogicalDevice],
     problems: &mut Vec<Problem>,
 ) -> PlacementRequest {
-    let span = table.device_map.span();
-    let device_map = match table.device_map.get_ref() {
+    let device_map = resolve_device_map(table, devices, problems);
+    if let Some(key) = &table.objective
+        && !matches!(device_map, DeviceMapRequest::Optimal(_))
+    {
+        problems.push(Problem::at(
+            key.span(),
+            "objective goes with device_map = \"optimal\": only that minimises a time",
+        ));
+    }
+    let max_memory = table
+        .max_memory
+        .as_ref()
+        .map(|budgets| rules::max_memory(budgets, devices, problems));
+    PlacementRequest {
+        device_map,
+        max_memory,
+        transfer: table.transfer.unwrap_or_default(),
+        offload: table.offload.unwrap_or_default(),
+        planner: table.planner.map_or_else(Dialect::default, Dialect::from),
+        concurrency: concurrency(table, problems),
+    }
+}
+
+/// Exactly one of a device map, ranks, and what an engine does by itself.
+fn resolve_device_map(
+    table: &PlacementTable,
+    devices: &[LogicalDevice],
+    problems: &mut Vec<Problem>,
+) -> DeviceMapRequest {
+    match (&table.device_map, &table.launch, &table.stated) {
+        (Some(written), None, None) => written_map(written, table, devices, problems),
+        (None, Some(launch), None) => DeviceMapRequest::Ranks(resolve_launch(launch, problems)),
+        (None, None, Some(stated)) => DeviceMapRequest::Stated(stated.get_ref().clone()),
+        (None, None, None) => {
+            problems.push(
+                Problem::general("a placement says neither where the modules go nor who decides it")
+                    .hint("give each a device_map, a launch, or for engine = \"openai\" what is stated"),
+            );
+            DeviceMapRequest::Single(DeviceId::cpu())
+        }
+        (Some(_), Some(launch), _) => {
+            problems.push(
+                Problem::at(launch.span(), "device_map and launch exclude each other")
+                    .hint("each rank has a device of its own; a map over several of them beside that hangs or computes nonsense"),
+            );
+            DeviceMapRequest::Single(DeviceId::cpu())
+        }
+        (_, _, Some(stated)) => {
+            problems.push(Problem::at(
+                stated.span(),
+                "stated stands instead of device_map and launch: keep one of them",
+            ));
+            DeviceMapRequest::Single(DeviceId::cpu())
+        }
+    }
+}
+
+fn written_map(
+    written: &Spanned<DeviceMapValue>,
+    table: &PlacementTable,
+    devices: &[LogicalDevice],
+    problems: &mut Vec<Problem>,
+) -> DeviceMapRequest {
+    let span = written.span();
+    match written.get_ref() {
         DeviceMapValue::Word(word) if word == OPTIMAL => DeviceMapRequest::Optimal(
             table
                 .objective
@@ -68,26 +132,6 @@ pub(super) fn resolve_placement(
                     .collect(),
             )
         }
-    };
-    if let Some(key) = &table.objective
-        && !matches!(device_map, DeviceMapRequest::Optimal(_))
-    {
-        problems.push(Problem::at(
-            key.span(),
-            "objective goes with device_map = \"optimal\": only that minimises a time",
-        ));
-    }
-    let max_memory = table
-        .max_memory
-        .as_ref()
-        .map(|budgets| rules::max_memory(budgets, devices, problems));
-    PlacementRequest {
-        device_map,
-        max_memory,
-        transfer: table.transfer.unwrap_or_default(),
-        offload: table.offload.unwrap_or_default(),
-        planner: table.planner.map_or_else(Dialect::default, Dialect::from),
-        concurrency: concurrency(table, problems),
     }
 }
 
