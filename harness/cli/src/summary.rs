@@ -17,6 +17,9 @@ use crate::progress::status_word;
 use crate::terminal::{self, block, out, printable};
 use crate::{audit, foreign, neighbours, placement_table};
 
+/// Processes whose stacks are told of; the page has those of all ranks.
+const MOST_STACKS: usize = 4;
+
 /// What the summary speaks of besides the record.
 pub(crate) struct Closing<'a> {
     /// Folder of the run.
@@ -201,6 +204,9 @@ fn print_failure(record: &RunRecord, judged: &CaseVerdict) {
             "         evidence: {}",
             one_line(&block(&evidence.sentence()))
         ));
+        for stacks in evidence.stacks.iter().take(MOST_STACKS) {
+            out(&format!("         stacks: {}", one_line(&block(&stacks.sentence()))));
+        }
     }
     let stderr = record
         .attempts_of(&judged.case)

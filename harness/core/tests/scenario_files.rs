@@ -283,6 +283,37 @@ fn faults_are_taken_with_every_condition_they_can_have() {
 }
 
 #[test]
+fn ranks_are_refused_where_they_would_hang_or_never_be() {
+    insta::assert_snapshot!(shown("invalid/ranks.toml"), @r#"
+    12:1 `WORLD_SIZE` tells a process that it is one rank of several, which waits for others that nobody starts [write [placement.NAME] with launch = { processes = 2 }: the launcher sets what ranks need]
+    13:1 `ACCELERATE_USE_CPU` tells a process that it is one rank of several, which waits for others that nobody starts [write [placement.NAME] with launch = { processes = 2 }: the launcher sets what ranks need]
+    20:10 device_map and launch exclude each other: each rank would spread its copy over the devices of the others [that combination hangs, asserts on the device or computes nonsense; keep launch for one device a rank, or device_map for one process]
+    24:10 launch is for engine = "transformers": candle runs in one process [add to placement many: engines = ["transformers"]]
+    24:10 max_memory goes with device_map, not with launch: each rank has one device and makes one sequence [-]
+    24:10 batch goes with device_map, not with launch: each rank has one device and makes one sequence [-]
+    24:24 processes is a number from 2 to 63: one process is device_map = a device [-]
+    24:38 `NCCL please` is no backend [a word that torch.distributed knows: gloo on processors, nccl on NVIDIA's GPUs]
+    34:15 placement two has the ranks 0 to 1: this fault would never strike [-]
+    39:15 placement single has no launch, so it has no ranks [name the placements the fault is for: placements = ["…"]]
+    39:15 placement both has no launch, so it has no ranks [name the placements the fault is for: placements = ["…"]]
+    43:15 the fault leak knows no rank [what can be said of it: bytes, generation]
+    "#);
+}
+
+#[test]
+fn ranks_stand_instead_of_a_map() {
+    let scenario = read(&data("valid/ranks.toml"), &DefaultsFile::default()).unwrap();
+    let DeviceMapRequest::Ranks(ranks) = &scenario.placements[1].request.device_map else {
+        panic!("{:?}", scenario.placements[1].request)
+    };
+    assert_eq!((ranks.processes, ranks.backend.as_deref()), (4, Some("gloo")));
+    assert_eq!(
+        scenario.faults[0].0.to_string(),
+        "stall at phase decode, token 2, rank 3"
+    );
+}
+
+#[test]
 fn a_placement_may_have_deadlines_of_its_own() {
     let scenario = read(&data("valid/everything.toml"), &DefaultsFile::default()).unwrap();
     let cases = expand(&scenario, "/scenarios/snapshots");

@@ -263,6 +263,7 @@ impl<'a> Worker<'a> {
                 module: "model.layers.0".into(),
                 device: first,
                 bytes: Bytes(64),
+                rank: None,
             }],
             unused_tensors: Vec::new(),
             eos_token_ids: None,
@@ -361,6 +362,7 @@ impl<'a> Worker<'a> {
             engine: "fake".into(),
             versions: vec!["fake 1".into()],
             profile: "debug".into(),
+            stacks: None,
         })
     }
 
@@ -375,6 +377,7 @@ impl<'a> Worker<'a> {
                 needed_bytes: Some(Bytes(2)),
                 allowed_bytes: Some(Bytes(1)),
                 place: None,
+                rank: None,
             },
         })
     }

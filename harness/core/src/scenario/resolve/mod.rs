@@ -14,6 +14,7 @@ mod transformers;
 use std::path::{Path, PathBuf};
 
 use self::engines::{Engines, placement_engines, resolve_engines};
+use self::launch::check_launches;
 use self::model::resolve_model;
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::program::{check_env, resolve_program};
@@ -195,6 +196,7 @@ pub fn resolve(
         rules::expectation(table, &names, &mut problems);
     }
     let faults = resolve_faults(file, &names, &devices, &mut problems);
+    check_launches(file, &placements, (&engine, &axis), &mut problems);
     let generation = resolve_generation(file, defaults, &mut problems);
     let measure = resolve_measure(file, defaults, &mut problems);
     let mut matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
