@@ -1,13 +1,14 @@
-//! Stacks that a worker writes itself, when it is asked with the signal it has named.
+//! Stacks that a worker writes itself, when it is asked with the signal it has named; and which of its ranks holds it up.
 
 use std::path::Path;
 
 use placebench_core::evidence::Evidence;
-use placebench_core::outcome::OutcomeKind;
+use placebench_core::outcome::{Outcome, OutcomeKind, Phase};
+use placebench_core::placement::{DeviceMapRequest, Launcher, Parallelism, RanksSpec};
 use placebench_core::record::{Attempt, CaseSpec, Timeouts};
 use placebench_runner::supervisor::WorkerCommand;
 
-use crate::fake::{PLENTY, attempt_of, case};
+use crate::fake::{PLENTY, attempt_of, case, command};
 
 /// Hangs while it loads, and is asked for its stacks where it has said that it can be.
 fn stalled(mode: &str) -> (Attempt, Evidence) {
@@ -58,7 +59,7 @@ fn of_who_never_stops_the_beginning_is_kept() {
     assert!(attempt.recovery.unwrap().is_complete());
 }
 
-/// The signal would end a shell that has made no arrangements for it, before it is asked to end in order.
+/// SIGUSR1 would end a process that has made no arrangements for it.
 #[test]
 fn who_has_announced_nothing_is_not_signalled() {
     let (attempt, evidence) = stalled("unannounced");
@@ -67,5 +68,36 @@ fn who_has_announced_nothing_is_not_signalled() {
         !evidence.threads.is_empty() || !cfg!(target_os = "linux"),
         "{evidence:?}"
     );
-    assert_eq!(attempt.killed_after_s, None, "it ended on SIGTERM");
+    assert_eq!(attempt.stderr_tail, "", "the script says so when it gets the signal");
+}
+
+fn ranks(processes: u32) -> Attempt {
+    let mut case = CaseSpec {
+        timeout: Timeouts { token_s: 1.0, ..PLENTY },
+        ..case()
+    };
+    case.request.device_map = DeviceMapRequest::Ranks(RanksSpec {
+        launcher: Launcher::Torchrun,
+        processes,
+        backend: None,
+        parallel: Parallelism::Data,
+    });
+    attempt_of(&command("hang_ranks:decode"), &case, &mut |_| {})
+}
+
+#[test]
+fn a_stall_is_put_down_to_the_rank_that_is_behind() {
+    let attempt = ranks(2);
+    let Outcome::Stalled { phase, last, .. } = &attempt.outcome else {
+        panic!("{:?}", attempt.outcome)
+    };
+    assert_eq!((*phase, last.token, last.ranks.len()), (Phase::Decode, Some(1), 2));
+    let words = attempt.outcome.sentence();
+    assert!(
+        words.starts_with("stalled: rank 1 of 2 in decode, token 1, module "),
+        "{words}"
+    );
+    // A rank that was never heard of is behind those that were.
+    let words = ranks(3).outcome.sentence();
+    assert!(words.starts_with("stalled: rank 2 of 3 in spawn ("), "{words}");
 }
