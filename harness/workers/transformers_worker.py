@@ -10,18 +10,25 @@ differ, it asks for the feature, not for the number. Nothing of a model's folder
 pickles), and the network is used only where the model is one of the hub.
 """
 
+import collections
 import ctypes
+import datetime
 import faulthandler
 import gc
+import importlib.metadata
 import inspect
 import json
 import math
 import mmap
 import os
 import re
+import runpy
+import selectors
 import shutil
 import signal
+import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import threading
@@ -428,7 +435,9 @@ def tensors_of(module):
                 continue
             device = tensor.device
             where = resting_device(part, name) if device.type == "meta" else device_name(device)
-            found.append((tensor, where, tensor.numel() * tensor.element_size()))
+            # Of a tensor that is spread over ranks only the part that is here.
+            here = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+            found.append((tensor, where, here.numel() * here.element_size()))
     return found
 
 
@@ -510,11 +519,11 @@ class Faults:
     def strikes(self, *kinds, **here):
         """Those of these kinds whose every condition holds here; they count as struck."""
         phase = self.worker.current_phase
-        here = {"phase": phase, "token": self.position, "generation": self.generation, **here}
+        here = {"phase": phase, "token": self.position, "generation": self.generation, "rank": own_rank(), **here}
         generating = phase in ("prefill", "decode")
         found = []
         for index, fault in self.of(*kinds):
-            at = {key: wanted for key, wanted in fault["at"].items() if key not in ("bytes", "rank") and wanted is not None}
+            at = {key: wanted for key, wanted in fault["at"].items() if key != "bytes" and wanted is not None}
             if ("phase" in at or generating) and all(here.get(key) == wanted for key, wanted in at.items()):
                 self.struck.add(index)
                 found.append(fault)
@@ -1286,21 +1295,616 @@ def main():
 
 
 # ---- ranks ----
+#
+# A distributed configuration runs as: this process, the coordinator, which speaks the protocol and imports nothing of the
+# stack; the launcher, which is torchrun or `accelerate launch` in a process of this file; and the ranks it starts, which are
+# this file again. All of them stay in the coordinator's process group. Ranks tell the coordinator by a socket what a worker
+# alone would tell the supervisor; it passes an event on once every rank has sent it, so that a rank that hangs is missed.
+
+RANKS_VARIABLE = "PLACEBENCH_RANKS"
+LAUNCHERS = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.launch"}
+BLOCK_BYTES = 64
+# Far beyond any deadline of a scenario: the supervisor decides what is too long, not the process group.
+GROUP_TIMEOUT_S = 7 * 24 * 3600
+# From the first sign of an end to the judgement which rank was first; the others follow within moments.
+SETTLE_S = 0.3
+# How long the launcher may take to tell how a rank ended.
+REPORT_S = 5.0
+# What a rank says that lost another: it is not the cause.
+LOST_WORDS = ("connection closed by peer", "connection reset", "broken pipe", "connection refused", "gloo", "nccl", "tcpstore")
 
 
 def is_rank():
-    """Whether this process is one of several that the coordinator has launched."""
-    return False
+    """Whether this process is one that the coordinator has launched."""
+    return bool(os.environ.get(RANKS_VARIABLE))
+
+
+def own_rank():
+    """The number of this process among the ranks; nothing where there are none."""
+    number = os.environ.get("RANK", "")
+    return int(number) if is_rank() and number.isdigit() else None
 
 
 def run_rank():
-    """The life of a rank; the exit code of its process."""
-    return 2
+    """The life of a launched process; its exit code."""
+    if sys.argv[1:2] == ["launcher"]:
+        return run_launcher(sys.argv[2], sys.argv[3:])
+    rank = own_rank()
+    if rank is None:
+        print("transformers_worker: the launcher has set no RANK", file=sys.stderr)
+        return 2
+    os.dup2(2, 1)
+    follow_supervisor()
+    if os.environ.get("PLACEBENCH_STACKS"):
+        os.environ["PLACEBENCH_STACKS"] += f".{rank}"
+    register_stacks()
+    link = Link.connect(os.environ[RANKS_VARIABLE])
+    link.send({"rank": rank, "pid": os.getpid()})
+    order = link.receive()
+    if order is None:
+        return 1
+    globals()["START"] = order["start"]
+    page = os.environ.get("PLACEBENCH_BREADCRUMB")
+    worker = RankWorker(link.send, Breadcrumb(page, BLOCK_BYTES * (rank + 1)))
+    try:
+        worker.crumb.phase("resolve")
+        engine = RankEngine(worker, order["request"], Stack())
+        engine.join()
+        serve(worker, order["request"], engine)
+        engine.leave()
+        return 0
+    except Failure as failure:
+        traceback.print_exc()
+        described = {"class": failure.failure_class, "message": failure.message, **failure.details}
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        traceback.print_exc()
+        described = {"class": "internal", "message": f"{type(error).__name__}: {one_line(error)}"}
+    worker.emit("error", failure={**described, "phase": worker.current_phase})
+    return 1
 
 
-def run_ranks(_worker, _request):
+class Link:
+    """One end of the socket between the coordinator and a launched process: a JSON object a line."""
+
+    def __init__(self, connection):
+        self.socket, self.rest = connection, b""
+
+    @classmethod
+    def connect(cls, path):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        return cls(connection)
+
+    def send(self, message):
+        self.socket.sendall(json.dumps(message, allow_nan=False).encode() + b"\n")
+
+    def receive(self):
+        """The next message; nothing once the other end is gone."""
+        while b"\n" not in self.rest:
+            if not self.fill():
+                return None
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line)
+
+    def fill(self):
+        """Takes what is there; false once the other end is gone."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except OSError:
+            return False
+        self.rest += data
+        return bool(data)
+
+    def waiting(self):
+        """The messages that are here."""
+        *lines, self.rest = self.rest.split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+# -- the launcher --
+
+
+def run_launcher(module, arguments):
+    """Runs torchrun or `accelerate launch` as `python -m` would, with two differences that do not touch what they do.
+
+    They start each rank in a session of its own, out of reach of whoever ends the group of this attempt: here the ranks stay
+    in it. And how a rank ended, which only its parent is told, is passed on to the coordinator.
+    """
+    follow_supervisor()
+    # Whom a rank follows is its parent.
+    os.environ["PLACEBENCH_SUPERVISOR_PID"] = str(os.getpid())
+    link = Link.connect(os.environ[RANKS_VARIABLE])
+
+    class Process(subprocess.Popen):
+        """A process of the same session whose end is told."""
+
+        told = False
+
+        def __init__(self, *args, **kwargs):
+            kwargs["start_new_session"] = False
+            super().__init__(*args, **kwargs)
+
+        def poll(self):
+            return self.tell(super().poll())
+
+        def wait(self, timeout=None):
+            return self.tell(super().wait(timeout))
+
+        def tell(self, code):
+            if code is not None and not self.told:
+                self.told = True
+                try:
+                    link.send({"pid": self.pid, "code": code})
+                except OSError:
+                    pass
+            return code
+
+    subprocess.Popen = Process
+    # A rank leads no group, so the launcher has to mean the process.
+    os.killpg = os.kill
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return 0
+
+
+def launcher_command(ranks, folder):
+    """The command line of the launcher. Nothing of the user's own configuration is read."""
+    here = os.path.abspath(__file__)
+    count = str(ranks["processes"])
+    module = LAUNCHERS[ranks["launcher"]]
+    if ranks["launcher"] == "torchrun":
+        options = ["--standalone", "--nproc-per-node", count, "--max-restarts", "0"]
+    else:
+        config = os.path.join(folder, "accelerate.json")
+        with open(config, "w", encoding="utf-8") as file:
+            # On processors as well: its other choice for them is MPI.
+            settings = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "mixed_precision": "no"}
+            json.dump({**settings, "num_machines": 1, "num_processes": ranks["processes"], "use_cpu": False, "debug": False}, file)
+        options = ["--config_file", config, "--multi_gpu", "--num_processes", count, "--num_machines", "1"]
+        options += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
+    return [sys.executable, here, "launcher", module, *options, here]
+
+
+def free_port():
+    with socket.socket(socket.AF_INET) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# -- a rank --
+
+
+class RankWorker(Worker):
+    """A worker that waits for the other ranks after each of its tokens."""
+
+    together = None
+
+    def emit(self, event, **fields):
+        super().emit(event, **fields)
+        if event == "token" and self.together is not None:
+            # Whoever waits is at the next token: the one that is waited for is not.
+            self.crumb.set(Breadcrumb.PLACE_KIND, 0)
+            self.crumb.token(fields["index"] + 1)
+            self.together()
+
+
+class RankEngine(Engine):
+    """The engine as one rank of a job: the whole model on a device of its own, or its part of every layer."""
+
+    def __init__(self, worker, request, stack):
+        super().__init__(worker, request, stack)
+        self.ranks = request["placement"]["device_map"]["ranks"]
+        self.rank = own_rank()
+        self.dist = self.torch.distributed
+        local = int(os.environ.get("LOCAL_RANK") or self.rank)
+        self.device = "cpu"
+        if self.gpus():
+            self.device = f"cuda:{local}"
+            check_device(self.torch, self.device, f"rank {self.rank}")
+
+    def join(self):
+        """Becomes one of the process group, as a script does that a launcher has started."""
+        if not self.dist.is_available():
+            raise Failure("unsupported", "this torch is built without torch.distributed, which a launch needs")
+        if self.device != "cpu":
+            self.torch.cuda.set_device(self.device)
+        backend = self.ranks.get("backend") or ("gloo" if self.device == "cpu" else "nccl")
+        if self.device == "cpu" and backend == "nccl":
+            raise Failure("unsupported", 'launch.backend = "nccl" needs a GPU for each rank, and torch finds none: use gloo')
+        # The ranks are on one machine: they find each other whatever its name resolves to.
+        if sys.platform == "linux":
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        timeout = datetime.timedelta(seconds=GROUP_TIMEOUT_S)
+        self.called(f"init_process_group({backend})", self.init_group, backend, timeout)
+        on_gpu = backend == "nccl"
+        self.mark = self.torch.ones(1, device=self.device if on_gpu else "cpu")
+        self.worker.together = self.together
+
+    def init_group(self, backend, timeout):
+        try:
+            self.dist.init_process_group(backend, timeout=timeout)
+        except ValueError as error:
+            raise Failure("unsupported", f"launch.backend: {one_line(error)}") from error
+
+    def together(self):
+        """Waits until every rank is here."""
+        try:
+            self.mark.fill_(1.0)
+            self.dist.all_reduce(self.mark)
+            self.mark.item()
+        except RuntimeError as error:
+            raise Failure("internal", f"waiting for the other ranks: {one_line(error)}", lost=True) from error
+
+    def leave(self):
+        self.dist.destroy_process_group()
+
+    def load_arguments(self):
+        arguments = {"use_safetensors": True, "trust_remote_code": False, **self.dtype_argument()}
+        if self.spec.get("attention"):
+            arguments["attn_implementation"] = self.spec["attention"]
+        if self.ranks["parallel"] == "tensor":
+            arguments["tp_plan"] = "auto"
+        return arguments
+
+    def load(self, source, kwargs):
+        model = super().load(source, kwargs)
+        if self.ranks["parallel"] == "data":
+            return model.to(self.device)
+        if not any(is_sharded(tensor) for tensor in model.parameters()):
+            raise Failure(
+                "unsupported",
+                f'launch.parallel = "tensor": transformers {self.stack.transformers.__version__} left every weight of '
+                f"{type(model).__name__} whole: it has no plan for it here; use parallel = \"data\" or a newer environment",
+            )
+        return model
+
+    def announce_plan(self, realised):
+        """No map was asked for, so nothing is planned but bytes."""
+        count = [{"device": device, "bytes": total} for device, total in bytes_per_device(realised).items()]
+        self.worker.emit("planned", device_map=[], budgets=[], weights_bytes=count, warnings=[])
+
+    def generate(self, number, warmup):
+        # Whoever waits here is ahead of a rank that still prepares, or is in the generation before.
+        self.worker.crumb.generation(number)
+        self.worker.crumb.phase("prefill")
+        self.together()
+        super().generate(number, warmup)
+
+
+# -- the coordinator --
+
+
+class Rank:
+    """What the coordinator knows of a rank."""
+
+    def __init__(self, number):
+        self.number = number
+        self.link = self.pid = self.code = self.failure = self.ended_s = None
+        self.events = collections.deque()
+        self.is_done = False
+
+    def is_lost(self):
+        """It failed because another one did: it says that it lost its connection, or the launcher has ended it."""
+        if self.failure is None:
+            return self.code == -signal.SIGTERM
+        words = self.failure["message"].lower()
+        return bool(self.failure.get("lost")) or any(part in words for part in LOST_WORDS)
+
+    def end_words(self):
+        if self.code is None:
+            return "is gone, and nobody knows how"
+        if self.code < 0:
+            try:
+                return f"died of {signal.Signals(-self.code).name}"
+            except ValueError:
+                return f"died of signal {-self.code}"
+        return f"ended with exit code {self.code} and gave no reason"
+
+
+class Coordinator:
+    """Launches the ranks, listens to them, and speaks for all of them."""
+
+    def __init__(self, worker, request):
+        self.worker, self.request = worker, request
+        self.asked = request["placement"]["device_map"]["ranks"]
+        self.ranks = [Rank(number) for number in range(self.asked["processes"])]
+        self.codes, self.places, self.last_s = {}, [], 0.0
+        self.selector = selectors.DefaultSelector()
+        self.launcher = self.listener = self.launcher_ended_s = None
+        self.folder = tempfile.mkdtemp(prefix="placebench-ranks-")
+        if len(self.folder) > 80:
+            # The path of a socket has 107 bytes at most.
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder = tempfile.mkdtemp(prefix="placebench-ranks-", dir="/tmp")
+
+    def run(self):
+        try:
+            self.worker.phase("resolve")
+            self.launch()
+            while not self.is_over():
+                for key, _ in self.selector.select(0.1):
+                    key.data()
+                self.pass_on()
+                self.look_for_ends()
+            self.worker.emit("done")
+        finally:
+            self.stop()
+
+    def launch(self):
+        path = os.path.join(self.folder, "ranks")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(len(self.ranks) + 1)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        faulthandler.unregister(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, self.ask_for_stacks)
+        environment = {**os.environ, RANKS_VARIABLE: path, "PLACEBENCH_SUPERVISOR_PID": str(os.getpid())}
+        command = launcher_command(self.asked, self.folder)
+        self.launcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, env=environment)
+
+    def ask_for_stacks(self, _signal, _frame):
+        """Each rank answers into a file of its own. One that has not connected yet has made no arrangements for the signal."""
+        for rank in self.ranks:
+            if rank.pid is not None and rank.code is None:
+                try:
+                    os.kill(rank.pid, signal.SIGUSR1)
+                except ProcessLookupError:
+                    pass
+
+    def accept(self):
+        connection, _ = self.listener.accept()
+        link = Link(connection)
+        self.selector.register(connection, selectors.EVENT_READ, lambda: self.read(link))
+
+    def read(self, link):
+        is_there = link.fill()
+        for message in link.waiting():
+            self.take(link, message)
+        if not is_there:
+            self.selector.unregister(link.socket)
+            link.socket.close()
+            for rank in self.ranks:
+                if rank.link is link and rank.ended_s is None:
+                    rank.ended_s = time.monotonic()
+
+    def take(self, link, message):
+        if "code" in message:
+            self.codes[message["pid"]] = message["code"]
+        elif "rank" in message and "event" not in message:
+            rank = self.ranks[message["rank"]]
+            rank.link, rank.pid = link, message["pid"]
+            link.send({"start": START, "request": self.request})
+        else:
+            rank = next(rank for rank in self.ranks if rank.link is link)
+            if message["event"] == "error":
+                rank.failure, rank.ended_s = message["failure"], time.monotonic()
+            else:
+                rank.events.append(message)
+
+    # -- what all of them have said --
+
+    def pass_on(self):
+        while all(rank.events for rank in self.ranks):
+            heads = [rank.events.popleft() for rank in self.ranks]
+            kinds = [head["event"] for head in heads]
+            for rank, kind in zip(self.ranks, kinds):
+                if kind != kinds[0]:
+                    self.fail(rank, "internal", f"said {kind} where rank 0 said {kinds[0]}")
+            getattr(self, f"all_{kinds[0]}", self.all_alike)(heads)
+
+    def say(self, heads, **changed):
+        """An event of all ranks has happened when the last of them had it."""
+        self.last_s = max(self.last_s, *(head["t_s"] for head in heads))
+        self.worker.send({**heads[0], **changed, "t_s": self.last_s})
+
+    def all_alike(self, heads):
+        self.say(heads)
+
+    def all_phase(self, heads):
+        phase = heads[0]["phase"]
+        if phase == self.worker.current_phase:
+            return
+        self.worker.current_phase = phase
+        self.worker.crumb.phase(phase)
+        self.say(heads)
+
+    def all_planned(self, heads):
+        self.say(heads, weights_bytes=summed([head["weights_bytes"] for head in heads]))
+
+    def all_places(self, heads):
+        self.places = heads[0]["modules"]
+        self.say(heads)
+
+    def all_loaded(self, heads):
+        held = [{**module, "rank": rank} for rank, head in enumerate(heads) for module in head["realised"]]
+        self.say(heads, realised=held)
+
+    def all_started(self, heads):
+        self.worker.crumb.generation(heads[0]["generation"])
+        self.say(heads)
+
+    def all_token(self, heads):
+        first = heads[0]
+        for rank, head in zip(self.ranks, heads):
+            if head["id"] != first["id"]:
+                self.fail(
+                    rank,
+                    "internal",
+                    f"made token {head['id']} where rank 0 made {first['id']}, at position {first['index']} of generation "
+                    f"{first['generation']}: they have the same model and prompt, so one of the two computes wrongly",
+                )
+        self.worker.crumb.token(first["index"] + 1)
+        self.say(heads)
+
+    def all_memory(self, heads):
+        """A device that several ranks use holds what all of them hold."""
+        for device in dict.fromkeys(head["device"] for head in heads):
+            own = [head for head in heads if head["device"] == device]
+            self.say(own, bytes=sum(head["bytes"] for head in own))
+
+    def all_held(self, heads):
+        self.say(heads, devices=summed([head["devices"] for head in heads]))
+
+    def all_finished(self, heads):
+        """The texts agree, and a token is there when the last rank has it."""
+        results = [head["result"] for head in heads]
+        first = results[0]
+        for rank, result in zip(self.ranks, results):
+            if (result["output_ids"], result["text"]) != (first["output_ids"], first["text"]):
+                self.fail(rank, "internal", f"made the text {result['text']!r:.200} where rank 0 made {first['text']!r:.200}")
+        start_s = min(result["start_s"] for result in results)
+        stamps = zip(*([result["start_s"] + stamp for stamp in result["token_stamps_s"]] for result in results))
+        self.say(heads, result={**first, "start_s": start_s, "token_stamps_s": [max(each) - start_s for each in stamps]})
+
+    def all_faults_struck(self, heads):
+        self.say(heads, struck=sorted({number for head in heads for number in head["struck"]}))
+
+    def all_done(self, _heads):
+        for rank in self.ranks:
+            rank.is_done = True
+
+    # -- how they end --
+
+    def is_over(self):
+        """Everything is said, and the launcher has ended in order."""
+        return all(rank.is_done for rank in self.ranks) and self.launcher.poll() == 0
+
+    def look_for_ends(self):
+        now = time.monotonic()
+        for rank in self.ranks:
+            rank.code = self.codes.get(rank.pid, rank.code)
+        ended = [rank for rank in self.ranks if rank.ended_s is not None and not rank.is_done]
+        ended.sort(key=lambda rank: rank.ended_s)
+        if not ended:
+            self.look_at_launcher(now)
+            return
+        waited_s = now - ended[0].ended_s
+        is_told = all(rank.failure or rank.code is not None for rank in ended)
+        causes = [rank for rank in ended if not rank.is_lost()]
+        if waited_s < SETTLE_S or (waited_s < REPORT_S and not (is_told and causes)):
+            return
+        first = (causes or ended)[0]
+        if first.failure is None:
+            words, place = self.where(first)
+            self.fail(first, "panic", first.end_words() + words, **place)
+        failure = {key: value for key, value in first.failure.items() if key != "lost"}
+        self.worker.current_phase = failure.pop("phase")
+        self.fail(first, failure.pop("class"), f"failed: {failure.pop('message')}", **failure)
+
+    def look_at_launcher(self, now):
+        code = self.launcher.poll()
+        if code is None or all(rank.is_done for rank in self.ranks) and code == 0:
+            return
+        # What the ranks said last may still be on its way.
+        self.launcher_ended_s = self.launcher_ended_s or now
+        if now - self.launcher_ended_s > SETTLE_S:
+            silent = [str(rank.number) for rank in self.ranks if rank.pid is None]
+            missing = f" before rank {', '.join(silent)} had started" if silent else ""
+            raise Failure(
+                "internal", f"{self.asked['launcher']} ended with exit code {code}{missing}; its own words are in the log"
+            )
+
+    def where(self, rank):
+        """`, in decode, token 3, model.layers.2` of a rank's breadcrumb, and its place; sets the phase of the failure."""
+        page = self.worker.crumb.page
+        if page is None:
+            return "", {}
+        block = page[BLOCK_BYTES * (rank.number + 1) : BLOCK_BYTES * (rank.number + 2)]
+        words = struct.unpack("<8Q", block)
+        if words[Breadcrumb.PHASE] == 0:
+            return "", {}
+        self.worker.current_phase = PHASES[words[Breadcrumb.PHASE] - 1]
+        parts, place = [f", in {self.worker.current_phase}"], {}
+        if words[Breadcrumb.TOKEN]:
+            parts.append(f"token {words[Breadcrumb.TOKEN] - 1}")
+        if words[Breadcrumb.PLACE_KIND] == MODULE and words[Breadcrumb.PLACE_INDEX] < len(self.places):
+            module, device = self.places[words[Breadcrumb.PLACE_INDEX]]
+            parts.append(module)
+            place = {"place": {"module": {"module": module, "device": device}}}
+        return ", ".join(parts), place
+
+    def fail(self, rank, failure_class, words, **details):
+        name = f"rank {rank.number} of {len(self.ranks)}"
+        raise Failure(failure_class, f"{name} {words}", **{**details, "rank": rank.number})
+
+    def stop(self):
+        """Ends whoever is left. The supervisor would do it as well: they are in its group."""
+        for rank in self.ranks:
+            if rank.pid is not None and self.codes.get(rank.pid) is None and not rank.is_done:
+                try:
+                    os.kill(rank.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        if self.launcher is not None and self.launcher.poll() is None:
+            self.launcher.terminate()
+            try:
+                self.launcher.wait(2)
+            except subprocess.TimeoutExpired:
+                self.launcher.kill()
+                self.launcher.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def summed(lists):
+    """Bytes by device, of all ranks together."""
+    totals = {}
+    for entry in (entry for entries in lists for entry in entries):
+        totals[entry["device"]] = totals.get(entry["device"], 0) + entry["bytes"]
+    return [{"device": device, "bytes": count} for device, count in totals.items()]
+
+
+def is_sharded(tensor):
+    """Whether a rank holds only a part of it."""
+    local = getattr(tensor, "to_local", None)
+    return local is not None and local().numel() < tensor.numel()
+
+
+def installed_versions():
+    """What the ranks will import, as its packages say: the coordinator itself imports none of it."""
+    known = []
+    for name in ("torch", "transformers", "accelerate"):
+        try:
+            known.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError as error:
+            raise Failure(
+                "unsupported",
+                f"{sys.executable} (Python {python_version()}) has no package {name}: "
+                "make an environment with `bash ci/python-env.sh newest`, or install it there",
+            ) from error
+    return [*known, f"Python {python_version()}"]
+
+
+def check_launch(request):
+    """Refuses, by its name, what ranks cannot do."""
+    placement, spec = request["placement"], request.get("transformers") or {}
+    set_here = [name for name in LAUNCHER_VARIABLES if os.environ.get(name)]
+    if set_here:
+        raise Failure(
+            "placement_invalid",
+            f"a launch was asked for where {set_here[0]} is set: this process is itself one of several; start placebench "
+            "without a launcher",
+        )
+    if request["companion_prompts"]:
+        raise Failure("unsupported", "launch: each rank makes one sequence; leave batch and in_flight out")
+    for key in ("move_to", "inputs_on"):
+        if spec.get(key):
+            raise Failure("unsupported", f"transformers.{key} names a device, and each rank has one of its own: leave it out")
+    if placement.get("max_memory") or request["devices"]:
+        raise Failure("unsupported", "launch: each rank has one real device; leave max_memory and [devices] out")
+    if placement.get("transfer") == "host":
+        raise Failure("unsupported", 'transfer = "host": no activation of a rank moves between devices of its own')
+
+
+def run_ranks(worker, request):
     """The coordinator: launches the ranks, listens to them, and speaks the protocol for all of them."""
-    raise Failure("unsupported", "launch: this engine runs one process only")
+    try:
+        versions = installed_versions()
+    except Failure:
+        hello(worker, [f"Python {python_version()}"])
+        raise
+    hello(worker, versions)
+    check_launch(request)
+    Coordinator(worker, request).run()
 
 
 if __name__ == "__main__":
