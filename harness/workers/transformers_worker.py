@@ -1009,7 +1009,10 @@ class Engine:
         """Bytes of all tensors of this process that are in the memory of the host, each storage once."""
         torch, storages = self.torch, {}
         for thing in gc.get_objects():
-            if issubclass(type(thing), torch.Tensor) and thing.device.type == "cpu" and thing.layout == torch.strided:
+            # A tensor that is spread over ranks has no storage but that of its part, which is met by itself.
+            if not issubclass(type(thing), torch.Tensor) or hasattr(type(thing), "to_local"):
+                continue
+            if thing.device.type == "cpu" and thing.layout == torch.strided:
                 storage = thing.untyped_storage()
                 storages[storage.data_ptr()] = storage.nbytes()
         return sum(storages.values())
