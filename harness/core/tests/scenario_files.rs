@@ -352,7 +352,7 @@ fn an_axis_has_no_value_twice() {
 
 #[test]
 fn environments_multiply_the_cases_of_their_engine_alone() {
-    let file = "schema_version = 1\nengines = [\"transformers\", \"mock\"]\nmodel = \"/m\"\n\
+    let file = "schema_version = 1\nengines = [\"transformers\", \"mock\"]\n[model]\npath = \"/m\"\n\
         [[prompt]]\nname = \"p\"\ntext = \"Once\"\n[placement.single]\ndevice_map = \"cpu\"\n\
         [matrix]\nenvironment = [\"incident\", \"newest\"]\n";
     let cases = expand(&read(file, &DefaultsFile::default()).unwrap(), "");

@@ -436,6 +436,7 @@ pub(crate) fn empty() -> RunRecord {
             complete: true,
             cases: Vec::new(),
             gate: None,
+            answers: Vec::new(),
         },
     }
 }
