@@ -406,3 +406,54 @@ fn an_axis_has_no_value_twice() {
         );
     }
 }
+
+#[test]
+fn environments_multiply_the_cases_of_their_engine_alone() {
+    let file = "schema_version = 1\nengines = [\"transformers\", \"mock\"]\n[model]\npath = \"/m\"\n\
+        [[prompt]]\nname = \"p\"\ntext = \"Once\"\n[placement.single]\ndevice_map = \"cpu\"\n\
+        [matrix]\nenvironment = [\"incident\", \"newest\"]\n";
+    let cases = expand(&read(file, &DefaultsFile::default()).unwrap(), "");
+    let named: Vec<(&str, Option<&str>)> = cases
+        .iter()
+        .map(|case| {
+            let stack = case.transformers.as_ref();
+            (
+                case.placement.as_str(),
+                stack.and_then(|stack| stack.environment.as_deref()),
+            )
+        })
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("single[engine=transformers,environment=incident]", Some("incident")),
+            ("single[engine=transformers,environment=newest]", Some("newest")),
+            ("single[engine=mock]", None),
+        ]
+    );
+    let narrowed = format!("{file}[placement.old]\ndevice_map = \"cpu\"\nenvironments = [\"incident\"]\n");
+    let cases = expand(&read(&narrowed, &DefaultsFile::default()).unwrap(), "");
+    let old: Vec<&str> = cases.iter().map(|case| case.placement.as_str()).collect();
+    let old: Vec<&str> = old.into_iter().filter(|name| name.starts_with("old")).collect();
+    assert_eq!(old, ["old[engine=transformers,environment=incident]"]);
+    let wrong = |text: String| -> Vec<String> {
+        let problems = read(&text, &DefaultsFile::default()).unwrap_err();
+        problems.into_iter().map(|problem| problem.message).collect()
+    };
+    assert_eq!(
+        wrong(file.replace("engines = [\"transformers\", \"mock\"]", "engine = \"mock\"")),
+        ["an axis of Python environments is for the engine `transformers`, which this scenario does not run"]
+    );
+    assert_eq!(
+        wrong(format!("{file}[transformers]\nenvironment = \"newest\"\n")),
+        ["environment is an axis of [matrix] as well: which of them is meant?"]
+    );
+    assert_eq!(
+        wrong(narrowed.replace("environments = [\"incident\"]", "environments = [\"older\"]")),
+        ["[matrix] has no environment `older`"]
+    );
+    assert_eq!(
+        wrong(file.replace("\"newest\"", "\"../x\"")),
+        ["`../x` is no name for a Python environment"]
+    );
+}

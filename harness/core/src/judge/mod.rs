@@ -1,5 +1,6 @@
 //! From attempts to verdicts. Pure: the same record always gives the same judgement.
 
+pub mod answer;
 mod audit;
 mod checks;
 mod companions;
@@ -103,6 +104,8 @@ pub fn judge(
             })
         })
         .collect();
+    let all_of = |case: &str| by_case.get(case).cloned().unwrap_or_default();
+    let answers = answer::answers(info, &all_of, &cases);
     let exit = exit_of(&cases, complete, has_lost_a_device(attempts), info.control.flaky_result);
     RunVerdict {
         schema_version: RECORD_VERSION,
@@ -112,6 +115,7 @@ pub fn judge(
         complete,
         cases,
         gate: None,
+        answers,
     }
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Divergence, GateVerdict, RecordVersion};
 use crate::device::DeviceBytes;
 use crate::exit_code::ExitCode;
+use crate::judge::answer::Answer;
 use crate::judge::{MemoryForecast, TimeForecast};
 use crate::outcome::OutcomeKind;
 
@@ -241,4 +242,7 @@ pub struct RunVerdict {
     /// What the run was held against beyond its own expectations, and the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateVerdict>,
+    /// Is it the placement, the library, or the machine? One answer for each prompt that asks for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
 }

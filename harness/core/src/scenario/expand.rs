@@ -12,6 +12,7 @@ struct Point {
     dtype: Option<Dtype>,
     transfer: Option<Transfer>,
     engine: Option<String>,
+    environment: Option<String>,
 }
 
 impl Point {
@@ -31,6 +32,9 @@ impl Point {
         if let Some(engine) = &self.engine {
             parts.push(format!("engine={engine}"));
         }
+        if let Some(environment) = &self.environment {
+            parts.push(format!("environment={environment}"));
+        }
         if parts.is_empty() {
             String::new()
         } else {
@@ -47,8 +51,12 @@ pub fn expand(scenario: &Scenario, snapshot_dir: &str) -> Vec<CaseSpec> {
     for prompt in 0..scenario.prompts.len() {
         for point in &points {
             let engine = point.engine.as_ref().unwrap_or(&scenario.engine);
-            let is_for =
-                |placement: &&NamedPlacement| placement.engines.is_empty() || placement.engines.contains(engine);
+            let is_for = |placement: &&NamedPlacement| {
+                let is_of_engine = placement.engines.is_empty() || placement.engines.contains(engine);
+                let has_environment = |named| placement.environments.contains(named);
+                is_of_engine
+                    && (placement.environments.is_empty() || point.environment.as_ref().is_some_and(has_environment))
+            };
             for placement in scenario.placements.iter().filter(is_for) {
                 cases.push(case(scenario, prompt, placement, point, snapshot_dir));
             }
@@ -67,7 +75,18 @@ fn points(scenario: &Scenario) -> Vec<Point> {
     multiply(&mut points, &matrix.engine, |point, value| {
         point.engine = Some(value.clone());
     });
-    points
+    // Only one engine has environments: the others are not run again for each of them.
+    let of_point = |point: Point| {
+        let has_environments = point.engine.as_ref().unwrap_or(&scenario.engine) == TRANSFORMERS;
+        let mut own = vec![point];
+        if has_environments {
+            multiply(&mut own, &matrix.environment, |point, value| {
+                point.environment = Some(value.clone());
+            });
+        }
+        own
+    };
+    points.into_iter().flat_map(of_point).collect()
 }
 
 fn multiply<T>(points: &mut Vec<Point>, axis: &[T], set: impl Fn(&mut Point, &T)) {
@@ -105,7 +124,10 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         agreement.reference.push_str(&suffix);
     }
     let engine = point.engine.clone().unwrap_or_else(|| scenario.engine.clone());
-    let transformers = scenario.transformers.clone().filter(|_| engine == TRANSFORMERS);
+    let mut transformers = scenario.transformers.clone().filter(|_| engine == TRANSFORMERS);
+    if let Some(environment) = &point.environment {
+        transformers.get_or_insert_default().environment = Some(environment.clone());
+    }
     let server = placement.server.clone().filter(|_| engine == OPENAI);
     let applies = |placements: &Vec<String>| placements.is_empty() || placements.contains(&placement.name);
     CaseSpec {

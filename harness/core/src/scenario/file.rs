@@ -261,6 +261,10 @@ pub struct PlacementTable {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub engines: Option<Vec<Spanned<String>>>,
+    /// The Python environments of [matrix] that this placement is for: what is expected may be another with another version. Absent: all.
+    #[serde(default)]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub environments: Option<Vec<Spanned<String>>>,
     /// Budgets for the planner by device. Absent: the memory of the logical devices.
     #[schemars(with = "Option<Named<Size>>")]
     pub max_memory: Option<Spanned<Named<Size>>>,
@@ -452,4 +456,7 @@ pub struct MatrixTable {
     /// Engines.
     #[schemars(with = "Option<Vec<String>>")]
     pub engine: Option<Vec<Spanned<String>>>,
+    /// Python environments of the engine transformers: ["incident", "newest"] shows whether another version mends it. Other engines run once.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub environment: Option<Vec<Spanned<String>>>,
 }

@@ -437,6 +437,7 @@ pub(crate) fn empty() -> RunRecord {
             complete: true,
             cases: Vec::new(),
             gate: None,
+            answers: Vec::new(),
         },
     }
 }

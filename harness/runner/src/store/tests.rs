@@ -215,6 +215,7 @@ fn verdicts_and_artifacts_are_whole() {
         complete: true,
         cases: Vec::new(),
         gate: None,
+        answers: Vec::new(),
     };
     folder.write_verdict(&verdict).unwrap();
     let written = fs::read(folder.path().join(VERDICT_FILE)).unwrap();

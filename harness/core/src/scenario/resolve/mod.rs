@@ -23,8 +23,8 @@ pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
 use self::server::resolve_server;
 use self::settings::{
-    merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes,
-    states_repetitions,
+    check_environments, merged_env, placement_environments, resolve_generation, resolve_matrix, resolve_measure,
+    resolve_timeouts, settle_probes, states_repetitions,
 };
 pub use self::transformers::TRANSFORMERS_FAULTS;
 use self::transformers::{Executed, resolve_transformers};
@@ -123,6 +123,8 @@ pub struct NamedPlacement {
     pub engines: Vec<String>,
     /// The server of the engine `openai`.
     pub server: Option<ServerSpec>,
+    /// The Python environments it is for; empty: all, and engines without any.
+    pub environments: Vec<String>,
 }
 
 /// Axes that multiply cases. Empty axes leave the scenario's own value.
@@ -134,13 +136,20 @@ pub struct Matrix {
     pub transfer: Vec<Transfer>,
     /// Engines.
     pub engine: Vec<String>,
+    /// Python environments, for the engine `transformers` alone.
+    pub environment: Vec<String>,
 }
 
 impl Matrix {
-    /// Combinations of the axes: 1 where there is none.
+    /// Combinations of the axes, as many as there are at most: 1 where there is none.
     #[must_use]
     pub fn points(&self) -> usize {
-        let axes = [self.dtype.len(), self.transfer.len(), self.engine.len()];
+        let axes = [
+            self.dtype.len(),
+            self.transfer.len(),
+            self.engine.len(),
+            self.environment.len(),
+        ];
         axes.into_iter().map(|values| values.max(1)).product()
     }
 }
@@ -190,6 +199,7 @@ pub fn resolve(
             probe: false,
             engines: placement_engines(table, &mut problems),
             server: resolve_server(file, table, text, &origin, &mut problems),
+            environments: placement_environments(table, file, &mut problems),
         });
     }
     settle_probes(file, defaults, &mut placements);
@@ -210,6 +220,7 @@ pub fn resolve(
         placements: &placements,
     };
     let transformers = resolve_transformers(file, &executed, &mut problems);
+    check_environments(file, &engine, &matrix, &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);
     rules::case_count([prompts.len(), placements.len(), matrix.points()], &mut problems);

@@ -5,7 +5,8 @@ use toml::Spanned;
 use super::{Matrix, NamedPlacement};
 use crate::protocol::{GenerationSpec, Sampling};
 use crate::record::{MeasureSpec, Timeouts};
-use crate::scenario::file::{DefaultsFile, MatrixTable, ScenarioFile, TimeoutTable};
+use crate::scenario::TRANSFORMERS;
+use crate::scenario::file::{DefaultsFile, MatrixTable, PlacementTable, ScenarioFile, TimeoutTable};
 use crate::scenario::problem::Problem;
 use crate::scenario::rules;
 use crate::scenario::value::{Named, Period};
@@ -104,6 +105,69 @@ pub(super) fn resolve_matrix(table: Option<&MatrixTable>, problems: &mut Vec<Pro
         dtype: axis(table.dtype.as_deref(), problems),
         transfer: axis(table.transfer.as_deref(), problems),
         engine: axis(table.engine.as_deref(), problems),
+        environment: axis(table.environment.as_deref(), problems),
+    }
+}
+
+/// The Python environments a placement is for; empty where it is for all.
+pub(super) fn placement_environments(
+    table: &PlacementTable,
+    file: &ScenarioFile,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let axis = file.matrix.as_ref().and_then(|matrix| matrix.environment.as_deref());
+    let axis: Vec<&str> = axis
+        .into_iter()
+        .flatten()
+        .map(|value| value.get_ref().as_str())
+        .collect();
+    let named = table.environments.as_deref().unwrap_or_default();
+    for environment in named.iter().filter(|named| !axis.contains(&named.get_ref().as_str())) {
+        problems.push(
+            Problem::at(
+                environment.span(),
+                format!("[matrix] has no environment `{}`", environment.get_ref()),
+            )
+            .hint("name one of its axis `environment`"),
+        );
+    }
+    named.iter().map(|environment| environment.get_ref().clone()).collect()
+}
+
+/// An axis of Python environments needs an engine that has them, and says all there is to say about them.
+pub(super) fn check_environments(file: &ScenarioFile, engine: &str, matrix: &Matrix, problems: &mut Vec<Problem>) {
+    let axis = file.matrix.as_ref().and_then(|table| table.environment.as_deref());
+    let Some(first) = axis.unwrap_or_default().first() else {
+        return;
+    };
+    for environment in axis.unwrap_or_default() {
+        rules::name(environment, "Python environment", problems);
+    }
+    let is_run = match matrix.engine.as_slice() {
+        [] => engine == TRANSFORMERS,
+        engines => engines.iter().any(|engine| engine == TRANSFORMERS),
+    };
+    if !is_run {
+        problems.push(
+            Problem::at(
+                first.span(),
+                format!("an axis of Python environments is for the engine `{TRANSFORMERS}`, which this scenario does not run"),
+            )
+            .hint(format!("write engine = \"{TRANSFORMERS}\", or remove the axis")),
+        );
+    }
+    let stated = file
+        .transformers
+        .as_ref()
+        .and_then(|table| table.get_ref().environment.as_ref());
+    if let Some(stated) = stated {
+        problems.push(
+            Problem::at(
+                stated.span(),
+                "environment is an axis of [matrix] as well: which of them is meant?",
+            )
+            .hint("keep one of them"),
+        );
     }
 }
 
