@@ -1552,17 +1552,34 @@ class RankEngine(Engine):
         if self.spec.get("attention"):
             arguments["attn_implementation"] = self.spec["attention"]
         if self.ranks["parallel"] == "tensor":
-            arguments["tp_plan"] = "auto"
+            arguments.update(self.tensor_plan())
         return arguments
 
+    def tensor_plan(self):
+        """The model's own plan: `tp_plan` is the older name, a configuration of all kinds of parallelism the newer."""
+        kind = getattr(self.stack.transformers, "DistributedConfig", None)
+        if kind is None:
+            kind = getattr(sys.modules.get("transformers.distributed"), "DistributedConfig", None)
+        if kind is None or "tp_plan" not in inspect.signature(kind).parameters:
+            return {"tp_plan": "auto"}
+        return {"distributed_config": kind(tp_plan="auto")}
+
     def load(self, source, kwargs):
-        model = super().load(source, kwargs)
         if self.ranks["parallel"] == "data":
-            return model.to(self.device)
+            return super().load(source, kwargs).to(self.device)
+        version = self.stack.transformers.__version__
+        try:
+            model = super().load(source, kwargs)
+        except (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError) as error:
+            raise Failure(
+                "unsupported",
+                f'launch.parallel = "tensor": transformers {version} with torch {self.torch.__version__} cannot load '
+                f"this model that way on {self.device}: {type(error).__name__}: {one_line(error)}",
+            ) from error
         if not any(is_sharded(tensor) for tensor in model.parameters()):
             raise Failure(
                 "unsupported",
-                f'launch.parallel = "tensor": transformers {self.stack.transformers.__version__} left every weight of '
+                f'launch.parallel = "tensor": transformers {version} left every weight of '
                 f"{type(model).__name__} whole: it has no plan for it here; use parallel = \"data\" or a newer environment",
             )
         return model

@@ -254,6 +254,7 @@ fn failed(class: FailureClass, message: String) -> Outcome {
             needed_bytes: None,
             allowed_bytes: None,
             place: None,
+            rank: None,
         },
     }
 }
