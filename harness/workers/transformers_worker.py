@@ -1607,7 +1607,12 @@ class Rank:
         self.number = number
         self.link = self.pid = self.code = self.failure = self.ended_s = None
         self.events = collections.deque()
-        self.is_done = False
+        # It has said all it had to say; `is_done` is true once the others have as well.
+        self.has_said_all = self.is_done = False
+
+    def has_failed(self):
+        """It is gone, or has named its failure, before its time or not in order."""
+        return self.ended_s is not None and not (self.has_said_all and self.code in (None, 0))
 
     def is_lost(self):
         """It failed because another one did: it says that it lost its connection, or the launcher has ended it."""
@@ -1705,6 +1710,7 @@ class Coordinator:
             if message["event"] == "error":
                 rank.failure, rank.ended_s = message["failure"], time.monotonic()
             else:
+                rank.has_said_all = message["event"] == "done"
                 rank.events.append(message)
 
     # -- what all of them have said --
@@ -1799,8 +1805,7 @@ class Coordinator:
         now = time.monotonic()
         for rank in self.ranks:
             rank.code = self.codes.get(rank.pid, rank.code)
-        ended = [rank for rank in self.ranks if rank.ended_s is not None and not rank.is_done]
-        ended.sort(key=lambda rank: rank.ended_s)
+        ended = sorted((rank for rank in self.ranks if rank.has_failed()), key=lambda rank: rank.ended_s)
         if not ended:
             self.look_at_launcher(now)
             return
@@ -1868,6 +1873,9 @@ class Coordinator:
             except subprocess.TimeoutExpired:
                 self.launcher.kill()
                 self.launcher.wait()
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+        self.selector.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

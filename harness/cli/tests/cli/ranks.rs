@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use placebench_core::outcome::{FailureClass, Outcome, Phase};
 use placebench_core::record::Attempt;
@@ -21,8 +23,8 @@ fn environments(name: &str) -> Option<PathBuf> {
     is_there.then_some(folder)
 }
 
-/// Runs a scenario with these placements and faults on the shipped tiny model; attempts by placement.
-fn run(environment: &str, rest: &str) -> Option<Vec<(String, Attempt)>> {
+/// A scenario with these placements and faults on the shipped tiny model, and the command that runs it.
+fn prepared(environment: &str, rest: &str) -> Option<(TestEnv, Command)> {
     let folder = environments(environment)?;
     let env = TestEnv::new();
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/models/tiny");
@@ -49,6 +51,12 @@ text = "Once upon a time"
     command
         .env("PLACEBENCH_PYTHON_ENVS", folder)
         .env("OMP_NUM_THREADS", "1");
+    Some((env, command))
+}
+
+/// Attempts by placement.
+fn run(environment: &str, rest: &str) -> Option<Vec<(String, Attempt)>> {
+    let (env, mut command) = prepared(environment, rest)?;
     let ran = command.output().unwrap();
     assert!(env.path("reports").is_dir(), "{ran:?}");
     let attempts = env.attempts();
@@ -227,6 +235,47 @@ placements = ["loads"]
 
     let loads = words(of(&attempts, "loads"));
     assert!(loads.starts_with("stalled: rank 0 of 2 in load, for "), "{loads}");
+}
+
+/// Processes that run the worker's file in this folder, as the kernel lists them.
+fn processes_below(folder: &Path) -> usize {
+    let needle = folder.to_string_lossy().into_owned();
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines
+        .filter(|line| {
+            let line = String::from_utf8_lossy(line);
+            line.contains(&needle) && line.contains("transformers_worker.py")
+        })
+        .count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_left_where_the_harness_itself_is_killed() {
+    let placements =
+        "[placement.hangs]\nlaunch = { processes = 2 }\n[[fault]]\nkind = \"stall\"\nat = { phase = \"load\" }\n";
+    let Some((env, mut command)) = prepared("incident", placements) else {
+        return;
+    };
+    let mut harness = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let folder = env.path("reports");
+    // The coordinator, the launcher and two ranks; then nobody. Limits are for tests that fail.
+    let wait_for = |wanted: usize| {
+        let began = Instant::now();
+        while processes_below(&folder) != wanted {
+            assert!(
+                began.elapsed() < Duration::from_secs(180),
+                "{} of {wanted}",
+                processes_below(&folder)
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    wait_for(4);
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    wait_for(0);
 }
 
 /// A launcher of somebody else's around placebench is no launcher of ranks.
