@@ -15,6 +15,7 @@ import ctypes
 import datetime
 import faulthandler
 import gc
+import importlib
 import importlib.metadata
 import inspect
 import json
@@ -169,6 +170,14 @@ class Stack:
         except (ImportError, OSError, RuntimeError) as error:
             raise Failure("unsupported", f"{name} of {sys.executable} cannot be imported: {one_line(error)}") from error
 
+    @staticmethod
+    def integration():
+        """The part of Transformers that plans since version 5; before, that was Accelerate's."""
+        try:
+            return importlib.import_module("transformers.integrations.accelerate")
+        except ImportError:
+            return None
+
     def versions(self):
         known = [f"{name} {getattr(self, name).__version__}" for name in ("torch", "transformers", "accelerate")]
         known.append(f"Python {python_version()}")
@@ -207,7 +216,8 @@ def library_device(name):
 
 def check_device(torch, name, key):
     """Refuses a device that PyTorch has not got, by the key that names it."""
-    if name in ("cpu", "disk"):
+    # `meta` has no data: the other device that is on every machine, for inputs that are left behind.
+    if name in ("cpu", "disk") or (name == "meta" and key == "transformers.inputs_on"):
         return
     kind, _, number = name.partition(":")
     if kind != "cuda" or not number.isdigit():
@@ -617,7 +627,8 @@ class Engine:
         """The host, every GPU, and the disk where it may be used."""
         budgets = dict(self.request["placement"].get("max_memory") or [])
         names = ["cpu"] + [f"cuda:{number}" for number in range(self.gpus())]
-        if any(device == "disk" for _, device in devices_asked(self.request)):
+        asked = self.request["placement"]["device_map"]
+        if "strategy" in asked or any(device == "disk" for _, device in devices_asked(self.request)):
             names.append("disk")
         self.budgets = budgets
         facts = [device_facts(self.torch, name, budgets.get(name)) for name in names]
@@ -734,7 +745,7 @@ class Engine:
         asked = self.request["placement"]["device_map"]
         answered = getattr(self.model, "hf_device_map", None) or self.planned or {"": asked.get("single", "cpu")}
         answered = [[key, device_name(device)] for key, device in answered.items()]
-        warnings = []
+        warnings = self.other_planner()
         for entry in realised:
             wanted = device_of(answered, entry["module"])
             if wanted is not None and wanted != entry["device"]:
@@ -757,6 +768,14 @@ class Engine:
             weights_bytes=[{"device": device, "bytes": count} for device, count in planned_bytes.items()],
             warnings=warnings,
         )
+
+    def other_planner(self):
+        """What is planned by is the installed library, whose rules may not be those that candle was to imitate."""
+        placement = self.request["placement"]
+        own = "transformers-5" if hasattr(self.stack.integration(), "_init_infer_auto_device_map") else "accelerate"
+        if "strategy" not in placement["device_map"] or placement.get("planner", own) == own:
+            return []
+        return [f"planner = \"{placement['planner']}\", but the installed library plans as {own} does"]
 
     def end_tokens(self):
         """The tokens that end a text: of generation_config.json, else of config.json."""
@@ -1186,15 +1205,18 @@ def describe(error, what, torch):
         gpu = re.search(r"GPU (\d+)", words)
         device = f"cuda:{gpu[1]}" if gpu else ("cpu" if "CPUAllocator" in words or isinstance(error, MemoryError) else None)
         return Failure("out_of_memory", f"{what}: {words}", **({"device": device} if device else {}))
+    if "meta tensors" in lowered or "meta tensor" in lowered:
+        return Failure("placement_invalid", f"{what}: a tensor that is needed is on the device meta, which has no data: {words}")
     if "same device" in lowered or "is not on the expected device" in lowered:
         return Failure("placement_invalid", f"{what}: tensors of one operation are on two devices: {words}")
     placed = ("device_map", "dispatched on the cpu", "modules offloaded", "you can't move a model", "offload_dir", "max_memory")
+    placed += ("have any device set", "is on the meta device")
     if any(part in lowered for part in placed):
         return Failure("placement_invalid", f"{what}: {words}")
-    if type(error).__name__ == "SafetensorError" or "safetensors" in lowered and isinstance(error, OSError):
-        return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, FileNotFoundError) or "is not a local folder" in lowered or "no file named" in lowered:
         return Failure("model_missing", f"{what}: {words}")
+    if type(error).__name__ == "SafetensorError":
+        return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, ImportError) or "does not support" in lowered or "not supported" in lowered:
         return Failure("unsupported", f"{what}: {words}")
     if "does not recognize this architecture" in lowered or "unrecognized configuration class" in lowered:

@@ -53,6 +53,7 @@ mod stream;
 mod tables;
 mod terminal;
 mod texts;
+mod transformers;
 #[cfg(feature = "candle")]
 mod unfit_models;
 mod worker_protocol;
