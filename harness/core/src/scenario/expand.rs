@@ -4,7 +4,7 @@ use super::resolve::{NamedPlacement, Scenario};
 use super::{OPENAI, TRANSFORMERS};
 use crate::placement::Transfer;
 use crate::protocol::{Dtype, Prompt};
-use crate::record::{CaseSpec, MeasureSpec};
+use crate::record::{CaseSpec, Expectation, MeasureSpec};
 
 /// One combination of the axes.
 #[derive(Debug, Clone, Default)]
@@ -47,9 +47,7 @@ pub fn expand(scenario: &Scenario, snapshot_dir: &str) -> Vec<CaseSpec> {
     for prompt in 0..scenario.prompts.len() {
         for point in &points {
             let engine = point.engine.as_ref().unwrap_or(&scenario.engine);
-            let is_for =
-                |placement: &&NamedPlacement| placement.engines.is_empty() || placement.engines.contains(engine);
-            for placement in scenario.placements.iter().filter(is_for) {
+            for placement in scenario.placements.iter().filter(|placement| placement.is_for(engine)) {
                 cases.push(case(scenario, prompt, placement, point, snapshot_dir));
             }
         }
@@ -85,6 +83,42 @@ fn multiply<T>(points: &mut Vec<Point>, axis: &[T], set: impl Fn(&mut Point, &T)
     *points = product.collect();
 }
 
+/// What must be true of a case: an agreement is held where the engine has its reference, and an engine is held to the one that
+/// sets the measure.
+fn expectation(scenario: &Scenario, placement: &NamedPlacement, point: &Point, engine: &str) -> Expectation {
+    let mut expect = placement.expect.clone();
+    let is_here = |name: &str| {
+        let mut known = scenario.placements.iter().filter(|other| other.name == name);
+        known.any(|other| other.is_for(engine))
+    };
+    expect.agreement = expect.agreement.filter(|agreement| is_here(&agreement.reference));
+    match &mut expect.agreement {
+        Some(agreement) => agreement.reference.push_str(&point.suffix()),
+        // What is not held cannot fail.
+        None if placement.expect.agreement.is_some() => {
+            expect
+                .fails
+                .retain(|check| !matches!(check.as_str(), "agreement" | "probe"));
+        }
+        None => {}
+    }
+    expect.engines = expect.engines.filter(|engines| engines.engine != engine);
+    if let Some(engines) = &mut expect.engines {
+        engines
+            .reference
+            .push_str(&engines_reference(point, &engines.engine).suffix());
+    }
+    expect
+}
+
+/// The same combination under the engine that sets the measure.
+fn engines_reference(point: &Point, engine: &str) -> Point {
+    Point {
+        engine: Some(engine.to_owned()),
+        ..point.clone()
+    }
+}
+
 fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &Point, snapshot_dir: &str) -> CaseSpec {
     // The sequences of a batch: the case's own prompt, then those that follow it in the file, round and round.
     let mut prompts = scenario.prompts.iter().cycle().skip(prompt);
@@ -100,11 +134,8 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
     if let Some(transfer) = point.transfer {
         request.transfer = transfer;
     }
-    let mut expect = placement.expect.clone();
-    if let Some(agreement) = &mut expect.agreement {
-        agreement.reference.push_str(&suffix);
-    }
     let engine = point.engine.clone().unwrap_or_else(|| scenario.engine.clone());
+    let expect = expectation(scenario, placement, point, &engine);
     let transformers = scenario.transformers.clone().filter(|_| engine == TRANSFORMERS);
     let server = placement.server.clone().filter(|_| engine == OPENAI);
     let applies = |placements: &Vec<String>| placements.is_empty() || placements.contains(&placement.name);
@@ -129,7 +160,8 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         generation: scenario.generation.clone(),
         timeout: placement.timeout,
         measure: MeasureSpec {
-            probe: placement.probe,
+            // Where the reference is not for this engine, there is nothing to compare with.
+            probe: placement.probe && expect.agreement.is_some() == placement.expect.agreement.is_some(),
             ..scenario.measure
         },
         expect,
