@@ -52,7 +52,8 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
 
 /// Time per output token after the first: (e2e − ttft) / (n − 1). Tokens that came several at a time are counted, and not
 /// their arrivals; all at once they have no time each.
-pub(super) fn tpot(generation: &Generation) -> Option<f64> {
+#[must_use]
+pub fn tpot(generation: &Generation) -> Option<f64> {
     let [first, .., last] = generation.token_stamps_s.as_slice() else {
         return None;
     };

@@ -35,7 +35,7 @@ use crate::record::{
 
 pub use audit::{CaseAudit, audits, case_audit};
 pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
-pub use metrics::metrics;
+pub use metrics::{metrics, tpot};
 pub use text::Approved;
 use text::Beside;
 

@@ -101,7 +101,10 @@ impl Generation {
     #[must_use]
     pub fn output_count(&self) -> usize {
         let counted = self.output_tokens.and_then(|counted| usize::try_from(counted).ok());
-        counted.unwrap_or(self.output_ids.len().max(self.token_stamps_s.len()))
+        counted.unwrap_or(match self.output_ids.len() {
+            0 => self.token_stamps_s.len(),
+            known => known,
+        })
     }
 
     /// Whether the tokens themselves are known, and not their text alone. Of nothing all is known.
