@@ -116,6 +116,7 @@ impl Generation {
     /// Whether tokens came several at a time, so that a stamp is that of a piece of text and not of a token.
     #[must_use]
     pub fn came_in_pieces(&self) -> bool {
-        !self.token_stamps_s.is_empty() && self.output_count() != self.token_stamps_s.len()
+        let arrivals = self.token_stamps_s.len();
+        arrivals > 0 && self.output_tokens.is_some() && self.output_count() != arrivals
     }
 }
