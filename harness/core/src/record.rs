@@ -24,9 +24,11 @@ use serde::{Deserialize, Serialize};
 pub use self::against::{AgainstSpec, LeftOut};
 pub use self::attempt::{Attempt, GpuTelemetry, PhaseSpan};
 pub use self::baseline::{BaselineAction, BaselineFile, BaselineUse};
-pub use self::case::{AgreementRule, AgreementSpec, CaseSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts};
+pub use self::case::{
+    AgreementRule, AgreementSpec, CaseSpec, EnginesSpec, Expectation, Isolation, Limits, MeasureSpec, Timeouts,
+};
 pub use self::control::{EffectiveSetting, FlakyResult, RunControl, SettingSource, Shard};
-pub use self::divergence::{ComparedWith, Divergence, DivergentText, TextPlacing};
+pub use self::divergence::{ComparedBy, ComparedWith, Divergence, DivergentText, LikelyToken, TextPlacing};
 pub use self::engine_spec::{ServerSpec, ServerStart, TransformersSpec};
 pub use self::foreign::{ForeignCode, ProgramSpec};
 pub use self::gate::{GateBase, GateVerdict};

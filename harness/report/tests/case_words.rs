@@ -7,7 +7,7 @@ mod sample;
 use placebench_core::outcome::{FailureClass, Outcome, OutcomeKind, Phase, WorkerFailure};
 use placebench_core::protocol::{Generation, TokenLogit};
 use placebench_core::record::{
-    ComparedWith, Divergence, DivergentText, LastEvent, RunRecord, TextPlacing, TextVerdict,
+    ComparedBy, ComparedWith, Divergence, DivergentText, LastEvent, RunRecord, TextPlacing, TextVerdict,
 };
 use placebench_core::units::Bytes;
 use placebench_report::format::html;
@@ -104,6 +104,7 @@ fn parted(verdict: TextVerdict, gap: Option<f32>, tops: [Vec<TokenLogit>; 2]) ->
         before: "Once upon".into(),
         token: token.into(),
         after: " time".into(),
+        top5: Vec::new(),
     };
     judged.divergences = vec![Divergence {
         with: ComparedWith::Reference {
@@ -117,6 +118,7 @@ fn parted(verdict: TextVerdict, gap: Option<f32>, tops: [Vec<TokenLogit>; 2]) ->
         ours: text(77, " the"),
         theirs: text(12, " a"),
         placed_by: TextPlacing::Offsets,
+        by: ComparedBy::Tokens,
     }];
     record
 }

@@ -2,7 +2,10 @@
 
 mod sample;
 
-use placebench_core::record::{ComparedWith, Divergence, DivergentText, RunRecord, TextPlacing, TextVerdict};
+use placebench_core::protocol::TokenLogit;
+use placebench_core::record::{
+    ComparedBy, ComparedWith, Divergence, DivergentText, LikelyToken, RunRecord, TextPlacing, TextVerdict,
+};
 use placebench_report::format::{csv, html, junit};
 use placebench_report::view::{ReportView, divergence};
 
@@ -12,6 +15,7 @@ fn text(id: Option<u32>, token: &str) -> DivergentText {
         before: "<b>Once upon a".into(),
         token: token.into(),
         after: "\u{1b}[31m and so on".into(),
+        top5: Vec::new(),
     }
 }
 
@@ -28,6 +32,7 @@ fn parting() -> Divergence {
         ours: text(Some(41), " time"),
         theirs: text(Some(42), ""),
         placed_by: TextPlacing::Offsets,
+        by: ComparedBy::Tokens,
     }
 }
 
@@ -63,13 +68,60 @@ fn both_texts_are_quoted_around_the_token() {
         placed_by: TextPlacing::Characters,
         ..parting()
     };
-    let [sentence, _, there] = divergence::lines(&ended);
+    let [sentence, _, there] = divergence::lines(&ended).try_into().unwrap();
     assert!(
         sentence.starts_with("sequence 1 of generation 2 parts from the first generation"),
         "{sentence}"
     );
     assert!(sentence.contains("41 where the other had ended") && sentence.contains("first character that differs"));
     assert!(there.contains("⟦end⟧"), "{there}");
+}
+
+#[test]
+fn two_engines_say_what_they_thought_likeliest() {
+    let likely = |id, logit, text: Option<&str>| LikelyToken {
+        token: TokenLogit { id, logit },
+        text: text.map(str::to_owned),
+    };
+    let mut parting = Divergence {
+        with: ComparedWith::Engine {
+            engine: "candle".into(),
+            placement: "single[engine=candle]".into(),
+        },
+        ..parting()
+    };
+    parting.ours.top5 = vec![likely(41, 9.0, Some(" time")), likely(42, 8.75, None)];
+    parting.theirs.top5 = vec![likely(42, 3.5, Some("\u{1b}[31m"))];
+    insta::assert_snapshot!(divergence::lines(&parting).join("\n"), @r"
+    parts from engine `candle` (placement `single[engine=candle]`) at token 3 (counted from 0): 41 instead of 42; 0.2500 apart in logits, no near-tie
+    here:  <b>Once upon a⟦ time⟧␛[31m and so on
+    there: <b>Once upon a⟦token 42⟧␛[31m and so on
+    here:  likeliest “ time” (id 41) 9.0000, id 42 8.7500
+    there: likeliest “␛[31m” (id 42) 3.5000
+    ");
+    let page = html::render(&ReportView::new(&record(vec![parting]))).unwrap();
+    assert!(page.contains("parts from engine candle (placement single[engine=candle])"));
+}
+
+#[test]
+fn a_text_without_tokens_parts_at_a_character() {
+    let parting = Divergence {
+        gap: None,
+        index: 17,
+        by: ComparedBy::Characters,
+        placed_by: TextPlacing::Characters,
+        ours: text(None, "t"),
+        theirs: text(None, ""),
+        ..parting()
+    };
+    insta::assert_snapshot!(divergence::lines(&parting).join("\n"), @r"
+    parts from the approved snapshot of class cpu at character 17 (counted from 0); by text alone, for the tokens of one of them are not known
+    here:  <b>Once upon a⟦t⟧␛[31m and so on
+    there: <b>Once upon a⟦end⟧␛[31m and so on
+    ");
+    let page = html::render(&ReportView::new(&record(vec![parting]))).unwrap();
+    assert!(page.contains("at character 17 (counted from 0, by text alone)"));
+    assert!(page.contains("nobody can say whether it is a near tie") && !page.contains("may belong to a later"));
 }
 
 #[test]

@@ -65,6 +65,7 @@ pub(crate) fn case() -> CaseSpec {
             limits: None,
             killed: None,
             snapshot_rule: Default::default(),
+            engines: None,
         },
         requires_cuda: 0,
         faults: Vec::new(),

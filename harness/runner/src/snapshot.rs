@@ -161,7 +161,7 @@ impl SnapshotKey<'_> {
 pub struct SnapshotContent {
     /// The generated text. Untrusted: escape it wherever it is shown.
     pub text: String,
-    /// The generated tokens.
+    /// The generated tokens; empty where the engine told a text alone.
     pub token_ids: Vec<u32>,
     /// Why the generation ended.
     pub finish_reason: FinishReason,
@@ -169,6 +169,14 @@ pub struct SnapshotContent {
     pub near_ties: Option<Vec<NearTie>>,
     /// For each token the bytes of the text that are there once it is added; empty where that is not known.
     pub text_offsets: Vec<u32>,
+}
+
+impl SnapshotContent {
+    /// Whether its tokens are known, and not its text alone. Of nothing all is known.
+    #[must_use]
+    pub fn has_ids(&self) -> bool {
+        !self.token_ids.is_empty() || self.text.is_empty()
+    }
 }
 
 /// Where a snapshot comes from: for the person who reviews it.

@@ -96,8 +96,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode, CliError> {
                     "ttft_s": stamps.first(),
                     "tpot_s": tpot,
                     "e2e_s": stamps.last(),
-                    "input_tokens": generation.input_ids.len(),
-                    "output_tokens": generation.output_ids.len(),
+                    "input_tokens": generation.input_count(),
+                    "output_tokens": generation.output_count(),
                     "hops": generation.hops,
                     "transfer_bytes": generation.transfer_bytes,
                     "streamed_bytes": generation.streamed_bytes,
@@ -144,7 +144,7 @@ fn print_for_people(generation: &Generation) {
     let last = generation.token_stamps_s.last().copied().unwrap_or_default();
     crate::terminal::err(&format!(
         "{} tokens ({}), first after {}, all after {}",
-        generation.output_ids.len(),
+        generation.output_count(),
         generation.finish_reason.as_str(),
         human_seconds(first),
         human_seconds(last)

@@ -78,11 +78,16 @@ pub(crate) fn of(pending: &Pending, max_gap: f32) -> Comparison<'_> {
     };
     let compared = compare(&side(new), &side(old), max_gap);
     let (index, gap) = match compared {
-        TextComparison::Exact => {
+        TextComparison::Exact | TextComparison::SameText => {
+            let what = match compared.is_by_text() {
+                true => "the text is the same (the tokens of one are not known)",
+                false => "text and tokens are the same",
+            };
             let sentence = match old.finish_reason == new.finish_reason {
-                true => "text and tokens are the same as what is approved".to_owned(),
+                true if compared.is_by_text() => format!("{what}; what is approved changes in its tokens"),
+                true => format!("{what} as what is approved"),
                 false => format!(
-                    "text and tokens are the same, but the new one ended by {} and not by {}",
+                    "{what}, but the new one ended by {} and not by {}",
                     new.finish_reason.as_str(),
                     old.finish_reason.as_str()
                 ),
@@ -90,6 +95,14 @@ pub(crate) fn of(pending: &Pending, max_gap: f32) -> Comparison<'_> {
             return Comparison {
                 change: Change::Changed,
                 sentence,
+                first: None,
+            };
+        }
+        // Of one of them no tokens are known, so that none can be shown.
+        TextComparison::OtherText { .. } => {
+            return Comparison {
+                change: Change::Changed,
+                sentence: format!("the new text {}", compared.words("what is approved")),
                 first: None,
             };
         }
@@ -131,6 +144,7 @@ pub(crate) fn token(content: &SnapshotContent, index: usize) -> Option<Token<'_>
 fn side(content: &SnapshotContent) -> Side<'_> {
     Side {
         ids: &content.token_ids,
+        has_ids: content.has_ids(),
         text: &content.text,
         text_offsets: &content.text_offsets,
         logits: content.near_ties.as_deref().map_or(Logits::Unknown, Logits::NearTies),

@@ -132,7 +132,9 @@ pub(crate) fn body(pending: &Pending, comparison: &Comparison<'_>, view: View) -
                 Mark::Aside,
                 format!("tokens (- approved: {}, + new: {})", ended(old), ended(&pending.new)),
             ));
-            tokens(old, &pending.new, view, &mut rows);
+            if old.has_ids() && pending.new.has_ids() {
+                tokens(old, &pending.new, view, &mut rows);
+            }
         }
         _ => {
             rows.push(row(Mark::Aside, format!("new text, {}", ended(&pending.new))));
@@ -144,11 +146,11 @@ pub(crate) fn body(pending: &Pending, comparison: &Comparison<'_>, view: View) -
 }
 
 fn ended(content: &SnapshotContent) -> String {
-    format!(
-        "{}, ended by {}",
-        counted(content.token_ids.len() as u64, "token"),
-        content.finish_reason.as_str()
-    )
+    let made = match content.has_ids() {
+        true => counted(content.token_ids.len() as u64, "token"),
+        false => "text without its tokens".to_owned(),
+    };
+    format!("{made}, ended by {}", content.finish_reason.as_str())
 }
 
 fn texts(old: &str, new: &str, view: View, rows: &mut Vec<Row>) {

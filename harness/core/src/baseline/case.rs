@@ -27,6 +27,18 @@ pub struct BaselineTokens {
     /// where the engine told no logits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub near_ties: Option<Vec<(u32, u32, f64)>>,
+    /// What was said, where the engine told no tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<BaselineText>,
+}
+
+/// A text of which no tokens are known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineText {
+    /// The text.
+    pub text: String,
+    /// How many tokens it has, as the server counted them.
+    pub tokens: usize,
 }
 
 /// What one process took, in seconds, to five digits: rounding is then far below any change that counts.
@@ -168,7 +180,7 @@ impl BaselineCase {
             saved.throttled = gpus.flat_map(|gpu| gpu.throttle_reasons.iter().cloned()).collect();
             saved.throttled.sort();
             saved.throttled.dedup();
-            let tokens = generation.output_ids.len();
+            let tokens = generation.output_count();
             saved.attempts = attempts
                 .iter()
                 .map(|attempt| TimedAttempt::new(attempt, tokens))
@@ -188,7 +200,7 @@ impl BaselineCase {
         if self.tokens.is_empty() {
             return Err("it has no tokens".to_owned());
         }
-        let most = self.tokens.iter().map(|tokens| tokens.ids.len()).max().unwrap_or(0);
+        let most = self.tokens.iter().map(BaselineTokens::count).max().unwrap_or(0);
         for timed in &self.attempts {
             let generations = timed.ttft_s.len();
             let fits = |list: usize| list == generations || list == 0;
@@ -285,11 +297,21 @@ fn sequences(generation: &Generation) -> impl Iterator<Item = &Generation> {
 
 /// How long the prompt is, and a hash of its tokens.
 pub(super) fn prompt_of(generation: &Generation) -> (usize, String) {
-    let bytes: Vec<u8> = generation.input_ids.iter().flat_map(|id| id.to_le_bytes()).collect();
-    (generation.input_ids.len(), short_hash(&bytes))
+    let tokens = generation.input_count().unwrap_or_default();
+    (tokens, prompt_hash(&generation.input_ids))
+}
+
+pub(super) fn prompt_hash(ids: &[u32]) -> String {
+    let bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+    short_hash(&bytes)
 }
 
 impl BaselineTokens {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.text.as_ref().map_or(self.ids.len(), |text| text.tokens)
+    }
+
     fn new(generation: &Generation) -> Self {
         let tie = |tie: NearTie| {
             // Four digits: the tolerance has two.
@@ -299,6 +321,10 @@ impl BaselineTokens {
         Self {
             ids: generation.output_ids.clone(),
             near_ties: near_ties(generation).map(|ties| ties.into_iter().map(tie).collect()),
+            text: (!generation.has_ids()).then(|| BaselineText {
+                text: generation.text.clone(),
+                tokens: generation.output_count(),
+            }),
         }
     }
 }
@@ -314,9 +340,7 @@ impl TimedAttempt {
                 .collect()
         };
         let of_group = |generation: &Generation| sequences(generation).filter_map(last).max_by(f64::total_cmp);
-        let lengths: Vec<usize> = generations()
-            .map(|generation| generation.token_stamps_s.len())
-            .collect();
+        let lengths: Vec<usize> = generations().map(Generation::output_count).collect();
         Self {
             load_s: load.and_then(|span| span.end_s).map(rounded),
             ttft_s: column(&|generation| generation.token_stamps_s.first().copied()),

@@ -1,6 +1,6 @@
 //! Attempts made of a case again, as far as a comparison reads them.
 
-use super::case::{BaselineCase, BaselineTokens, TimedAttempt, prompt_of, without};
+use super::case::{BaselineCase, BaselineTokens, TimedAttempt, prompt_hash, prompt_of, without};
 use super::compact::{Stage, unpack_map, unpack_steps};
 use super::source::Source;
 use crate::outcome::{Outcome, Phase};
@@ -15,13 +15,8 @@ impl BaselineCase {
     /// side: the prompt is kept as a hash, and where theirs is the same one, its tokens are put in its place.
     #[must_use]
     pub fn attempts(&self, name: &str, source: &Source, new: &[&Attempt]) -> Vec<Attempt> {
-        let prompts = new.iter().flat_map(|attempt| &attempt.generations);
-        let same = prompts
-            .clone()
-            .find(|generation| prompt_of(generation) == self.prompt)
-            .map(|generation| generation.input_ids.clone());
-        // No model has so many tokens: whatever prompt is on the other side, it is another one.
-        let input_ids = same.unwrap_or_else(|| vec![u32::MAX; self.prompt.0]);
+        let mut prompts = new.iter().flat_map(|attempt| &attempt.generations);
+        let prompt = self.restored_prompt(prompts.find(|generation| prompt_of(generation) == self.prompt));
         let untimed = TimedAttempt {
             load_s: None,
             ttft_s: Vec::new(),
@@ -52,7 +47,7 @@ impl BaselineCase {
             realised: self.realised.as_ref().map(|stages| realised(stages)),
             memory: self.memory(),
             gpus: gpus.clone(),
-            generations: timed.generations(&self.generation(&input_ids)),
+            generations: timed.generations(&self.generation(&prompt)),
             ..Attempt::without_worker(name, 0, String::new(), Outcome::Completed)
         };
         all.iter().enumerate().map(attempt).collect()
@@ -62,6 +57,26 @@ impl BaselineCase {
     #[must_use]
     pub fn comparable(&self, new: &[&Attempt]) -> Vec<Attempt> {
         without(new, &self.left_out)
+    }
+
+    /// The prompt of the other side where that is the same one.
+    fn restored_prompt(&self, same: Option<&Generation>) -> RestoredPrompt {
+        match same {
+            Some(generation) => RestoredPrompt {
+                ids: generation.input_ids.clone(),
+                counted: generation.input_tokens,
+            },
+            // Of an engine that was not told its tokens their number is all that is known.
+            None if self.prompt.1 == prompt_hash(&[]) => RestoredPrompt {
+                ids: Vec::new(),
+                counted: u32::try_from(self.prompt.0).ok().filter(|tokens| *tokens > 0),
+            },
+            // No model has so many tokens: whatever prompt is on the other side, it is another one.
+            None => RestoredPrompt {
+                ids: vec![u32::MAX; self.prompt.0],
+                counted: None,
+            },
+        }
     }
 
     fn memory(&self) -> Vec<MemoryFigure> {
@@ -81,11 +96,11 @@ impl BaselineCase {
     }
 
     /// The generation without its times.
-    fn generation(&self, input_ids: &[u32]) -> Generation {
+    fn generation(&self, prompt: &RestoredPrompt) -> Generation {
         let sequence = |tokens: &BaselineTokens| Generation {
             input_ids: Vec::new(),
             output_ids: tokens.ids.clone(),
-            text: String::new(),
+            text: tokens.text.as_ref().map(|said| said.text.clone()).unwrap_or_default(),
             finish_reason: FinishReason::Length,
             start_s: 0.0,
             token_stamps_s: Vec::new(),
@@ -98,18 +113,20 @@ impl BaselineCase {
             text_offsets: Vec::new(),
             companions: Vec::new(),
             input_tokens: None,
-            output_tokens: None,
+            output_tokens: tokens.text.as_ref().and_then(|said| u32::try_from(said.tokens).ok()),
         };
         let mut sequences = self.tokens.iter().map(sequence);
         let first = sequences.next().unwrap_or_else(|| {
             sequence(&BaselineTokens {
                 ids: Vec::new(),
                 near_ties: None,
+                text: None,
             })
         });
         let hops = unpack_steps(&self.hops).into_iter();
         Generation {
-            input_ids: input_ids.to_vec(),
+            input_ids: prompt.ids.clone(),
+            input_tokens: prompt.counted,
             hops: hops.map(|hops| u32::try_from(hops).unwrap_or(u32::MAX)).collect(),
             transfer_bytes: unpack_steps(&self.transfer_bytes),
             streamed_bytes: unpack_steps(&self.streamed_bytes),
@@ -117,6 +134,12 @@ impl BaselineCase {
             ..first
         }
     }
+}
+
+/// The tokens of a prompt as far as they are known.
+struct RestoredPrompt {
+    ids: Vec<u32>,
+    counted: Option<u32>,
 }
 
 impl BaselineTokens {
@@ -155,8 +178,12 @@ impl TimedAttempt {
         let times = self.ttft_s.iter().zip(&self.e2e_s).enumerate();
         let of = |(index, (&first, &last)): (usize, (&f64, &f64))| {
             let tokens = self.output_tokens.get(index).copied();
+            let tokens = tokens.unwrap_or(generation.output_count());
+            let is_as_many = tokens == generation.output_count();
+            let counted = u32::try_from(tokens).ok().filter(|_| !is_as_many);
             let mut timed = Generation {
-                token_stamps_s: stamps(first, last, tokens.unwrap_or(generation.output_ids.len())),
+                token_stamps_s: stamps(first, last, tokens),
+                output_tokens: counted.or(generation.output_tokens),
                 ..generation.clone()
             };
             if let (Some(end), Some(companion)) = (self.group_e2e_s.get(index), timed.companions.first_mut()) {

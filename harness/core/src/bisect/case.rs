@@ -164,6 +164,7 @@ fn expectation(case: &CaseSpec, passing: &str) -> Expectation {
         forbid_devices: Vec::new(),
         min_devices_used: None,
         fails: Vec::new(),
+        engines: None,
         ..case.expect.clone()
     }
 }

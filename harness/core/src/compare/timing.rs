@@ -72,9 +72,10 @@ fn unfit(pair: &CasePair<'_>, counters: &[CounterRow], spec: &GateSpec) -> Optio
     // A near-tie may end a text sooner, and placements need not agree at all.
     let tokens = |side: &Side<'_>| {
         let generations = side.attempts.iter().find_map(|attempt| attempt.generations.first());
-        let count = |ids: &[u32]| u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         generations.map_or((0, 0), |generation| {
-            (count(&generation.input_ids), count(&generation.output_ids))
+            let input = generation.input_count().unwrap_or_default();
+            (number(input), number(generation.output_count()))
         })
     };
     let (base, new) = (tokens(&pair.base), tokens(&pair.new));

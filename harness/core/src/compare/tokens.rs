@@ -29,7 +29,7 @@ pub(super) fn row(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> Count
             };
         }
     }
-    let tokens = |generation: &Generation| u64::try_from(generation.output_ids.len()).ok();
+    let tokens = |generation: &Generation| u64::try_from(generation.output_count()).ok();
     CounterRow {
         base: tokens(&ours),
         new: first(new).as_ref().and_then(tokens),
@@ -39,7 +39,13 @@ pub(super) fn row(base: &[&Attempt], new: &[&Attempt], spec: &GateSpec) -> Count
 
 /// Where a generation or one of its companions parts from the base's by more than the tolerance.
 fn tokens_differ(new: &Generation, base: &Generation, spec: &GateSpec) -> Option<String> {
-    if new.input_ids != base.input_ids {
+    // Of an engine that is not told the prompt's tokens their number is known, if it counts them.
+    let is_told = !new.input_ids.is_empty() && !base.input_ids.is_empty();
+    let is_other = match is_told {
+        true => new.input_ids != base.input_ids,
+        false => (new.input_count().zip(base.input_count())).is_some_and(|(new, base)| new != base),
+    };
+    if is_other {
         return Some("was given another prompt".to_owned());
     }
     if new.companions.len() != base.companions.len() {

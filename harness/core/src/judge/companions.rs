@@ -4,31 +4,35 @@
 
 use super::compare::{Side, compare};
 use super::text::{JudgedText, first_generation, garbage_of, numbered};
-use crate::protocol::Generation;
+use crate::protocol::{Generation, Prompt};
 use crate::record::{Attempt, CaseSpec, ComparedWith, Divergence, TextVerdict};
 
+/// What was generated from a prompt. The prompt tells which one it is, for not every engine is told its tokens.
+pub(super) type Known<'a> = (&'a Prompt, &'a Generation);
+
 /// What the reference placement generated from each prompt of a scenario: the generations of its cases, and their companions.
-pub(super) fn references<'a>(cases: impl Iterator<Item = &'a [&'a Attempt]>) -> Vec<&'a Generation> {
-    cases
-        .filter_map(|attempts| first_generation(attempts))
-        .flat_map(|generation| std::iter::once(generation).chain(&generation.companions))
-        .collect()
+pub(super) fn references<'a>(cases: impl Iterator<Item = (&'a CaseSpec, Vec<&'a Attempt>)>) -> Vec<Known<'a>> {
+    let known = |(case, attempts): (&'a CaseSpec, Vec<&'a Attempt>)| {
+        let generation = first_generation(&attempts)?;
+        let inputs = std::iter::once(&case.input).chain(&case.companion_inputs);
+        Some(inputs.zip(std::iter::once(generation).chain(&generation.companions)))
+    };
+    cases.filter_map(known).flatten().collect()
 }
 
 /// What is said of the companions of a case, with a finding for each that is wrong.
-pub(super) fn judge(case: &CaseSpec, attempts: &[&Attempt], references: &[&Generation], judged: &mut JudgedText) {
+pub(super) fn judge(case: &CaseSpec, attempts: &[&Attempt], references: &[Known<'_>], judged: &mut JudgedText) {
     let agreement = case.expect.agreement.as_ref();
     let is_compared = agreement.is_some_and(|agreement| agreement.reference != case.placement);
-    let reference_of = |companion: &Generation| {
-        let found = references.iter().find(|theirs| theirs.input_ids == companion.input_ids);
-        found.copied().filter(|_| is_compared)
+    let reference_of = |input: &Prompt| {
+        let found = references.iter().find(|(theirs, _)| *theirs == input);
+        found.map(|(_, theirs)| *theirs).filter(|_| is_compared)
     };
     let all = attempts.iter().flat_map(|attempt| &attempt.generations);
     for generation in all {
         let inputs = generation.companions.iter().zip(&case.companion_inputs);
         for (number, (companion, input)) in inputs.enumerate() {
-            let theirs = reference_of(companion).map(|theirs| theirs.output_ids.as_slice());
-            let others: Vec<&[u32]> = theirs.into_iter().collect();
+            let others: Vec<Side<'_>> = reference_of(input).map(Side::of).into_iter().collect();
             if let Some(why) = garbage_of(case, companion, input, &others) {
                 judged.worsen(TextVerdict::Garbage);
                 judged.find(
@@ -42,8 +46,8 @@ pub(super) fn judge(case: &CaseSpec, attempts: &[&Attempt], references: &[&Gener
     let Some(ours) = first_generation(attempts).filter(|_| is_compared) else {
         return;
     };
-    for (number, companion) in ours.companions.iter().enumerate() {
-        agree(case, number + 1, companion, reference_of(companion), judged);
+    for (number, (companion, input)) in ours.companions.iter().zip(&case.companion_inputs).enumerate() {
+        agree(case, number + 1, companion, reference_of(input), judged);
     }
 }
 
@@ -66,6 +70,7 @@ fn agree(case: &CaseSpec, number: usize, companion: &Generation, theirs: Option<
     let (ours, theirs) = (Side::of(companion), Side::of(theirs));
     let comparison = compare(&ours, &theirs, agreement.max_gap);
     judged.worsen(comparison.verdict());
+    judged.note_text_alone(&comparison, &with);
     if !comparison.agrees(agreement.rule) {
         judged.find(
             "agreement",

@@ -5,8 +5,11 @@
 //! each side's token must be among the likeliest of the other side, and the gap between the two below a threshold. After
 //! it the texts have different contexts and are not compared.
 
+use super::by_text;
 use crate::protocol::{Generation, TokenLogit};
-use crate::record::{AgreementRule, ComparedWith, Divergence, DivergentText, TextPlacing, TextVerdict};
+use crate::record::{
+    AgreementRule, ComparedBy, ComparedWith, Divergence, DivergentText, LikelyToken, TextPlacing, TextVerdict,
+};
 
 /// Up to this logit gap a snapshot keeps the tokens that might have been chosen instead.
 pub const STORED_GAP: f32 = 0.5;
@@ -41,6 +44,8 @@ pub enum Logits<'a> {
 pub struct Side<'a> {
     /// Its tokens.
     pub ids: &'a [u32],
+    /// Whether they are known. Where they are not on one of two sides, the texts are compared.
+    pub has_ids: bool,
     /// Its text; empty for models without a tokenizer.
     pub text: &'a str,
     /// Where each token's text ends; empty where that is not known.
@@ -53,12 +58,39 @@ impl<'a> Side<'a> {
     /// A generation.
     #[must_use]
     pub fn of(generation: &'a Generation) -> Self {
+        // What came in pieces of several tokens tells where those end, and not where tokens do.
+        let is_by_token = generation.text_offsets.len() == generation.output_count();
         Self {
             ids: &generation.output_ids,
+            has_ids: generation.has_ids(),
             text: &generation.text,
-            text_offsets: &generation.text_offsets,
+            text_offsets: if is_by_token { &generation.text_offsets } else { &[] },
             logits: Logits::Top(&generation.top5),
         }
+    }
+
+    /// The text around a place: what comes before it, the token up to `end`, and what follows.
+    pub(super) fn quote(&self, id: Option<u32>, start: usize, end: Option<usize>) -> DivergentText {
+        let (before, rest) = self.text.split_at(boundary(self.text, start));
+        let token = end.map_or(0, |end| boundary(self.text, end).saturating_sub(before.len()));
+        let (token, after) = rest.split_at(token);
+        let first = before.char_indices().rev().nth(QUOTED - 1).map_or(0, |(at, _)| at);
+        DivergentText {
+            id,
+            before: before.get(first..).unwrap_or_default().to_owned(),
+            token: token.chars().take(QUOTED).collect(),
+            after: after.chars().take(QUOTED).collect(),
+            top5: Vec::new(),
+        }
+    }
+
+    /// What a token reads as, where this text holds it.
+    fn reads(&self, id: u32) -> Option<&'a str> {
+        let mut held = self.ids.iter().enumerate().filter(|(_, held)| **held == id);
+        held.find_map(|(index, _)| {
+            let (start, end) = span(self, index)?;
+            self.text.get(start..end?).filter(|text| !text.is_empty())
+        })
     }
 
     /// How far the other side's token was from the own one at a step.
@@ -113,11 +145,29 @@ pub enum Parting {
     OtherText,
 }
 
+/// Where texts part that were compared as texts, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextPosition {
+    /// In that token.
+    Token(usize),
+    /// At that character: where the tokens end is not known.
+    Character(usize),
+}
+
 /// How two texts compare.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum TextComparison {
     /// The same tokens.
     Exact,
+    /// The same text; of one of them the tokens are not known.
+    SameText,
+    /// Another text; of one of them the tokens are not known, so that nobody can say whether it is a near-tie.
+    OtherText {
+        /// Where they part.
+        at: TextPosition,
+        /// One of them goes on where the other ends.
+        has_ended: bool,
+    },
     /// They part at a near-tie.
     NearTie {
         /// Position of the first token that differs.
@@ -134,9 +184,13 @@ pub enum TextComparison {
     },
 }
 
-/// Compares two texts. Where the logits of one side only are on record, that side decides.
+/// Compares two texts. Where the logits of one side only are on record, that side decides. Where the tokens of one side are not
+/// known, texts are compared.
 #[must_use]
 pub fn compare(ours: &Side<'_>, theirs: &Side<'_>, max_gap: f32) -> TextComparison {
+    if !(ours.has_ids && theirs.has_ids) {
+        return by_text::compare(ours, theirs);
+    }
     let longest = ours.ids.len().max(theirs.ids.len());
     let Some(index) = (0..longest).find(|&index| ours.ids.get(index) != theirs.ids.get(index)) else {
         let has_text = !ours.text.is_empty() && !theirs.text.is_empty();
@@ -172,18 +226,24 @@ impl TextComparison {
     #[must_use]
     pub fn verdict(&self) -> TextVerdict {
         match self {
-            Self::Exact => TextVerdict::Exact,
+            Self::Exact | Self::SameText => TextVerdict::Exact,
             Self::NearTie { .. } => TextVerdict::NearTie,
-            Self::Diverged { .. } => TextVerdict::Diverged,
+            Self::Diverged { .. } | Self::OtherText { .. } => TextVerdict::Diverged,
         }
+    }
+
+    /// The texts were compared, for of one side the tokens are not known.
+    #[must_use]
+    pub fn is_by_text(&self) -> bool {
+        matches!(self, Self::SameText | Self::OtherText { .. })
     }
 
     /// Whether that is what a rule asks for.
     #[must_use]
     pub fn agrees(&self, rule: AgreementRule) -> bool {
         match (self, rule) {
-            (Self::Exact, _) | (Self::NearTie { .. }, AgreementRule::NearTie) => true,
-            (Self::NearTie { .. }, AgreementRule::Exact) | (Self::Diverged { .. }, _) => false,
+            (Self::Exact | Self::SameText, _) | (Self::NearTie { .. }, AgreementRule::NearTie) => true,
+            (Self::NearTie { .. }, AgreementRule::Exact) | (Self::Diverged { .. } | Self::OtherText { .. }, _) => false,
         }
     }
 
@@ -192,6 +252,15 @@ impl TextComparison {
     pub fn words(&self, with: &str) -> String {
         let (index, why) = match self {
             Self::Exact => return format!("is the same as {with}"),
+            Self::SameText => return format!("is the same as {with}; the tokens of one of them are not known"),
+            Self::OtherText { at, has_ended } => {
+                let (index, by) = at.counted();
+                let why = match has_ended {
+                    true => "one goes on where the other ends",
+                    false => "the tokens of one of them are not known, nor whether it is a near-tie",
+                };
+                return format!("diverges from {with} at {} {index}: {why}", by.unit());
+            }
             Self::NearTie { index, gap } => {
                 return format!("parts from {with} at token {index}, a near-tie (gap {gap:.4})");
             }
@@ -210,14 +279,18 @@ impl TextComparison {
     /// The place for the record; `None` where the texts do not part.
     pub(super) fn divergence(&self, ours: &Side<'_>, theirs: &Side<'_>, with: ComparedWith) -> Option<Divergence> {
         let (index, gap) = match self {
-            Self::Exact => return None,
+            Self::Exact | Self::SameText => return None,
+            Self::OtherText { at, .. } => (at.counted().0, None),
             Self::NearTie { index, gap } => (*index, Some(*gap)),
             Self::Diverged { index, why } => match why {
                 Parting::Wide(gap) => (*index, Some(*gap)),
                 Parting::Unlikely | Parting::Ended | Parting::Untold | Parting::OtherText => (*index, None),
             },
         };
-        let (ours, theirs, placed_by) = around(ours, theirs, index);
+        let (by, (ours, theirs, placed_by)) = match self {
+            Self::OtherText { at, .. } => (at.counted().1, by_text::around(ours, theirs, *at)),
+            _ => (ComparedBy::Tokens, around(ours, theirs, index)),
+        };
         Some(Divergence {
             with,
             generation: 0,
@@ -228,6 +301,7 @@ impl TextComparison {
             ours,
             theirs,
             placed_by,
+            by,
         })
     }
 }
@@ -265,26 +339,27 @@ fn around(ours: &Side<'_>, theirs: &Side<'_>, index: usize) -> (DivergentText, D
         ),
     };
     let [our_end, their_end] = ends;
-    let ours = quote(ours, index, start, our_end);
-    let theirs = quote(theirs, index, start, their_end);
+    let ours = ours.quote(ours.ids.get(index).copied(), start, our_end);
+    let theirs = theirs.quote(theirs.ids.get(index).copied(), start, their_end);
     (ours, theirs, placed_by)
 }
 
-fn quote(side: &Side<'_>, index: usize, start: usize, end: Option<usize>) -> DivergentText {
-    let (before, rest) = side.text.split_at(boundary(side.text, start));
-    let token = end.map_or(0, |end| boundary(side.text, end).saturating_sub(before.len()));
-    let (token, after) = rest.split_at(token);
-    let first = before.char_indices().rev().nth(QUOTED - 1).map_or(0, |(at, _)| at);
-    DivergentText {
-        id: side.ids.get(index).copied(),
-        before: before.get(first..).unwrap_or_default().to_owned(),
-        token: token.chars().take(QUOTED).collect(),
-        after: after.chars().take(QUOTED).collect(),
-    }
+/// The likeliest tokens of a step on one of two sides, with what they read as.
+pub(super) fn likeliest(side: &Side<'_>, other: &Side<'_>, index: usize) -> Vec<LikelyToken> {
+    let Logits::Top(steps) = side.logits else {
+        return Vec::new();
+    };
+    let reads = |id: u32| side.reads(id).or_else(|| other.reads(id));
+    let step = steps.get(index).into_iter().flatten();
+    step.map(|&token| LikelyToken {
+        token,
+        text: reads(token.id).map(|text| text.chars().take(QUOTED).collect()),
+    })
+    .collect()
 }
 
 /// The largest boundary between characters up to `at`.
-fn boundary(text: &str, at: usize) -> usize {
+pub(super) fn boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;
@@ -293,7 +368,7 @@ fn boundary(text: &str, at: usize) -> usize {
 }
 
 /// Bytes that both texts begin with, in whole characters.
-fn common_prefix(a: &str, b: &str) -> usize {
+pub(super) fn common_prefix(a: &str, b: &str) -> usize {
     let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
     same.map(|(c, _)| c.len_utf8()).sum()
 }

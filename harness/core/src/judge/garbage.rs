@@ -1,12 +1,22 @@
 //! What is no text at all.
 
+use super::compare::Side;
 use crate::protocol::Generation;
+
+/// What is said again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeated<'a> {
+    /// A token.
+    Token(u32),
+    /// A piece of text, of an engine of which no tokens are known.
+    Piece(&'a str),
+}
 
 /// One token again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Repetition {
-    /// The token.
-    pub id: u32,
+pub struct Repetition<'a> {
+    /// What it is.
+    pub what: Repeated<'a>,
     /// How often it came, one after the other, at the end.
     pub count: usize,
     /// There is nothing else.
@@ -21,36 +31,91 @@ const SUSPICIOUS: usize = 8;
 /// tables and code are shorter, because tokenizers have tokens for runs.
 const SUSPICIOUS_AT_END: usize = 16;
 
-impl Repetition {
+/// Where no tokens are known, a character that is repeated may be a run of which a tokenizer makes a few tokens: so many of
+/// them count as one.
+const RUN: usize = 4;
+
+/// Where no tokens are known, the most bytes of a word that is taken for a token.
+const LONGEST_PIECE: usize = 24;
+
+impl Repetition<'_> {
     /// What it is, in words.
     #[must_use]
     pub fn words(&self) -> String {
-        let Self { id, count, is_all } = self;
+        let Self { what, count, is_all } = self;
+        let what = match what {
+            Repeated::Token(id) => format!("one token ({id})"),
+            Repeated::Piece(piece) => format!("one piece of text ({piece:?})"),
+        };
         if *is_all {
-            format!("one token ({id}) repeated {count} times")
+            format!("{what} repeated {count} times")
         } else {
-            format!("it ends in one token ({id}) repeated {count} times")
+            format!("it ends in {what} repeated {count} times")
         }
     }
 }
 
-/// The repetition that tokens end in, where it is long enough to be suspicious. A model can do that honestly: whoever
+/// The repetition that a text ends in, where it is long enough to be suspicious. A model can do that honestly: whoever
 /// judges looks at what the same model says elsewhere.
 #[must_use]
-pub fn repetition(ids: &[u32]) -> Option<Repetition> {
-    let id = *ids.last()?;
-    let count = ids.iter().rev().take_while(|other| **other == id).count();
-    let is_all = count == ids.len();
-    let suspicious = if is_all { SUSPICIOUS } else { SUSPICIOUS_AT_END };
-    (count >= suspicious).then_some(Repetition { id, count, is_all })
+pub fn repetition<'a>(said: &Side<'a>) -> Option<Repetition<'a>> {
+    if !said.has_ids {
+        return repeated_piece(said.text);
+    }
+    let id = *said.ids.last()?;
+    let count = said.ids.iter().rev().take_while(|other| **other == id).count();
+    let is_all = count == said.ids.len();
+    suspicious(Repeated::Token(id), count, is_all, 1)
+}
+
+fn suspicious(what: Repeated<'_>, count: usize, is_all: bool, weight: usize) -> Option<Repetition<'_>> {
+    let fewest = if is_all { SUSPICIOUS } else { SUSPICIOUS_AT_END };
+    (count >= fewest * weight).then_some(Repetition { what, count, is_all })
+}
+
+/// The same for a text of which no tokens are known: a word, or a character, again and again. The shortest is meant, for
+/// `aaaa` is also `aa` twice.
+fn repeated_piece(text: &str) -> Option<Repetition<'_>> {
+    let lengths = 1..=LONGEST_PIECE.min(text.len());
+    let repeated = |length: usize| {
+        let piece = text.get(text.len() - length..).filter(|piece| is_one_word(piece))?;
+        let mut rest = text;
+        let mut count = 0;
+        while let Some(before) = rest.strip_suffix(piece) {
+            rest = before;
+            count += 1;
+        }
+        // The first may lack the blank before it, or be cut off by the beginning of the text.
+        let is_all = piece.ends_with(rest);
+        let weight = if piece.chars().count() == 1 { RUN } else { 1 };
+        suspicious(Repeated::Piece(piece), count, is_all, weight)
+    };
+    lengths.into_iter().find_map(repeated)
+}
+
+/// Blanks, then characters that are none, or the other way round: what a token may be. Several words are a refrain, and several
+/// times the same character is looked at as that character.
+fn is_one_word(piece: &str) -> bool {
+    let mut characters = piece.chars();
+    let first = characters.next();
+    let second = characters.next();
+    if second.is_some() && second == first && characters.all(|other| Some(other) == first) {
+        return false;
+    }
+    let mut words = piece.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(word), None) => piece.starts_with(word) || piece.ends_with(word),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// Why a generation is no text whatever the model is like, if it is none: nothing at all, nothing to see, or logits that
 /// are not finite.
 #[must_use]
 pub fn no_text(generation: &Generation, has_tokenizer: bool) -> Option<String> {
-    let ids = &generation.output_ids;
-    if ids.is_empty() {
+    let count = generation.output_count();
+    if count == 0 {
         return Some("nothing was generated".into());
     }
     let is_finite = |step: &Vec<crate::protocol::TokenLogit>| step.iter().all(|entry| entry.logit.is_finite());
@@ -62,24 +127,41 @@ pub fn no_text(generation: &Generation, has_tokenizer: bool) -> Option<String> {
     if let Some(step) = not_finite {
         return Some(format!("the logits of step {step} are not finite"));
     }
-    if has_tokenizer && ids.len() > 1 && generation.text.trim().is_empty() {
-        return Some(format!("{} tokens, but no visible text", ids.len()));
+    if has_tokenizer && count > 1 && generation.text.trim().is_empty() {
+        return Some(format!("{count} tokens, but no visible text"));
     }
     None
 }
 
-/// Why a generation is garbage, if it is. `others` are the tokens that the same model is known to say here (its approved
+/// Why a generation is garbage, if it is. `others` are the texts that the same model is known to say here (its approved
 /// snapshot, the reference placement): a repetition that they end in too is the model's own.
 #[must_use]
-pub fn garbage(generation: &Generation, has_tokenizer: bool, others: &[&[u32]]) -> Option<String> {
+pub fn garbage(generation: &Generation, has_tokenizer: bool, others: &[Side<'_>]) -> Option<String> {
     if let Some(why) = no_text(generation, has_tokenizer) {
         return Some(why);
     }
-    let found = repetition(&generation.output_ids)?;
-    let is_excused = others
-        .iter()
-        .any(|ids| **ids == *generation.output_ids || repetition(ids).is_some_and(|other| other.id == found.id));
+    let own = Side::of(generation);
+    let found = repetition(&own)?;
+    let is_excused = others.iter().any(|other| excuses(other, &own, found));
     (!is_excused).then(|| found.words())
+}
+
+fn excuses(other: &Side<'_>, own: &Side<'_>, found: Repetition<'_>) -> bool {
+    let is_same = match other.has_ids && own.has_ids {
+        true => other.ids == own.ids,
+        false => other.text == own.text,
+    };
+    // Of a side without tokens only its text can tell, and then the other's text must.
+    let repeats = |repetition: Option<Repetition<'_>>| repetition.is_some_and(|other| other.what == found.what);
+    is_same
+        || match (other.has_ids, own.has_ids) {
+            (true, true) | (false, false) => repeats(repetition(other)),
+            (true, false) => repeats(repeated_piece(other.text)),
+            (false, true) => {
+                let (ours, theirs) = (repeated_piece(own.text), repeated_piece(other.text));
+                ours.zip(theirs).is_some_and(|(ours, theirs)| ours.what == theirs.what)
+            }
+        }
 }
 
 #[cfg(test)]
@@ -112,21 +194,30 @@ mod tests {
     #[test]
     fn a_repetition_of_the_model_itself_is_no_garbage_and_of_another_token_is() {
         let ours = generation(&[9; 20]);
-        assert_eq!(garbage(&ours, true, &[&[9; 20]]), None, "the approved text");
-        assert_eq!(garbage(&ours, true, &[&[9; 12]]), None, "it repeats as well");
-        assert!(garbage(&ours, true, &[&[8; 20]]).is_some());
-        assert!(garbage(&ours, true, &[&[9, 8, 7]]).is_some());
+        assert_eq!(
+            garbage(&ours, true, &[Side::of(&generation(&[9; 20]))]),
+            None,
+            "the approved text"
+        );
+        assert_eq!(
+            garbage(&ours, true, &[Side::of(&generation(&[9; 12]))]),
+            None,
+            "it repeats as well"
+        );
+        assert!(garbage(&ours, true, &[Side::of(&generation(&[8; 20]))]).is_some());
+        assert!(garbage(&ours, true, &[Side::of(&generation(&[9, 8, 7]))]).is_some());
     }
 
     #[test]
     fn nothing_excuses_what_is_not_finite_or_cannot_be_seen() {
         let mut silent = generation(&[1, 2]);
         silent.text = "  ".into();
-        let own = silent.output_ids.clone();
-        assert!(garbage(&silent, true, &[&own]).is_some());
+        let known = silent.clone();
+        let own = Side::of(&known);
+        assert!(garbage(&silent, true, &[own]).is_some());
         assert_eq!(garbage(&silent, false, &[]), None, "there is no tokenizer");
         let mut not_finite = generation(&[1, 2]);
         not_finite.top2_gaps = vec![1.0, f32::NAN];
-        assert!(garbage(&not_finite, true, &[&own]).unwrap().contains("step 1"));
+        assert!(garbage(&not_finite, true, &[own]).unwrap().contains("step 1"));
     }
 }

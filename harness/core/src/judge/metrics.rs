@@ -30,12 +30,12 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
         ttft_s: over(&|g| g.token_stamps_s.first().copied()),
         tpot_s: over(&tpot),
         e2e_s: over(&|g| g.token_stamps_s.last().copied()),
-        prefill_tokens_per_s: over(&|g| rate(g.input_ids.len() as f64, *g.token_stamps_s.first()?)),
+        prefill_tokens_per_s: over(&|g| rate(g.input_count()? as f64, *g.token_stamps_s.first()?)),
         decode_tokens_per_s: over(&|g| rate(1.0, tpot(g)?)),
         sequences: first.and_then(|g| u32::try_from(1 + g.companions.len()).ok()),
         output_tokens_per_s: over(&throughput),
-        input_tokens: first.and_then(|g| u32::try_from(g.input_ids.len()).ok()),
-        output_tokens: first.and_then(|g| u32::try_from(g.output_ids.len()).ok()),
+        input_tokens: first.and_then(|g| u32::try_from(g.input_count()?).ok()),
+        output_tokens: first.and_then(|g| u32::try_from(g.output_count()).ok()),
         finish_reason: first.map(|g| g.finish_reason.as_str().to_owned()),
         hops_per_token: over(&|g| mean_of_decode(g.hops.iter().map(|&hops| f64::from(hops)))),
         transfer_bytes_per_token: over(&|g| mean_of_decode(g.transfer_bytes.iter().map(|&bytes| bytes as f64))),
@@ -50,17 +50,21 @@ pub fn metrics(attempts: &[&Attempt]) -> CaseMetrics {
     }
 }
 
-/// Time per output token after the first: (e2e − ttft) / (n − 1).
-pub(super) fn tpot(generation: &Generation) -> Option<f64> {
-    let (first, last) = (generation.token_stamps_s.first()?, generation.token_stamps_s.last()?);
-    let gaps = generation.token_stamps_s.len() - 1;
+/// Time per output token after the first: (e2e − ttft) / (n − 1). Tokens that came several at a time are counted, and not
+/// their arrivals; all at once they have no time each.
+#[must_use]
+pub fn tpot(generation: &Generation) -> Option<f64> {
+    let [first, .., last] = generation.token_stamps_s.as_slice() else {
+        return None;
+    };
+    let gaps = generation.output_count().checked_sub(1)?;
     (gaps > 0).then(|| (last - first) / gaps as f64)
 }
 
 /// Tokens of all sequences over the time from the common start to the last token of any of them.
 fn throughput(generation: &Generation) -> Option<f64> {
     let all = || std::iter::once(generation).chain(&generation.companions);
-    let tokens: usize = all().map(|sequence| sequence.output_ids.len()).sum();
+    let tokens: usize = all().map(Generation::output_count).sum();
     let ends = all().filter_map(|sequence| sequence.token_stamps_s.last().copied());
     rate(tokens as f64, ends.max_by(f64::total_cmp)?)
 }

@@ -2,9 +2,13 @@
 
 pub mod answer;
 mod audit;
+mod by_text;
+#[cfg(test)]
+mod by_text_tests;
 mod checks;
 mod companions;
 pub mod compare;
+mod engines;
 mod forecast;
 mod garbage;
 mod leak;
@@ -32,13 +36,14 @@ use crate::record::{
 
 pub use audit::{CaseAudit, audits, case_audit};
 pub use forecast::{MemoryForecast, TimeForecast, TimeTerm, shared_forecast};
-pub use metrics::metrics;
+pub use metrics::{metrics, tpot};
 pub use text::Approved;
+use text::Beside;
 
 pub use crate::statistics::median;
 
 /// Names of all checks, as `expect.fails` and findings name them.
-pub const CHECKS: [&str; 16] = [
+pub const CHECKS: [&str; 17] = [
     "outcome",
     "killed",
     "faults",
@@ -53,6 +58,7 @@ pub const CHECKS: [&str; 16] = [
     "repeatable",
     "snapshot",
     "agreement",
+    "engines",
     "contains",
     // In runs with `--audit` only.
     audit::CHECK,
@@ -92,15 +98,17 @@ pub fn judge(
                     let attempts = by_case.get(other.case.as_str()).map(Vec::as_slice);
                     attempts.map(|attempts| retries::as_of(other, attempts, retry))
                 };
-                let reference = reference_of(info, case).and_then(of);
                 let cases = info.cases.iter().filter(|other| is_reference(other, case));
-                let texts: Vec<Vec<&Attempt>> = cases.filter_map(of).collect();
-                let texts = companions::references(texts.iter().map(Vec::as_slice));
+                let beside = Beside {
+                    reference: reference_of(info, case).and_then(of),
+                    references: companions::references(cases.filter_map(|other| Some((other, of(other)?)))),
+                    engine: engines::reference_of(info, case).and_then(of),
+                };
                 // An audit is not retried, so that all attempts there are belong to it.
                 let audited = audit::finding(case, info, attempts);
                 let snapshot = audit::approved(case, own, snapshots.get(&case.case));
                 let case = audit::shown(case);
-                judge_case(&case, own, reference.as_deref(), &texts, snapshot.as_deref(), audited)
+                judge_case(&case, own, &beside, snapshot.as_deref(), audited)
             })
         })
         .collect();
@@ -135,8 +143,7 @@ fn is_reference(other: &CaseSpec, case: &CaseSpec) -> bool {
 fn judge_case(
     case: &CaseSpec,
     attempts: &[&Attempt],
-    reference: Option<&[&Attempt]>,
-    references: &[&crate::protocol::Generation],
+    beside: &Beside<'_>,
     snapshot: Option<&SnapshotState>,
     audited: Option<Finding>,
 ) -> CaseVerdict {
@@ -151,9 +158,9 @@ fn judge_case(
     checks::outcome(case, attempts, &mut findings);
     checks::killed(case, attempts, &mut findings);
     checks::placement(case, attempts, &mut findings);
-    let probed = probe::probe(case, attempts, reference, &mut findings);
+    let probed = probe::probe(case, attempts, beside.reference.as_deref(), &mut findings);
     output::judge(case, attempts, &mut findings);
-    let mut judged = text::judge(case, attempts, reference, references, snapshot);
+    let mut judged = text::judge(case, attempts, beside, snapshot);
     if let Some(verdict) = probed {
         judged.worsen(verdict);
     }
@@ -181,7 +188,15 @@ fn judge_case(
     };
     let (findings, expected_findings) = match status {
         CaseStatus::Skipped => (Vec::new(), Vec::new()),
-        _ => set_expected_aside(case, findings, parting_is_expected),
+        _ => {
+            // Without an audit, and without another engine's text, nothing can be said about their checks.
+            let can_fail = |check: &str| match check {
+                audit::CHECK => case.audit.is_some(),
+                engines::CHECK => judged.is_compared_with_engine,
+                _ => true,
+            };
+            set_expected_aside(case, findings, parting_is_expected, &can_fail)
+        }
     };
     let status = match status {
         CaseStatus::Passed if !findings.is_empty() => CaseStatus::Failed,
@@ -228,14 +243,13 @@ fn set_expected_aside(
     case: &CaseSpec,
     findings: Vec<Finding>,
     parting_is_expected: bool,
+    can_fail: &dyn Fn(&str) -> bool,
 ) -> (Vec<Finding>, Vec<Finding>) {
     let is_expected = |finding: &Finding| {
         case.expect.fails.contains(&finding.check) || (parting_is_expected && finding.check == audit::CHECK)
     };
     let (expected, mut unexpected): (Vec<Finding>, Vec<Finding>) = findings.into_iter().partition(is_expected);
-    // Without an audit nothing can be said about its check.
-    let can_fail = |check: &&String| case.audit.is_some() || *check != audit::CHECK;
-    for check in case.expect.fails.iter().filter(can_fail) {
+    for check in case.expect.fails.iter().filter(|check| can_fail(check)) {
         if !expected.iter().any(|finding| finding.check == *check) {
             unexpected.push(Finding {
                 check: check.clone(),

@@ -59,7 +59,7 @@ mod tests {
             ..Limits::default()
         });
         let attempts: Vec<&Attempt> = attempts.iter().collect();
-        judge_case(&case, &attempts, None, &[], None, None)
+        judge_case(&case, &attempts, &Default::default(), None, None)
     }
 
     fn timed() -> Attempt {

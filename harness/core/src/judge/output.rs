@@ -39,19 +39,27 @@ pub(super) fn judge(case: &CaseSpec, attempts: &[&Attempt], findings: &mut Vec<F
 /// What contradicts the request, or itself. `eos` are the model's end tokens, where they are known.
 fn contradiction(spec: &GenerationSpec, eos: Option<&[u32]>, made: &Generation) -> Option<String> {
     let (ids, most) = (&made.output_ids, spec.max_new_tokens as usize);
-    if ids.len() > most {
-        return Some(format!("{} tokens, where at most {most} were asked for", ids.len()));
+    let count = made.output_count();
+    if count > most {
+        return Some(format!("{count} tokens, where at most {most} were asked for"));
     }
-    for (what, length) in [("logits", made.top5.len()), ("text offsets", made.text_offsets.len())] {
-        if length != 0 && length != ids.len() {
-            return Some(format!("{} tokens, and {what} of {length}", ids.len()));
+    // Of an engine that is told texts only, what is known of each piece belongs to its stamp.
+    let (pieces, what) = match made.has_ids() {
+        true => (ids.len(), "tokens"),
+        false => (made.token_stamps_s.len(), "pieces of text"),
+    };
+    for (of_each, length) in [("logits", made.top5.len()), ("text offsets", made.text_offsets.len())] {
+        if length != 0 && length != pieces {
+            return Some(format!("{pieces} {what}, and {of_each} of {length}"));
         }
     }
+    // Pieces that nobody counted the tokens of may hold several each.
+    let is_counted = made.has_ids() || made.output_tokens.is_some();
     let stops = || spec.stop.iter().filter(|stop| !stop.is_empty());
     let is_end = |id: &u32| eos.map(|eos| eos.contains(id));
     match made.finish_reason {
-        FinishReason::Length if ids.len() < most => {
-            return Some(format!("it ended by length after {} of {most} tokens", ids.len()));
+        FinishReason::Length if is_counted && count < most => {
+            return Some(format!("it ended by length after {count} of {most} tokens"));
         }
         FinishReason::Eos if spec.ignore_eos => {
             return Some("it ended by an end token, which was to be ignored".into());

@@ -39,11 +39,13 @@ impl Repeats {
     }
 }
 
-/// Whether two generations have the same tokens, in all sequences.
+/// Whether two generations have the same tokens, in all sequences; the same text where tokens are not known.
 pub(super) fn is_same(a: &Generation, b: &Generation) -> bool {
-    sequences(a)
-        .map(|sequence| &sequence.output_ids)
-        .eq(sequences(b).map(|sequence| &sequence.output_ids))
+    let is_same_sequence = |a: &Generation, b: &Generation| match a.has_ids() && b.has_ids() {
+        true => a.output_ids == b.output_ids,
+        false => a.text == b.text,
+    };
+    a.companions.len() == b.companions.len() && sequences(a).zip(sequences(b)).all(|(a, b)| is_same_sequence(a, b))
 }
 
 /// A generation and its companions.

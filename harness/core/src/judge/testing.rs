@@ -67,6 +67,7 @@ pub(crate) fn case() -> CaseSpec {
             limits: None,
             killed: None,
             snapshot_rule: AgreementRule::NearTie,
+            engines: None,
         },
         requires_cuda: 0,
         faults: Vec::new(),

@@ -1,6 +1,7 @@
 //! The judgement on the texts of a case.
 
 use super::SnapshotState;
+use super::companions::Known;
 use super::compare::{Logits, NearTie, Side};
 use super::repeats::{Repeats, is_same, sequences};
 use crate::outcome::{FailureClass, Outcome};
@@ -9,7 +10,7 @@ use crate::record::{AgreementRule, Attempt, CaseSpec, ComparedWith, Divergence, 
 use crate::scenario::resolve::DEFAULT_MAX_GAP;
 
 pub use super::compare::{TextComparison, compare};
-pub use super::garbage::{garbage, no_text, repetition};
+pub use super::garbage::{Repeated, Repetition, garbage, no_text, repetition};
 
 /// An approved text.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ impl Approved {
     fn side(&self) -> Side<'_> {
         Side {
             ids: &self.token_ids,
+            // An engine that tells texts only has no tokens to approve.
+            has_ids: !self.token_ids.is_empty() || self.text.is_empty(),
             text: &self.text,
             text_offsets: &[],
             logits: self.near_ties.as_deref().map_or(Logits::Unknown, Logits::NearTies),
@@ -48,22 +51,36 @@ pub(super) struct JudgedText {
     pub(super) divergences: Vec<Divergence>,
     pub(super) notes: Vec<String>,
     pub(super) snapshot_missing: bool,
+    /// It was held to the text of another engine.
+    pub(super) is_compared_with_engine: bool,
+}
+
+/// What the texts of a case are held to besides its snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Beside<'a> {
+    /// The attempts of the reference placement from the same prompt.
+    pub(super) reference: Option<Vec<&'a Attempt>>,
+    /// What the reference placement generated from any prompt.
+    pub(super) references: Vec<Known<'a>>,
+    /// The attempts of the engine that sets the measure.
+    pub(super) engine: Option<Vec<&'a Attempt>>,
 }
 
 /// All judgements on the texts of a case.
 pub(super) fn judge(
     case: &CaseSpec,
     attempts: &[&Attempt],
-    reference: Option<&[&Attempt]>,
-    references: &[&Generation],
+    beside: &Beside<'_>,
     snapshot: Option<&SnapshotState>,
 ) -> JudgedText {
+    let reference = beside.reference.as_deref();
     let mut judged = JudgedText {
         verdict: TextVerdict::Unchecked,
         findings: Vec::new(),
         divergences: Vec::new(),
         notes: Vec::new(),
         snapshot_missing: false,
+        is_compared_with_engine: false,
     };
     if attempts.iter().any(|attempt| ended_without_numbers(attempt)) {
         // How the attempt ended is a finding already.
@@ -78,7 +95,8 @@ pub(super) fn judge(
         against_snapshot(case, ours, snapshot, &mut judged);
     }
     against_reference(case, ours, reference, &mut judged);
-    super::companions::judge(case, attempts, references, &mut judged);
+    super::companions::judge(case, attempts, &beside.references, &mut judged);
+    super::engines::judge(case, ours, beside.engine.as_deref(), &mut judged);
     for text in &case.expect.contains {
         if !ours.text.contains(text) {
             judged.findings.push(Finding {
@@ -106,6 +124,16 @@ impl JudgedText {
         }
     }
 
+    /// Says of a comparison of texts alone that it was one.
+    pub(super) fn note_text_alone(&mut self, comparison: &TextComparison, with: &ComparedWith) {
+        if comparison.is_by_text() {
+            let note = format!("compared with {with} by text alone: the tokens of one of them are not known");
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+
     pub(super) fn find(&mut self, check: &str, message: String, hint: &str) {
         self.findings.push(Finding {
             check: check.into(),
@@ -127,13 +155,13 @@ fn readable(
     snapshot: Option<&SnapshotState>,
     judged: &mut JudgedText,
 ) {
-    let mut others: Vec<&[u32]> = Vec::new();
+    let mut others: Vec<Side<'_>> = Vec::new();
     if let Some(SnapshotState::Approved(approved)) = snapshot {
-        others.push(&approved.token_ids);
+        others.push(approved.side());
     }
     let is_own_reference = is_reference_itself(case);
     let theirs = reference.filter(|_| !is_own_reference).and_then(first_generation);
-    others.extend(theirs.map(|theirs| theirs.output_ids.as_slice()));
+    others.extend(theirs.map(Side::of));
     let all = attempts.iter().flat_map(|attempt| &attempt.generations);
     if let Some(why) = all
         .into_iter()
@@ -150,11 +178,11 @@ fn readable(
 }
 
 /// Why a sequence of the case is garbage, if it is.
-pub(super) fn garbage_of(case: &CaseSpec, made: &Generation, input: &Prompt, others: &[&[u32]]) -> Option<String> {
+pub(super) fn garbage_of(case: &CaseSpec, made: &Generation, input: &Prompt, others: &[Side<'_>]) -> Option<String> {
     let has_tokenizer = !matches!(input, Prompt::InputIds(_));
     // Random weights often end in a loop; only a text beside it can say that this one should not.
     let may_loop = matches!(case.model, ModelSource::Dummy { .. }) && others.is_empty();
-    if may_loop && repetition(&made.output_ids).is_some_and(|found| !found.is_all) {
+    if may_loop && repetition(&Side::of(made)).is_some_and(|found| !found.is_all) {
         return no_text(made, has_tokenizer);
     }
     garbage(made, has_tokenizer, others)
@@ -237,6 +265,7 @@ fn against_snapshot(case: &CaseSpec, ours: &Generation, snapshot: &SnapshotState
     let (ours, theirs) = (Side::of(ours), approved.side());
     let comparison = compare(&ours, &theirs, max_gap(case));
     judged.worsen(comparison.verdict());
+    judged.note_text_alone(&comparison, &approved.with());
     judged
         .divergences
         .extend(comparison.divergence(&ours, &theirs, approved.with()));
@@ -280,6 +309,7 @@ fn against_reference(case: &CaseSpec, ours: &Generation, reference: Option<&[&At
     let (ours, theirs) = (Side::of(ours), Side::of(theirs));
     let comparison = compare(&ours, &theirs, agreement.max_gap);
     judged.worsen(comparison.verdict());
+    judged.note_text_alone(&comparison, &with);
     if !comparison.agrees(agreement.rule) {
         judged.find(
             "agreement",

@@ -97,16 +97,26 @@ impl Generation {
         }
     }
 
-    /// Generated tokens: what a server counted, else one for each stamp.
+    /// Generated tokens: what a server counted, else those that are known, else one for each stamp.
     #[must_use]
     pub fn output_count(&self) -> usize {
         let counted = self.output_tokens.and_then(|counted| usize::try_from(counted).ok());
-        counted.unwrap_or(self.token_stamps_s.len())
+        counted.unwrap_or(match self.output_ids.len() {
+            0 => self.token_stamps_s.len(),
+            known => known,
+        })
     }
 
-    /// Whether the tokens themselves are known, and not their text alone.
+    /// Whether the tokens themselves are known, and not their text alone. Of nothing all is known.
     #[must_use]
     pub fn has_ids(&self) -> bool {
-        self.output_ids.len() == self.token_stamps_s.len()
+        !self.output_ids.is_empty() || self.output_count() == 0
+    }
+
+    /// Whether tokens came several at a time, so that a stamp is that of a piece of text and not of a token.
+    #[must_use]
+    pub fn came_in_pieces(&self) -> bool {
+        let arrivals = self.token_stamps_s.len();
+        arrivals > 0 && self.output_tokens.is_some() && self.output_count() != arrivals
     }
 }

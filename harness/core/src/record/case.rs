@@ -76,6 +76,19 @@ pub struct AgreementSpec {
     pub max_gap: f32,
 }
 
+/// The text must be that of another engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnginesSpec {
+    /// The engine that sets the measure.
+    pub engine: String,
+    /// Name of the placement there.
+    pub reference: String,
+    /// How strictly.
+    pub rule: AgreementRule,
+    /// `near_tie`: the largest logit gap that counts as a tie.
+    pub max_gap: f32,
+}
+
 /// What must be true of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
@@ -106,6 +119,9 @@ pub struct Expectation {
     /// How strictly the text must be that of the approved snapshot of its own device class.
     #[serde(default)]
     pub snapshot_rule: AgreementRule,
+    /// Agreement between engines; absent for the cases of the engine that sets the measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<EnginesSpec>,
 }
 
 /// The most a case may take. Times are held against medians over its measured generations.

@@ -4,7 +4,7 @@ use super::resolve::{NamedPlacement, Scenario};
 use super::{OPENAI, TRANSFORMERS};
 use crate::placement::Transfer;
 use crate::protocol::{Dtype, Prompt};
-use crate::record::{CaseSpec, MeasureSpec};
+use crate::record::{CaseSpec, Expectation, MeasureSpec};
 
 /// One combination of the axes.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +41,13 @@ impl Point {
             format!("[{}]", parts.join(","))
         }
     }
+
+    /// Whether a placement is for the engine and the environment of this combination.
+    fn has(&self, placement: &NamedPlacement, engine: &str) -> bool {
+        let has_environment = |named| placement.environments.contains(named);
+        placement.is_for(engine)
+            && (placement.environments.is_empty() || self.environment.as_ref().is_some_and(has_environment))
+    }
 }
 
 /// The cases of a scenario, in the order of the file.
@@ -51,13 +58,8 @@ pub fn expand(scenario: &Scenario, snapshot_dir: &str) -> Vec<CaseSpec> {
     for prompt in 0..scenario.prompts.len() {
         for point in &points {
             let engine = point.engine.as_ref().unwrap_or(&scenario.engine);
-            let is_for = |placement: &&NamedPlacement| {
-                let is_of_engine = placement.engines.is_empty() || placement.engines.contains(engine);
-                let has_environment = |named| placement.environments.contains(named);
-                is_of_engine
-                    && (placement.environments.is_empty() || point.environment.as_ref().is_some_and(has_environment))
-            };
-            for placement in scenario.placements.iter().filter(is_for) {
+            let is_here = |placement: &&NamedPlacement| point.has(placement, engine);
+            for placement in scenario.placements.iter().filter(is_here) {
                 cases.push(case(scenario, prompt, placement, point, snapshot_dir));
             }
         }
@@ -104,6 +106,44 @@ fn multiply<T>(points: &mut Vec<Point>, axis: &[T], set: impl Fn(&mut Point, &T)
     *points = product.collect();
 }
 
+/// What must be true of a case: an agreement is held where the engine has its reference, and an engine is held to the one that
+/// sets the measure.
+fn expectation(scenario: &Scenario, placement: &NamedPlacement, point: &Point, engine: &str) -> Expectation {
+    let mut expect = placement.expect.clone();
+    let is_here = |name: &str| {
+        let mut known = scenario.placements.iter().filter(|other| other.name == name);
+        known.any(|other| point.has(other, engine))
+    };
+    expect.agreement = expect.agreement.filter(|agreement| is_here(&agreement.reference));
+    match &mut expect.agreement {
+        Some(agreement) => agreement.reference.push_str(&point.suffix()),
+        // What is not held cannot fail.
+        None if placement.expect.agreement.is_some() => {
+            expect
+                .fails
+                .retain(|check| !matches!(check.as_str(), "agreement" | "probe"));
+        }
+        None => {}
+    }
+    expect.engines = expect.engines.filter(|engines| engines.engine != engine);
+    if let Some(engines) = &mut expect.engines {
+        engines
+            .reference
+            .push_str(&engines_reference(scenario, point, &engines.engine).suffix());
+    }
+    expect
+}
+
+/// The same combination under the engine that sets the measure, in the first of its environments.
+fn engines_reference(scenario: &Scenario, point: &Point, engine: &str) -> Point {
+    let environments = scenario.matrix.environment.iter().take(1);
+    Point {
+        engine: Some(engine.to_owned()),
+        environment: environments.cloned().find(|_| engine == TRANSFORMERS),
+        ..point.clone()
+    }
+}
+
 fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &Point, snapshot_dir: &str) -> CaseSpec {
     // The sequences of a batch: the case's own prompt, then those that follow it in the file, round and round.
     let mut prompts = scenario.prompts.iter().cycle().skip(prompt);
@@ -119,11 +159,8 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
     if let Some(transfer) = point.transfer {
         request.transfer = transfer;
     }
-    let mut expect = placement.expect.clone();
-    if let Some(agreement) = &mut expect.agreement {
-        agreement.reference.push_str(&suffix);
-    }
     let engine = point.engine.clone().unwrap_or_else(|| scenario.engine.clone());
+    let expect = expectation(scenario, placement, point, &engine);
     let mut transformers = scenario.transformers.clone().filter(|_| engine == TRANSFORMERS);
     if let Some(environment) = &point.environment {
         transformers.get_or_insert_default().environment = Some(environment.clone());
@@ -151,7 +188,8 @@ fn case(scenario: &Scenario, prompt: usize, placement: &NamedPlacement, point: &
         generation: scenario.generation.clone(),
         timeout: placement.timeout,
         measure: MeasureSpec {
-            probe: placement.probe,
+            // Where the reference is not for this engine, there is nothing to compare with.
+            probe: placement.probe && expect.agreement.is_some() == placement.expect.agreement.is_some(),
             ..scenario.measure
         },
         expect,

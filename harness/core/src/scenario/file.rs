@@ -330,7 +330,7 @@ pub struct ExpectTable {
     pub at: Option<String>,
     /// Compare text and tokens with the approved snapshot: true (or near_tie), exact, or false. With the snapshot of another device class only near_tie is asked.
     pub snapshot: Option<SnapshotValue>,
-    /// All placements must give the same text as one of them.
+    /// All placements must give the same text as one of them. With several engines each is held to its own reference; where that placement is not for an engine, nothing is held to it there.
     pub agreement: Option<AgreementTable>,
     /// Devices (or kinds: cpu, disk, cuda) on which no weights may be.
     #[schemars(with = "Option<Vec<String>>")]
@@ -348,6 +348,9 @@ pub struct ExpectTable {
     /// For outcomes that end a worker from outside: true where it must ignore SIGTERM and be killed, false where it must not.
     #[schemars(with = "Option<bool>")]
     pub killed: Option<Spanned<bool>>,
+    /// With several engines: each must give the text that the first gives under the same placement; where that has no such placement, under the reference of its agreement, else under its first. near_tie (default, the same as true), exact, or false. Nothing is said where the first engine gave no text: that is a failure of its own cases.
+    #[schemars(with = "Option<SnapshotValue>")]
+    pub engines: Option<Spanned<SnapshotValue>>,
 }
 
 /// Agreement between placements.
@@ -383,7 +386,7 @@ pub struct FaultTable {
     /// Where and when; all conditions must hold. Absent: the first chance.
     #[serde(default)]
     pub at: Option<FaultPointTable>,
-    /// The placements it applies to. Absent: all.
+    /// The placements it applies to, under every engine they are for: one that cannot make it refuses it. Absent: all.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub placements: Option<Vec<Spanned<String>>>,

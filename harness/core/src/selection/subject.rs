@@ -45,7 +45,7 @@ pub fn devices_of(case: &CaseSpec) -> Vec<String> {
 }
 
 /// Whether a text of `case` must agree with one of `other`: the reference placement's of its prompt, or, where sequences of
-/// several prompts are generated together, of any prompt.
+/// several prompts are generated together, of any prompt; or that of the engine that sets the measure.
 #[must_use]
 pub fn is_compared_with(case: &CaseSpec, other: &CaseSpec) -> bool {
     // Which placement an audit is held to is known once all have run.
@@ -53,6 +53,11 @@ pub fn is_compared_with(case: &CaseSpec, other: &CaseSpec) -> bool {
         return true;
     }
     let agreement = case.expect.agreement.as_ref();
+    let engines = case.expect.engines.as_ref();
+    let sets_the_measure = engines.is_some_and(|engines| engines.reference == other.placement);
+    if sets_the_measure && (&other.scenario, &other.prompt) == (&case.scenario, &case.prompt) {
+        return true;
+    }
     other.scenario == case.scenario
         && agreement.is_some_and(|agreement| agreement.reference == other.placement)
         && (other.prompt == case.prompt || !case.companion_inputs.is_empty())

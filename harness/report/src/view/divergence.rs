@@ -1,12 +1,15 @@
 //! Where a text parts from another one, with both texts around that token.
 
-use placebench_core::record::{Divergence, DivergentText, TextPlacing, TextVerdict};
+use placebench_core::protocol::TokenLogit;
+use placebench_core::record::{ComparedBy, Divergence, DivergentText, LikelyToken, TextPlacing, TextVerdict};
 use serde::Serialize;
 
 use super::words::{Lines, line, message, visible};
 
 /// Longest quotation before or after the token.
 const LONGEST: usize = 60;
+/// Longest text of a token among the likeliest.
+const LONGEST_TOKEN: usize = 24;
 
 /// One of the two texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,7 +26,8 @@ impl QuoteView {
     pub(super) fn of(text: &DivergentText) -> Self {
         let shown = |text: &str| visible(text, Lines::Join, LONGEST);
         let token = match text.id {
-            None => "end".to_owned(),
+            None if text.token.is_empty() => "end".to_owned(),
+            None => shown(&text.token),
             Some(id) if text.token.is_empty() => format!("token {id}"),
             Some(_) => shown(&text.token),
         };
@@ -68,22 +72,27 @@ pub fn view(divergence: &Divergence) -> DivergenceView {
         (None, Some(theirs)) => format!(": ended where the other has {theirs}"),
         (None, None) => String::new(),
     };
+    let by_text = divergence.by != ComparedBy::Tokens;
     let gap = match gap {
+        None if by_text => "by text alone, for the tokens of one of them are not known".to_owned(),
         Some(gap) => format!("{gap:.4} apart in logits"),
         None => "no gap known".to_owned(),
     };
     let kind = match divergence.verdict {
-        TextVerdict::NearTie => "a near-tie",
-        TextVerdict::Exact | TextVerdict::Diverged | TextVerdict::Garbage | TextVerdict::Unchecked => "no near-tie",
+        _ if by_text => "",
+        TextVerdict::NearTie => ", a near-tie",
+        TextVerdict::Exact | TextVerdict::Diverged | TextVerdict::Garbage | TextVerdict::Unchecked => ", no near-tie",
     };
     let placed = match divergence.placed_by {
         TextPlacing::Offsets => "",
+        TextPlacing::Characters if by_text => "",
         TextPlacing::Characters => "; quoted from the first character that differs, which may belong to a later token",
     };
     let with = line(&divergence.with.to_string());
+    let unit = divergence.by.unit();
     DivergenceView {
         sentence: message(&format!(
-            "{whose}parts from {with} at token {index} (counted from 0){ids}; {gap}, {kind}{placed}"
+            "{whose}parts from {with} at {unit} {index} (counted from 0){ids}; {gap}{kind}{placed}"
         )),
         ours: QuoteView::of(&divergence.ours),
         theirs: QuoteView::of(&divergence.theirs),
@@ -92,11 +101,30 @@ pub fn view(divergence: &Divergence) -> DivergenceView {
 
 /// The lines of a divergence for a report without markup.
 #[must_use]
-pub fn lines(divergence: &Divergence) -> [String; 3] {
+pub fn lines(divergence: &Divergence) -> Vec<String> {
     let view = view(divergence);
-    [
+    let mut lines = vec![
         view.sentence.clone(),
         format!("here:  {}", view.ours.line()),
         format!("there: {}", view.theirs.line()),
-    ]
+    ];
+    for (whose, side) in [("here:  ", &divergence.ours), ("there: ", &divergence.theirs)] {
+        if let Some(words) = likeliest(&side.top5) {
+            lines.push(format!("{whose}likeliest {words}"));
+        }
+    }
+    lines
+}
+
+/// `“ the” (id 262) 9.0000, “ a” (id 257) 8.7500`: the likeliest tokens of a step with their logits.
+fn likeliest(top5: &[LikelyToken]) -> Option<String> {
+    let one = |likely: &LikelyToken| {
+        let TokenLogit { id, logit } = likely.token;
+        match &likely.text {
+            Some(text) => format!("“{}” (id {id}) {logit:.4}", visible(text, Lines::Join, LONGEST_TOKEN)),
+            None => format!("id {id} {logit:.4}"),
+        }
+    };
+    let words: Vec<String> = top5.iter().map(one).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }

@@ -98,6 +98,8 @@ pub struct Series {
     pub warm_ups: u32,
     /// The generation that was cut off.
     pub halt: Option<Halt>,
+    /// Tokens came several at a time, so that gaps are those between arrivals; `token` then counts arrivals.
+    pub in_pieces: bool,
 }
 
 /// What may be drawn of a case's gaps.
@@ -161,6 +163,7 @@ pub(super) fn view(source: &Source<'_>) -> Gaps {
         ended: ended(&finished),
         warm_ups: spec.measure.warmup,
         halt,
+        in_pieces: finished.iter().any(|generation| generation.came_in_pieces()),
         generations,
     }))
 }
@@ -231,6 +234,7 @@ pub fn stand_apart(seconds: &[f64]) -> Vec<bool> {
     seconds.iter().enumerate().map(is_apart).collect()
 }
 
+/// How generations ended, and whether gaps are those between arrivals.
 fn ended(finished: &[&Generation]) -> String {
     let mut reasons: Vec<&str> = finished
         .iter()
@@ -238,9 +242,13 @@ fn ended(finished: &[&Generation]) -> String {
         .collect();
     reasons.sort_unstable();
     reasons.dedup();
+    let in_pieces = match finished.iter().any(|generation| generation.came_in_pieces()) {
+        true => "; gaps between arrivals of several tokens",
+        false => "",
+    };
     match reasons.as_slice() {
         [] => String::new(),
-        reasons => format!("ended by {}", reasons.join(" or ")),
+        reasons => format!("ended by {}{in_pieces}", reasons.join(" or ")),
     }
 }
 
@@ -278,6 +286,9 @@ fn texts(finished: &[&Generation]) -> Vec<String> {
     let Some((first, others)) = finished.split_first() else {
         return Vec::new();
     };
+    if !finished.iter().all(|generation| generation.has_ids()) {
+        return pieces(first, others);
+    }
     let one = |(index, id): (usize, &u32)| {
         if others
             .iter()
@@ -291,6 +302,20 @@ fn texts(finished: &[&Generation]) -> Vec<String> {
         }
     };
     first.output_ids.iter().enumerate().map(one).collect()
+}
+
+/// The same of engines that tell texts only: what each arrival says.
+fn pieces(first: &Generation, others: &[&Generation]) -> Vec<String> {
+    let one = |index: usize| {
+        let own = text_of(first, index);
+        let parts = |other: &&Generation| text_of(other, index).is_some_and(|text| Some(text) != own);
+        match own {
+            _ if others.iter().any(parts) => "differs between generations".to_owned(),
+            Some(text) => format!("“{}”", visible(text, Lines::Join, LONGEST_TOKEN)),
+            None => String::new(),
+        }
+    };
+    (0..first.text_offsets.len()).map(one).collect()
 }
 
 fn text_of(generation: &Generation, index: usize) -> Option<&str> {

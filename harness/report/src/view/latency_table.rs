@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use placebench_core::judge::tpot;
 use placebench_core::protocol::Generation;
 use placebench_core::statistics::{median, quantile};
 use placebench_core::units::human_seconds;
@@ -36,10 +37,8 @@ pub struct SpreadRow {
 
 /// The spread of all that is measured of a case's generations; empty where none is a speed.
 pub(super) fn spread(generations: &[&Generation]) -> Vec<SpreadRow> {
-    let each = |value: &dyn Fn(&[f64]) -> Option<f64>| -> Vec<f64> {
-        let values = generations
-            .iter()
-            .filter_map(|generation| value(&generation.token_stamps_s));
+    let each = |value: &dyn Fn(&Generation) -> Option<f64>| -> Vec<f64> {
+        let values = generations.iter().filter_map(|generation| value(generation));
         values.filter(|seconds| plausible(*seconds)).collect()
     };
     let gaps = generations
@@ -49,15 +48,21 @@ pub(super) fn spread(generations: &[&Generation]) -> Vec<SpreadRow> {
         .map(|pair| pair[1] - pair[0])
         .filter(|gap| plausible(*gap))
         .collect();
-    let tpot = |stamps: &[f64]| match stamps {
-        [first, .., last] => Some((last - first) / (stamps.len() - 1) as f64),
-        _ => None,
+    // What came several tokens at a time has gaps between arrivals.
+    let in_pieces = generations.iter().any(|generation| generation.came_in_pieces());
+    let between = if in_pieces {
+        "gap between arrivals"
+    } else {
+        "gap between tokens"
     };
     let quantities = [
-        ("time to first token", each(&|stamps| stamps.first().copied())),
-        ("gap between tokens", gaps),
+        (
+            "time to first token",
+            each(&|made| made.token_stamps_s.first().copied()),
+        ),
+        (between, gaps),
         ("TPOT of a generation", each(&tpot)),
-        ("end to end", each(&|stamps| stamps.last().copied())),
+        ("end to end", each(&|made| made.token_stamps_s.last().copied())),
     ];
     quantities
         .into_iter()

@@ -4,7 +4,7 @@
 use placebench_core::outcome::Outcome;
 use placebench_core::protocol::{Generation, TokenLogit};
 use placebench_core::record::{
-    CaseSpec, CaseVerdict, ComparedWith, Divergence, DivergentText, IndexedRun, TextPlacing, TextVerdict,
+    CaseSpec, CaseVerdict, ComparedBy, ComparedWith, Divergence, DivergentText, IndexedRun, TextPlacing, TextVerdict,
 };
 use placebench_core::scenario::resolve::DEFAULT_MAX_GAP;
 use serde::Serialize;
@@ -76,10 +76,14 @@ fn view(record: &IndexedRun<'_>, spec: &CaseSpec, verdict: &CaseVerdict, diverge
     let index = divergence.index as usize;
     let ours = own_sequence(record, spec, divergence);
     let theirs = other_sequence(record, spec, divergence);
-    let steps = [ours, theirs].map(|made| likeliest(made, index));
+    let steps = match divergence.by {
+        ComparedBy::Tokens => [ours, theirs].map(|made| likeliest(made, index)),
+        // The place is that of a text: no step of the other side is known.
+        ComparedBy::Text | ComparedBy::Characters => [&[][..]; 2],
+    };
     let texts = [&divergence.ours, &divergence.theirs];
     let names = names(divergence);
-    let gap_words = |side: usize| other_words(steps[side], texts[side], texts[1 - side]);
+    let gap_words = |side: usize| other_words(divergence.by, steps[side], texts[side], texts[1 - side]);
     let side = |side: usize| SideView {
         name: names[side].clone(),
         quote: QuoteView::of(texts[side]),
@@ -94,6 +98,8 @@ fn view(record: &IndexedRun<'_>, spec: &CaseSpec, verdict: &CaseVerdict, diverge
         is_equal,
         placing: match divergence.placed_by {
             TextPlacing::Offsets => String::new(),
+            // The character is what was asked for.
+            TextPlacing::Characters if divergence.by == ComparedBy::Characters => String::new(),
             TextPlacing::Characters => {
                 "Laid side by side at the first character that differs, which may belong to a later \
                                         token: the boundaries of the tokens are not on record."
@@ -117,7 +123,11 @@ fn title(divergence: &Divergence) -> String {
         (Some(_), None) => format!("goes on where {with} ends"),
         _ => format!("parts from {with}"),
     };
-    format!("{whose} {at}, at token {} (counted from 0)", divergence.index)
+    let (unit, by) = match divergence.by {
+        ComparedBy::Tokens => ("token", ""),
+        ComparedBy::Text | ComparedBy::Characters => (divergence.by.unit(), ", by text alone"),
+    };
+    format!("{whose} {at}, at {unit} {} (counted from 0{by})", divergence.index)
 }
 
 fn names(divergence: &Divergence) -> [String; 2] {
@@ -125,10 +135,13 @@ fn names(divergence: &Divergence) -> [String; 2] {
         ComparedWith::Snapshot { .. } => "snapshot".to_owned(),
         ComparedWith::Reference { placement } => line(placement),
         ComparedWith::FirstGeneration => "first generation".to_owned(),
+        ComparedWith::Engine { engine, .. } => line(engine),
     };
     let own = match divergence.with {
         ComparedWith::FirstGeneration => format!("generation {}", divergence.generation),
-        ComparedWith::Snapshot { .. } | ComparedWith::Reference { .. } => "this case".to_owned(),
+        ComparedWith::Snapshot { .. } | ComparedWith::Reference { .. } | ComparedWith::Engine { .. } => {
+            "this case".to_owned()
+        }
     };
     [own, other]
 }
@@ -153,6 +166,11 @@ fn other_sequence<'a>(
         // What a companion is compared with is another prompt of the reference.
         ComparedWith::Reference { .. } if divergence.sequence > 0 => None,
         ComparedWith::Reference { placement } => first_completed(record, sibling(record, spec, placement)?),
+        // Companions of both engines have the same prompts.
+        ComparedWith::Engine { placement, .. } => sequence_of(
+            first_completed(record, sibling(record, spec, placement)?)?,
+            divergence.sequence,
+        ),
         ComparedWith::FirstGeneration => sequence_of(first_completed(record, spec)?, divergence.sequence),
     }
 }
@@ -182,7 +200,14 @@ fn logit(step: &[TokenLogit], id: Option<u32>) -> Option<f32> {
 }
 
 /// What a side thought of the other's token.
-fn other_words(step: &[TokenLogit], own: &DivergentText, other: &DivergentText) -> String {
+fn other_words(by: ComparedBy, step: &[TokenLogit], own: &DivergentText, other: &DivergentText) -> String {
+    if by != ComparedBy::Tokens {
+        return match (own.token.is_empty(), other.token.is_empty()) {
+            (true, _) => "this text had ended".into(),
+            (_, true) => "the other text had ended".into(),
+            (false, false) => "not known".into(),
+        };
+    }
     let Some(other) = other.id else {
         return "the other text had ended".into();
     };
@@ -201,11 +226,16 @@ fn other_words(step: &[TokenLogit], own: &DivergentText, other: &DivergentText) 
 /// Whether it is a near tie, why, and what follows.
 fn rule(spec: &CaseSpec, verdict: &CaseVerdict, divergence: &Divergence, steps: [&[TokenLogit]; 2]) -> (String, bool) {
     let agreement = spec.expect.agreement.as_ref();
-    let most = agreement.map_or(DEFAULT_MAX_GAP, |agreement| agreement.max_gap);
+    let engines = spec.expect.engines.as_ref();
+    let most = match (&divergence.with, engines) {
+        (ComparedWith::Engine { .. }, Some(engines)) => engines.max_gap,
+        _ => agreement.map_or(DEFAULT_MAX_GAP, |agreement| agreement.max_gap),
+    };
     let check = match divergence.with {
         ComparedWith::Snapshot { .. } => "snapshot",
         ComparedWith::Reference { .. } => "agreement",
         ComparedWith::FirstGeneration => "repeatable",
+        ComparedWith::Engine { .. } => "engines",
     };
     let fails = |findings: &[placebench_core::record::Finding]| findings.iter().any(|finding| finding.check == check);
     let is_failed = fails(&verdict.findings) || fails(&verdict.expected_findings);
@@ -218,6 +248,9 @@ fn rule(spec: &CaseSpec, verdict: &CaseVerdict, divergence: &Divergence, steps: 
             format!(
                 "Not a near tie: the two tokens were {gap:.4} apart in logits, and only up to {most} counts as a tie"
             )
+        }
+        None if divergence.by != ComparedBy::Tokens => {
+            "Of one of the texts the tokens are not known, so that nobody can say whether it is a near tie".into()
         }
         None => match (divergence.ours.id, divergence.theirs.id) {
             (None, _) | (_, None) => "Not a near tie: one text goes on where the other ends".into(),

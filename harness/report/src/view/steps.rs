@@ -1,7 +1,7 @@
 //! The time of a step by stage and hop, in order of execution: as predicted and as measured.
 
 use placebench_core::device::DeviceId;
-use placebench_core::judge::median;
+use placebench_core::judge::{median, tpot};
 use placebench_core::placement::Concurrency;
 use placebench_core::planner::{Objective, Prediction, StepTime, stages};
 use placebench_core::protocol::Generation;
@@ -303,11 +303,9 @@ fn parts_of(source: &Source<'_>, step: Objective) -> Option<Vec<Segment>> {
 
 /// Time to the first token, or per token after it.
 fn whole(generation: &Generation, step: Objective) -> Option<f64> {
-    let stamps = &generation.token_stamps_s;
-    let (first, last) = (stamps.first()?, stamps.last()?);
     match step {
-        Objective::Ttft => Some(*first),
-        Objective::Tpot => (stamps.len() > 1).then(|| (last - first) / (stamps.len() - 1) as f64),
+        Objective::Ttft => generation.token_stamps_s.first().copied(),
+        Objective::Tpot => tpot(generation),
     }
 }
 

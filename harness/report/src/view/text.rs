@@ -54,6 +54,10 @@ fn compared_with<'a>(
     reference: Option<&'a CaseSpec>,
 ) -> Option<&'a CaseSpec> {
     let Some(agreement) = &spec.expect.agreement else {
+        // Without one of its own engine, the text of the engine that sets the measure.
+        if let Some(engines) = &spec.expect.engines {
+            return sibling(record, spec, &engines.reference).or(reference);
+        }
         return reference
             .filter(|other| (&other.engine, &other.model, other.dtype) == (&spec.engine, &spec.model, spec.dtype));
     };
@@ -90,10 +94,10 @@ pub fn output(record: &IndexedRun<'_>, spec: &CaseSpec, reference: Option<&CaseS
         Some(_) => alone(own, "the others are compared with this one"),
         None => alone(own, ""),
     };
-    let mut distinct: Vec<&[u32]> = Vec::new();
+    let mut distinct: Vec<&Generation> = Vec::new();
     for generation in &generations {
-        if !distinct.contains(&generation.output_ids.as_slice()) {
-            distinct.push(&generation.output_ids);
+        if !distinct.iter().any(|known| is_same(known, generation)) {
+            distinct.push(generation);
         }
     }
     if distinct.len() > 1 {
@@ -109,6 +113,14 @@ pub fn output(record: &IndexedRun<'_>, spec: &CaseSpec, reference: Option<&CaseS
             .join("; ");
     }
     view
+}
+
+/// The same tokens; the same text where they are not known.
+fn is_same(one: &Generation, other: &Generation) -> bool {
+    match one.has_ids() && other.has_ids() {
+        true => one.output_ids == other.output_ids,
+        false => one.text == other.text,
+    }
 }
 
 /// The measured generations of the try that decided.
@@ -135,6 +147,9 @@ fn alone(own: &Generation, note: &str) -> OutputView {
 }
 
 fn compared(own: &Generation, other: &Generation, name: &str) -> OutputView {
+    if !(own.has_ids() && other.has_ids()) {
+        return compared_by_text(own, other, name);
+    }
     let shared = own
         .output_ids
         .iter()
@@ -182,6 +197,30 @@ fn compared(own: &Generation, other: &Generation, name: &str) -> OutputView {
     }
 }
 
+/// The same where of one of them no tokens are known.
+fn compared_by_text(own: &Generation, other: &Generation, name: &str) -> OutputView {
+    const ALONE: &str = "by text alone: the tokens of one of them are not known";
+    if own.text == other.text {
+        return alone(own, &format!("the same as {name}, {ALONE}"));
+    }
+    let (same, different) = part(&own.text, &other.text);
+    let note = match different.is_empty() {
+        true => format!("ends where {name} goes on, {ALONE}"),
+        false if own.text.starts_with(&other.text) => format!("goes on where {name} ends, {ALONE}"),
+        false => format!("parts from {name}, {ALONE}"),
+    };
+    OutputView {
+        is_empty: own.text.is_empty(),
+        has_tokens: false,
+        same: Passage::plain(same),
+        first: different,
+        parts: true,
+        length: length_words(own),
+        note,
+        ..OutputView::default()
+    }
+}
+
 /// What comes before a token, the token, and what follows.
 fn parted(tokens: Tokens<'_>, own: &Generation, index: usize) -> (Passage, String, Passage) {
     let first = match (tokens.shown(index), own.output_ids.get(index)) {
@@ -194,7 +233,12 @@ fn parted(tokens: Tokens<'_>, own: &Generation, index: usize) -> (Passage, Strin
 
 /// `12 tokens, ended by the limit of tokens`.
 fn length_words(generation: &Generation) -> String {
-    let tokens = count(generation.output_ids.len(), "token", "tokens");
+    // Arrivals that nobody counted the tokens of are what is known.
+    let is_counted = generation.has_ids() || generation.output_tokens.is_some();
+    let tokens = match is_counted {
+        true => count(generation.output_count(), "token", "tokens"),
+        false => count(generation.output_count(), "piece of text", "pieces of text"),
+    };
     format!("{tokens}, ended by {}", finish_words(generation.finish_reason))
 }
 

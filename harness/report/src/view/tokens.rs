@@ -59,7 +59,12 @@ impl<'a> Tokens<'a> {
     pub(super) fn of(generation: &'a Generation) -> Option<Self> {
         let (text, ends) = (generation.text.as_str(), generation.text_offsets.as_slice());
         let fits = |end: &u32| usize::try_from(*end).is_ok_and(|end| text.is_char_boundary(end));
-        let is_whole = !ends.is_empty() && ends.len() == generation.output_ids.len();
+        // Of an engine that tells texts only, what came at a time is shown as one.
+        let pieces = match generation.has_ids() {
+            true => generation.output_ids.len(),
+            false => generation.token_stamps_s.len(),
+        };
+        let is_whole = !ends.is_empty() && ends.len() == pieces;
         (is_whole && !text.is_empty() && ends.is_sorted() && ends.iter().all(fits)).then_some(Self { text, ends })
     }
 

@@ -152,6 +152,7 @@ pub(crate) fn spec(scenario: &str, prompt: &str, placement: &str, device_map: De
             limits: None,
             killed: None,
             snapshot_rule: AgreementRule::NearTie,
+            engines: None,
         },
         requires_cuda: 0,
         faults: Vec::new(),

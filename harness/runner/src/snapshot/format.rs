@@ -95,7 +95,8 @@ fn near_ties(info: &str) -> Result<Option<Vec<NearTie>>, &'static str> {
 fn text_offsets(info: &str, text: &str, tokens: usize) -> Vec<u32> {
     let list = entry(info, TEXT_OFFSETS).unwrap_or("[]");
     let offsets: Vec<u32> = serde_json::from_str(list).unwrap_or_default();
-    let fits = offsets.len() == tokens
+    // Without tokens they are those of the pieces that a server told.
+    let fits = (offsets.len() == tokens || tokens == 0)
         && offsets.is_sorted()
         && offsets
             .iter()

@@ -13,7 +13,7 @@ mod transformers;
 
 use std::path::{Path, PathBuf};
 
-use self::engines::{Engines, placement_engines, resolve_engines};
+use self::engines::{Engines, placement_engines, resolve_engines, settle_engines};
 use self::launch::check_launches;
 use self::model::resolve_model;
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
@@ -211,9 +211,17 @@ pub fn resolve(
     let generation = resolve_generation(file, defaults, &mut problems);
     let measure = resolve_measure(file, defaults, &mut problems);
     let mut matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
-    if !axis.is_empty() {
+    let is_compared = !axis.is_empty();
+    if is_compared {
         matrix.engine = axis;
     }
+    settle_engines(
+        file,
+        (&engine, &matrix.engine),
+        is_compared,
+        &mut placements,
+        &mut problems,
+    );
     let executed = Executed {
         engine: &engine,
         matrix: &matrix,

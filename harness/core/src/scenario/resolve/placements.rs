@@ -231,6 +231,8 @@ pub(super) fn resolve_expect(
             .or(general.killed.as_ref())
             .map(|key| *key.get_ref()),
         snapshot_rule: snapshot.unwrap_or_default(),
+        // Settled once all placements are known.
+        engines: None,
     }
 }
 
