@@ -69,7 +69,7 @@ pub enum SupervisorError {
 }
 
 /// The program that is started for an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkerCommand {
     /// The program.
     pub program: PathBuf,
@@ -81,6 +81,8 @@ pub struct WorkerCommand {
     pub folder: Option<PathBuf>,
     /// Whether it waits until no other run of this user measures on its cards.
     pub lock_devices: bool,
+    /// Why it cannot be started here at all: the outcome of an attempt for which no process is made.
+    pub unavailable: Option<Box<Outcome>>,
 }
 
 impl WorkerCommand {
@@ -93,6 +95,7 @@ impl WorkerCommand {
             stop: StopLimits::default(),
             folder: None,
             lock_devices: false,
+            unavailable: None,
         }
     }
 }
