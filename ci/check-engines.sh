@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The engines beside candle, with everything there: the stack of Hugging Face in the versions of the incident and in the newest,
-# and llama.cpp's server. Runs scenarios/incident, scenarios/engines, examples/ and the commands of scenarios/incident/README.md, and
+# and llama.cpp's server. Runs scenarios/incident, scenarios/engines, harness/workers/examples and the commands of scenarios/incident/README.md, and
 # holds what came out against what is known of those libraries; then the tests that need them, and `placebench engine-check`.
 #   bash ci/check-engines.sh                 all of it; needs Python 3.10 to 3.13, a C++ compiler, PyPI once: 10 GB below target/
 #   bash ci/check-engines.sh STEP...         scenarios, page, examples, protocol, tests
@@ -95,17 +95,17 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 examples() {
     if is_here "${python_stacks[@]}"; then
-        run which-version 100 examples/which-version-mends-it.toml
+        run which-version 100 harness/workers/examples/which-version-mends-it.toml
     fi
     is_here "llama.cpp's server" SmolLM2 || return 0
-    run llama-server 0 --allow-exec examples/llama-server.toml
+    run llama-server 0 --allow-exec harness/workers/examples/llama-server.toml
     # The one for a server that runs is written for port 8080, which may be somebody's here.
     local port model=scenarios/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf
     port=$(free_port)
     mkdir -p "$work/examples"
     ln -sfn "$PWD/scenarios/models" "$work/examples/models"
-    sed "s/127.0.0.1:8080/127.0.0.1:$port/" examples/running-server.toml > "$work/examples/running-server.toml"
-    cp examples/defaults.toml "$work/examples/"
+    sed "s/127.0.0.1:8080/127.0.0.1:$port/" harness/workers/examples/running-server.toml > "$work/examples/running-server.toml"
+    cp harness/workers/examples/defaults.toml "$work/examples/"
     "$target/llama-server/llama-server" --host 127.0.0.1 --port "$port" --model "$model" --ctx-size 512 --threads 2 \
         > "$work/server.log" 2>&1 &
     server=$!
