@@ -39,6 +39,7 @@ STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 LAUNCHER_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
 # The rest of the kinds would have to be done to the tensors of Accelerate's own copies, which no hook reaches.
 FAULTS = ("stall", "crash", "nan", "out_of_memory", "unkillable", "slow_step", "slow_link", "garbage", "leak")
+SLOW_LINK_S = 0.1
 MOST_LAYERS = 100_000
 
 
@@ -787,7 +788,7 @@ class Engine:
         for fault in self.faults.strikes("slow_step"):
             synchronize(self.torch, set(self.devices))
             took_s = time.monotonic() - self.step.began_s
-            time.sleep(fault["delay_s"] if fault.get("delay_s") else took_s * (fault["factor"] - 1.0))
+            time.sleep(fault["delay_s"] if fault.get("delay_s") else took_s * ((fault.get("factor") or 2.0) - 1.0))
 
     def before_module(self, index, name, hop):
         device = self.devices[index]
@@ -819,7 +820,7 @@ class Engine:
         self.worker.crumb.place(HOP, index)
         self.faults.at(**here)
         for fault in self.faults.strikes("slow_link", **here):
-            time.sleep(fault["delay_s"])
+            time.sleep(fault.get("delay_s") or SLOW_LINK_S)
         if self.step is not None:
             self.step.hops += 1
             self.step.transfer_bytes += sum(
@@ -1080,6 +1081,8 @@ class Sequence:
         if end is not None:
             text = text[:end]
         offsets, reached = [], 0
+        if self.engine.tokenizer is None:
+            return self.figures(text, offsets)
         for count in range(1, len(self.ids) + 1):
             # The first bytes of a character decode to a replacement that the next token takes back.
             so_far = self.decoded(count).rstrip("\ufffd")
@@ -1087,6 +1090,9 @@ class Sequence:
             offsets.append(reached)
         if offsets:
             offsets[-1] = max(offsets[-1], len(text.encode()))
+        return self.figures(text, offsets)
+
+    def figures(self, text, offsets):
         return {
             "input_ids": self.prompt,
             "output_ids": self.ids,

@@ -148,6 +148,32 @@ fn a_program_is_found_from_its_scenario_and_runs_there() {
 }
 
 #[test]
+fn what_the_stack_of_hugging_face_cannot_do_is_refused_at_its_line() {
+    insta::assert_snapshot!(shown("invalid/transformers.toml"));
+}
+
+#[test]
+fn a_table_of_transformers_needs_an_engine_that_reads_it() {
+    let text = data("valid/least.toml");
+    let with = |head: &str| {
+        let text = text.replacen("schema_version = 1", &format!("schema_version = 1\n{head}"), 1);
+        read(
+            &format!("{text}\n[transformers]\nenvironment = \"incident\"\nmove_to = \"0\"\n"),
+            &DefaultsFile::default(),
+        )
+    };
+    let problems = with("engine = \"candle\"").unwrap_err();
+    assert_eq!(
+        problems[0].message,
+        "[transformers] is used by no engine of this scenario"
+    );
+    let spec = with("engine = \"transformers\"").unwrap().transformers.unwrap();
+    assert_eq!(spec.environment.as_deref(), Some("incident"));
+    // As people write devices, and as PyTorch names them.
+    assert_eq!(spec.move_to.as_deref(), Some("cuda:0"));
+}
+
+#[test]
 fn programs_files_and_variables_that_nobody_may_name_are_refused() {
     insta::assert_snapshot!(shown("invalid/program.toml"));
     let with = |engine: &str, program: &str| {

@@ -25,7 +25,8 @@ use self::settings::{
     merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes,
     states_repetitions,
 };
-use self::transformers::resolve_transformers;
+pub use self::transformers::TRANSFORMERS_FAULTS;
+use self::transformers::{Executed, resolve_transformers};
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
@@ -201,7 +202,12 @@ pub fn resolve(
     if !axis.is_empty() {
         matrix.engine = axis;
     }
-    let transformers = resolve_transformers(file, &mut problems);
+    let executed = Executed {
+        engine: &engine,
+        matrix: &matrix,
+        placements: &placements,
+    };
+    let transformers = resolve_transformers(file, &executed, &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);
     rules::case_count([prompts.len(), placements.len(), matrix.points()], &mut problems);

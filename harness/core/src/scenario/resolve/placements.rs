@@ -17,7 +17,7 @@ use crate::scenario::rules;
 use crate::scenario::value::{DeviceMapValue, DevicesUsed, SnapshotValue};
 
 /// The device map that asks for the placement that is predicted to be fastest.
-const OPTIMAL: &str = "optimal";
+pub(super) const OPTIMAL: &str = "optimal";
 
 pub(super) fn resolve_placement(
     table: &PlacementTable,
