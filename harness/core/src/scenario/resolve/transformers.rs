@@ -109,7 +109,11 @@ pub(super) fn resolve_transformers(
         environment: table.environment.as_ref().map(|name| name.get_ref().clone()),
         attention: table.attention.as_ref().map(|name| name.get_ref().clone()),
         move_to: device(&table.move_to, problems),
-        inputs_on: device(&table.inputs_on, problems),
+        // Without a GPU the only other device to leave inputs on is meta, which holds shapes and no data.
+        inputs_on: match &table.inputs_on {
+            Some(written) if written.get_ref() == "meta" => Some("meta".to_owned()),
+            written => device(written, problems),
+        },
     })
 }
 
