@@ -12,7 +12,10 @@ pickles), and the network is used only where the model is one of the hub.
 
 import ctypes
 import faulthandler
+import fcntl
 import gc
+import glob
+import importlib
 import inspect
 import json
 import math
@@ -162,6 +165,14 @@ class Stack:
         except (ImportError, OSError, RuntimeError) as error:
             raise Failure("unsupported", f"{name} of {sys.executable} cannot be imported: {one_line(error)}") from error
 
+    @staticmethod
+    def integration():
+        """The part of Transformers that plans since version 5; before, that was Accelerate's."""
+        try:
+            return importlib.import_module("transformers.integrations.accelerate")
+        except ImportError:
+            return None
+
     def versions(self):
         known = [f"{name} {getattr(self, name).__version__}" for name in ("torch", "transformers", "accelerate")]
         known.append(f"Python {python_version()}")
@@ -200,7 +211,8 @@ def library_device(name):
 
 def check_device(torch, name, key):
     """Refuses a device that PyTorch has not got, by the key that names it."""
-    if name in ("cpu", "disk"):
+    # `meta` has no data: the other device that is on every machine, for inputs that are left behind.
+    if name in ("cpu", "disk") or (name == "meta" and key == "transformers.inputs_on"):
         return
     kind, _, number = name.partition(":")
     if kind != "cuda" or not number.isdigit():
@@ -270,8 +282,6 @@ def devices_asked(request):
         named.append(("device_map", asked["single"]))
     named += [("device_map", device) for _, device in asked.get("manual", [])]
     named += [(f"transformers.{key}", spec[key]) for key in ("move_to", "inputs_on") if spec.get(key)]
-    # Where there is no GPU, the only other device to leave inputs on is meta: shapes without data.
-    named = [(key, device) for key, device in named if (key, device) != ("transformers.inputs_on", "meta")]
     return named
 
 
@@ -543,6 +553,47 @@ class Faults:
                 raise kind(f"out of memory (injected): {device} has {in_use_bytes} bytes in use")
 
 
+# ---- files that only this process needs ----
+
+
+class Scratch:
+    """A folder of temporary files. A worker that was killed cannot remove its own; the next one does, for whoever lives holds
+    the lock of his."""
+
+    PREFIX = "placebench-transformers-"
+    LOCK = "lock"
+
+    def __init__(self):
+        self.path = self.lock = None
+
+    def folder(self, name):
+        if self.path is None:
+            self.sweep()
+            self.path = tempfile.mkdtemp(prefix=self.PREFIX)
+            self.lock = open(os.path.join(self.path, self.LOCK), "w")  # pylint: disable=consider-using-with
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = os.path.join(self.path, name)
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    def sweep(self):
+        for folder in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), self.PREFIX + "*")):
+            try:
+                # Somebody else's, or one that is being made: it has no lock yet.
+                if os.lstat(folder).st_uid != os.getuid() or os.path.islink(folder):
+                    continue
+                with open(os.path.join(folder, self.LOCK), "r+") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue
+
+    def remove(self):
+        if self.path is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.lock.close()
+
+
 # ---- the engine ----
 
 
@@ -553,7 +604,7 @@ class Engine:
         self.worker, self.request, self.stack, self.torch = worker, request, stack, stack.torch
         self.spec = request.get("transformers") or {}
         self.faults = Faults(request["faults"], worker, self.torch)
-        self.offload_folder = None
+        self.scratch = Scratch()
         self.planned = self.planned_budgets = None
         self.step = None
         self.leaked = []
@@ -610,7 +661,8 @@ class Engine:
         """The host, every GPU, and the disk where it may be used."""
         budgets = dict(self.request["placement"].get("max_memory") or [])
         names = ["cpu"] + [f"cuda:{number}" for number in range(self.gpus())]
-        if any(device == "disk" for _, device in devices_asked(self.request)):
+        asked = self.request["placement"]["device_map"]
+        if "strategy" in asked or any(device == "disk" for _, device in devices_asked(self.request)):
             names.append("disk")
         self.budgets = budgets
         facts = [device_facts(self.torch, name, budgets.get(name)) for name in names]
@@ -639,8 +691,7 @@ class Engine:
             arguments["max_memory"] = {library_device(name): count for name, count in placement["max_memory"]}
         if self.spec.get("attention"):
             arguments["attn_implementation"] = self.spec["attention"]
-        self.offload_folder = tempfile.mkdtemp(prefix="placebench-offload-")
-        arguments["offload_folder"] = self.offload_folder
+        arguments["offload_folder"] = self.scratch.folder("offload")
         return arguments
 
     def dtype_argument(self):
@@ -652,7 +703,7 @@ class Engine:
     def make_dummy(self):
         """Random weights in the shapes of a configuration, written as a checkpoint and read back by the library's own way."""
         torch, dummy = self.torch, self.request["model"]["dummy"]
-        folder = tempfile.mkdtemp(prefix="placebench-dummy-")
+        folder = self.scratch.folder("dummy")
         torch.manual_seed(dummy["seed"])
         kept = torch.get_default_dtype()
         try:
@@ -664,7 +715,6 @@ class Engine:
             raise Failure("internal", f"the dummy weights cannot be written to {folder}: {error}") from error
         finally:
             torch.set_default_dtype(kept)
-        self.dummy_folder = folder
         return folder
 
     def watch_planner(self):
@@ -725,9 +775,12 @@ class Engine:
 
     def announce_plan(self, realised):
         asked = self.request["placement"]["device_map"]
-        answered = getattr(self.model, "hf_device_map", None) or self.planned or {"": asked.get("single", "cpu")}
+        answered = getattr(self.model, "hf_device_map", None) or self.planned
+        if not answered:
+            # Newer libraries keep no map where all of it is one device: then what was asked is what was planned.
+            answered = dict(written_map(asked["manual"])) if "manual" in asked else {"": asked.get("single", "cpu")}
         answered = [[key, device_name(device)] for key, device in answered.items()]
-        warnings = []
+        warnings = self.other_planner()
         for entry in realised:
             wanted = device_of(answered, entry["module"])
             if wanted is not None and wanted != entry["device"]:
@@ -750,6 +803,14 @@ class Engine:
             weights_bytes=[{"device": device, "bytes": count} for device, count in planned_bytes.items()],
             warnings=warnings,
         )
+
+    def other_planner(self):
+        """What is planned by is the installed library, whose rules may not be those that candle was to imitate."""
+        placement = self.request["placement"]
+        own = "transformers-5" if hasattr(self.stack.integration(), "_init_infer_auto_device_map") else "accelerate"
+        if "strategy" not in placement["device_map"] or placement.get("planner", own) == own:
+            return []
+        return [f"planner = \"{placement['planner']}\", but the installed library plans as {own} does"]
 
     def end_tokens(self):
         """The tokens that end a text: of generation_config.json, else of config.json."""
@@ -1020,9 +1081,7 @@ class Engine:
             raise describe(error, what, self.torch) from error
 
     def close(self):
-        for folder in (self.offload_folder, getattr(self, "dummy_folder", None)):
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
+        self.scratch.remove()
 
 
 def device_of(answered, module):
@@ -1175,16 +1234,21 @@ def describe(error, what, torch):
     if isinstance(error, (memory, MemoryError)) or "out of memory" in lowered or "can't allocate memory" in lowered:
         gpu = re.search(r"GPU (\d+)", words)
         device = f"cuda:{gpu[1]}" if gpu else ("cpu" if "CPUAllocator" in words or isinstance(error, MemoryError) else None)
+        named = re.search(r"\(injected\): (\S+) has", words)
+        device = named[1] if named else device
         return Failure("out_of_memory", f"{what}: {words}", **({"device": device} if device else {}))
+    if "meta tensors" in lowered or "meta tensor" in lowered:
+        return Failure("placement_invalid", f"{what}: a tensor that is needed is on the device meta, which has no data: {words}")
     if "same device" in lowered or "is not on the expected device" in lowered:
         return Failure("placement_invalid", f"{what}: tensors of one operation are on two devices: {words}")
     placed = ("device_map", "dispatched on the cpu", "modules offloaded", "you can't move a model", "offload_dir", "max_memory")
+    placed += ("have any device set", "is on the meta device")
     if any(part in lowered for part in placed):
         return Failure("placement_invalid", f"{what}: {words}")
-    if type(error).__name__ == "SafetensorError" or "safetensors" in lowered and isinstance(error, OSError):
-        return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, FileNotFoundError) or "is not a local folder" in lowered or "no file named" in lowered:
         return Failure("model_missing", f"{what}: {words}")
+    if type(error).__name__ == "SafetensorError":
+        return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, ImportError) or "does not support" in lowered or "not supported" in lowered:
         return Failure("unsupported", f"{what}: {words}")
     if "does not recognize this architecture" in lowered or "unrecognized configuration class" in lowered:

@@ -158,7 +158,7 @@ fn a_table_of_transformers_needs_an_engine_that_reads_it() {
     let with = |head: &str| {
         let text = text.replacen("schema_version = 1", &format!("schema_version = 1\n{head}"), 1);
         read(
-            &format!("{text}\n[transformers]\nenvironment = \"incident\"\nmove_to = \"0\"\n"),
+            &format!("{text}\n[transformers]\nenvironment = \"incident\"\nmove_to = \"0\"\ninputs_on = \"meta\"\n"),
             &DefaultsFile::default(),
         )
     };
@@ -171,6 +171,7 @@ fn a_table_of_transformers_needs_an_engine_that_reads_it() {
     assert_eq!(spec.environment.as_deref(), Some("incident"));
     // As people write devices, and as PyTorch names them.
     assert_eq!(spec.move_to.as_deref(), Some("cuda:0"));
+    assert_eq!(spec.inputs_on.as_deref(), Some("meta"));
 }
 
 #[test]

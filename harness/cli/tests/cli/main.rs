@@ -52,6 +52,7 @@ mod stream;
 mod tables;
 mod terminal;
 mod texts;
+mod transformers;
 #[cfg(feature = "candle")]
 mod unfit_models;
 mod worker_protocol;

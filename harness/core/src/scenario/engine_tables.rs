@@ -19,7 +19,7 @@ pub struct TransformersTable {
     /// Call model.to(…) with this device once the model is dispatched, as scripts do.
     #[schemars(with = "Option<String>")]
     pub move_to: Option<Spanned<String>>,
-    /// Put the inputs on this device, or on meta, which holds no data. Absent: on that of the embedding.
+    /// Put the inputs on this device. Absent: on that of the embedding.
     #[schemars(with = "Option<String>")]
     pub inputs_on: Option<Spanned<String>>,
 }

@@ -28,6 +28,9 @@ pub const TRANSFORMERS_FAULTS: [FaultKind; 9] = [
     FaultKind::Leak,
 ];
 
+/// PyTorch's device without data: inputs left there are elsewhere than the model on every machine.
+const META: &str = "meta";
+
 /// What leaves a placement or a fault to another engine.
 const LEAVE_IT: &str = "engines = [\"candle\"] under a placement leaves it to candle";
 
@@ -87,8 +90,11 @@ pub(super) fn resolve_transformers(
             );
         }
     }
-    let device = |key: &Option<Spanned<String>>, problems: &mut Vec<Problem>| {
+    let device = |key: &Option<Spanned<String>>, may_be_meta: bool, problems: &mut Vec<Problem>| {
         let written = key.as_ref()?;
+        if may_be_meta && written.get_ref() == META {
+            return Some(META.to_owned());
+        }
         match DeviceId::new(written.get_ref()) {
             Ok(device) if matches!(device.kind(), DeviceKind::Cpu | DeviceKind::Cuda(_)) => {
                 Some(device.as_str().to_owned())
@@ -108,12 +114,8 @@ pub(super) fn resolve_transformers(
     Some(TransformersSpec {
         environment: table.environment.as_ref().map(|name| name.get_ref().clone()),
         attention: table.attention.as_ref().map(|name| name.get_ref().clone()),
-        move_to: device(&table.move_to, problems),
-        // Without a GPU the only other device to leave inputs on is meta, which holds shapes and no data.
-        inputs_on: match &table.inputs_on {
-            Some(written) if written.get_ref() == "meta" => Some("meta".to_owned()),
-            written => device(written, problems),
-        },
+        move_to: device(&table.move_to, false, problems),
+        inputs_on: device(&table.inputs_on, true, problems),
     })
 }
 
