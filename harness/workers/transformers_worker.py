@@ -14,7 +14,9 @@ import collections
 import ctypes
 import datetime
 import faulthandler
+import fcntl
 import gc
+import glob
 import importlib
 import importlib.metadata
 import inspect
@@ -560,6 +562,47 @@ class Faults:
                 raise kind(f"out of memory (injected): {device} has {in_use_bytes} bytes in use")
 
 
+# ---- files that only this process needs ----
+
+
+class Scratch:
+    """A folder of temporary files. A worker that was killed cannot remove its own; the next one does, for whoever lives holds
+    the lock of his."""
+
+    PREFIX = "placebench-transformers-"
+    LOCK = "lock"
+
+    def __init__(self):
+        self.path = self.lock = None
+
+    def folder(self, name):
+        if self.path is None:
+            self.sweep()
+            self.path = tempfile.mkdtemp(prefix=self.PREFIX)
+            self.lock = open(os.path.join(self.path, self.LOCK), "w")  # pylint: disable=consider-using-with
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = os.path.join(self.path, name)
+        os.makedirs(folder, exist_ok=True)
+        return folder
+
+    def sweep(self):
+        for folder in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), self.PREFIX + "*")):
+            try:
+                # Somebody else's, or one that is being made: it has no lock yet.
+                if os.lstat(folder).st_uid != os.getuid() or os.path.islink(folder):
+                    continue
+                with open(os.path.join(folder, self.LOCK), "r+") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                continue
+
+    def remove(self):
+        if self.path is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.lock.close()
+
+
 # ---- the engine ----
 
 
@@ -570,7 +613,7 @@ class Engine:
         self.worker, self.request, self.stack, self.torch = worker, request, stack, stack.torch
         self.spec = request.get("transformers") or {}
         self.faults = Faults(request["faults"], worker, self.torch)
-        self.offload_folder = None
+        self.scratch = Scratch()
         self.planned = self.planned_budgets = None
         self.step = None
         self.leaked = []
@@ -657,8 +700,7 @@ class Engine:
             arguments["max_memory"] = {library_device(name): count for name, count in placement["max_memory"]}
         if self.spec.get("attention"):
             arguments["attn_implementation"] = self.spec["attention"]
-        self.offload_folder = tempfile.mkdtemp(prefix="placebench-offload-")
-        arguments["offload_folder"] = self.offload_folder
+        arguments["offload_folder"] = self.scratch.folder("offload")
         return arguments
 
     def dtype_argument(self):
@@ -670,7 +712,7 @@ class Engine:
     def make_dummy(self):
         """Random weights in the shapes of a configuration, written as a checkpoint and read back by the library's own way."""
         torch, dummy = self.torch, self.request["model"]["dummy"]
-        folder = tempfile.mkdtemp(prefix="placebench-dummy-")
+        folder = self.scratch.folder("dummy")
         torch.manual_seed(dummy["seed"])
         kept = torch.get_default_dtype()
         try:
@@ -682,7 +724,6 @@ class Engine:
             raise Failure("internal", f"the dummy weights cannot be written to {folder}: {error}") from error
         finally:
             torch.set_default_dtype(kept)
-        self.dummy_folder = folder
         return folder
 
     def watch_planner(self):
@@ -743,7 +784,10 @@ class Engine:
 
     def announce_plan(self, realised):
         asked = self.request["placement"]["device_map"]
-        answered = getattr(self.model, "hf_device_map", None) or self.planned or {"": asked.get("single", "cpu")}
+        answered = getattr(self.model, "hf_device_map", None) or self.planned
+        if not answered:
+            # Newer libraries keep no map where all of it is one device: then what was asked is what was planned.
+            answered = dict(written_map(asked["manual"])) if "manual" in asked else {"": asked.get("single", "cpu")}
         answered = [[key, device_name(device)] for key, device in answered.items()]
         warnings = self.other_planner()
         for entry in realised:
@@ -1049,9 +1093,7 @@ class Engine:
             raise describe(error, what, self.torch) from error
 
     def close(self):
-        for folder in (self.offload_folder, getattr(self, "dummy_folder", None)):
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
+        self.scratch.remove()
 
 
 def device_of(answered, module):
@@ -1204,6 +1246,8 @@ def describe(error, what, torch):
     if isinstance(error, (memory, MemoryError)) or "out of memory" in lowered or "can't allocate memory" in lowered:
         gpu = re.search(r"GPU (\d+)", words)
         device = f"cuda:{gpu[1]}" if gpu else ("cpu" if "CPUAllocator" in words or isinstance(error, MemoryError) else None)
+        named = re.search(r"\(injected\): (\S+) has", words)
+        device = named[1] if named else device
         return Failure("out_of_memory", f"{what}: {words}", **({"device": device} if device else {}))
     if "meta tensors" in lowered or "meta tensor" in lowered:
         return Failure("placement_invalid", f"{what}: a tensor that is needed is on the device meta, which has no data: {words}")

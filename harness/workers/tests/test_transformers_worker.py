@@ -375,7 +375,8 @@ class Striking(unittest.TestCase):
         faults.out_of_memory("cpu", 100, module="model.norm")
         with self.assertRaises(FakeTorch.OutOfMemoryError) as caught:
             faults.out_of_memory("cpu", 101, module="model.norm")
-        self.assertEqual(worker.describe(caught.exception, "generating", FakeTorch).failure_class, "out_of_memory")
+        failure = worker.describe(caught.exception, "generating", FakeTorch)
+        self.assertEqual((failure.failure_class, failure.details), ("out_of_memory", {"device": "cpu"}))
 
 
 class Misfortunes(unittest.TestCase):
@@ -412,6 +413,24 @@ class Misfortunes(unittest.TestCase):
         self.assertEqual(worker.one_line(ValueError("a\n  b")), "a b")
         self.assertEqual(worker.one_line(ValueError()), "ValueError")
         self.assertLess(len(worker.one_line(ValueError("x" * 5000))), 700)
+
+
+class Leftovers(unittest.TestCase):
+    def test_folders_of_the_dead_are_removed_and_those_of_the_living_stay(self):
+        with tempfile.TemporaryDirectory() as temporary, mock.patch.object(tempfile, "tempdir", temporary):
+            living, dead = worker.Scratch(), worker.Scratch()
+            living.folder("offload")
+            pathlib.Path(dead.folder("dummy"), "weights").touch()
+            # A process that ends lets go of its lock, however it ends.
+            dead.lock.close()
+            unfinished = tempfile.mkdtemp(prefix=worker.Scratch.PREFIX)
+            own = worker.Scratch()
+            self.assertEqual(own.folder("dummy"), own.folder("dummy"))
+            there = {os.path.join(temporary, name) for name in os.listdir(temporary)}
+            self.assertEqual(there, {living.path, own.path, unfinished})
+            own.remove()
+            living.remove()
+            self.assertEqual(os.listdir(temporary), [os.path.basename(unfinished)])
 
 
 class Page(unittest.TestCase):

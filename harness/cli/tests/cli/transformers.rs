@@ -238,26 +238,9 @@ fn a_python_without_the_stack_says_which_package_is_missing() {
     assert!(!failure.message.contains("Traceback"));
 }
 
-/// What the library itself says of this model and prompt, from its own folder.
-fn expected_text() -> String {
-    let text = std::fs::read_to_string(tiny().join("expected.json")).unwrap();
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    fn find<'a>(value: &'a serde_json::Value, found: &mut Vec<&'a str>) {
-        match value {
-            serde_json::Value::String(text) => found.push(text),
-            serde_json::Value::Array(all) => all.iter().for_each(|part| find(part, found)),
-            serde_json::Value::Object(all) => all.values().for_each(|part| find(part, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    find(&value, &mut found);
-    found
-        .into_iter()
-        .find(|text| text.starts_with(" there were"))
-        .unwrap_or_default()
-        .to_owned()
-}
+/// What this model says on, under candle as well (the model's own `expected.json` has the same of other prompts).
+const TEXT: &str = " there were three gardeners; the little";
+const TOKENS: [u32; 8] = [494, 454, 760, 798, 501, 29, 264, 401];
 
 #[test]
 fn the_real_stack_keeps_its_map_and_gives_the_same_text_under_every_placement() {
@@ -276,11 +259,10 @@ fn the_real_stack_keeps_its_map_and_gives_the_same_text_under_every_placement() 
             assert_eq!(judged.findings, [], "{name}");
             let attempt = attempt(&env, &format!("x/story/{placement}"));
             let made = &attempt.generations[0];
-            assert_eq!(made.output_ids.len(), 8, "{name}");
-            assert!(
-                !made.text.is_empty() && expected_text().starts_with(&made.text),
-                "{name}: {}",
-                made.text
+            assert_eq!(
+                (made.text.as_str(), made.output_ids.as_slice()),
+                (TEXT, TOKENS.as_slice()),
+                "{name}"
             );
             let realised = attempt.realised.unwrap();
             let on_disk = realised
@@ -334,7 +316,7 @@ fn faults_of_the_real_stack_are_found_where_they_strike() {
         other => panic!("{other:?}"),
     }
     match outcome("out_of_memory") {
-        Outcome::OutOfMemory { failure } => assert!(failure.message.contains("cpu"), "{failure:?}"),
+        Outcome::OutOfMemory { failure } => assert_eq!(failure.device, Some(DeviceId::cpu()), "{failure:?}"),
         other => panic!("{other:?}"),
     }
 }
