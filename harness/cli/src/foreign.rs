@@ -5,17 +5,23 @@
 use std::path::Path;
 
 use placebench_core::record::{CaseSpec, ForeignCode, RunInfo};
+use placebench_core::scenario::TRANSFORMERS;
 use placebench_report::view::words::shell;
 use placebench_runner::supervisor::WorkerCommand;
 
 use crate::error::CliError;
+use crate::python;
 use crate::terminal::{self, counted};
 
 /// Lines of a refusal; a suite of a foreign engine has hundreds of cases.
 const MOST_LINES: usize = 8;
 
-/// The program that executes a case: its own, or this one.
-pub(crate) fn worker(case: &CaseSpec, own: &Path) -> WorkerCommand {
+/// The program that executes a case: its own, a Python with the stack of Hugging Face, or this one. `folder` is that of the run,
+/// which keeps what is written for it.
+pub(crate) fn worker(case: &CaseSpec, own: &Path, folder: &Path) -> WorkerCommand {
+    if case.engine == TRANSFORMERS {
+        return python::worker(case, folder);
+    }
     match case.foreign_program() {
         Some(program) => {
             let mut words = program.command.iter();

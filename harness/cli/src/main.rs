@@ -25,6 +25,7 @@ mod page_file;
 mod placement_table;
 mod plan;
 mod progress;
+mod python;
 mod rates;
 mod review;
 mod selection;

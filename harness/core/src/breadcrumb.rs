@@ -4,6 +4,9 @@
 //! keeps eight little-endian 64-bit words current with plain stores, so that a step costs no system call and the last
 //! word survives any kill. The words are independent: a reader may see a stage and the stamp of the step before it,
 //! never a torn word.
+//!
+//! An engine that runs as several processes keeps the same eight words for each rank, one block of 64 bytes after the other:
+//! rank 0 from byte 64 on. The block at byte 0 is that of whoever speaks for all of them.
 
 use crate::outcome::Phase;
 
@@ -33,6 +36,11 @@ pub mod word {
     /// How many words there are.
     pub const COUNT: usize = 8;
 }
+
+/// Bytes of the words of one process.
+pub const BLOCK_BYTES: usize = word::COUNT * 8;
+/// Ranks a page has room for.
+pub const MOST_RANKS: u32 = (PAGE_BYTES / BLOCK_BYTES - 1) as u32;
 
 /// Which list of the last `places` event an index belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +72,17 @@ impl Breadcrumb {
     /// Reads a page; `None` where no worker has written one (or it is too short).
     #[must_use]
     pub fn parse(page: &[u8]) -> Option<Self> {
+        Self::of_block(page)
+    }
+
+    /// Reads the words of a rank; `None` where it has written none, or a page has no room for it.
+    #[must_use]
+    pub fn of_rank(page: &[u8], rank: u32) -> Option<Self> {
+        let block = usize::try_from(rank).ok()?.checked_add(1)?;
+        Self::of_block(page.get(block.checked_mul(BLOCK_BYTES)?..)?)
+    }
+
+    fn of_block(page: &[u8]) -> Option<Self> {
         let word = |index: usize| -> Option<u64> {
             let bytes = page.get(index * 8..index * 8 + 8)?;
             Some(u64::from_le_bytes(bytes.try_into().ok()?))
@@ -96,6 +115,22 @@ mod tests {
     fn a_page_nobody_wrote_is_none() {
         assert_eq!(Breadcrumb::parse(&[0; PAGE_BYTES]), None);
         assert_eq!(Breadcrumb::parse(&MAGIC.to_le_bytes()), None);
+    }
+
+    #[test]
+    fn ranks_have_words_of_their_own() {
+        assert_eq!(MOST_RANKS, 63);
+        let mut page = vec![0_u8; PAGE_BYTES];
+        for (rank, token) in [(1_usize, 6_u64), (62, 9)] {
+            let block = BLOCK_BYTES * (rank + 1);
+            page[block..block + 8].copy_from_slice(&MAGIC.to_le_bytes());
+            let token_at = block + 8 * word::TOKEN;
+            page[token_at..token_at + 8].copy_from_slice(&token.to_le_bytes());
+        }
+        let token = |rank| Breadcrumb::of_rank(&page, rank).map(|crumb| crumb.token);
+        assert_eq!((token(0), token(1), token(62)), (None, Some(Some(5)), Some(Some(8))));
+        assert_eq!((token(MOST_RANKS), token(u32::MAX)), (None, None));
+        assert_eq!(Breadcrumb::parse(&page), None, "nobody speaks for all");
     }
 
     #[test]

@@ -29,6 +29,19 @@ pub struct Evidence {
     pub gpus: Vec<GpuMoment>,
     /// What could not be seen, and why.
     pub notes: Vec<String>,
+    /// Stacks as the worker's own language knows them, where it writes them on demand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacks: Vec<LanguageStacks>,
+}
+
+/// What a worker wrote when it was asked for the stacks of its threads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LanguageStacks {
+    /// The rank, where the engine runs as several processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// Its words, as it wrote them.
+    pub text: String,
 }
 
 /// A thread of a worker.
@@ -171,6 +184,32 @@ impl ThreadEvidence {
     }
 }
 
+impl LanguageStacks {
+    /// One line for a person: where the first thread of the process is, innermost call first. Of the lists of `faulthandler`
+    /// that is the last one, or that of the current thread; of anything else the first line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let whose = self.rank.map(|rank| format!("rank {rank}: ")).unwrap_or_default();
+        let heading = |line: &&str| line.ends_with("(most recent call first):");
+        let lines: Vec<&str> = self.text.lines().collect();
+        let current = lines.iter().rposition(|line| line.starts_with("Current thread"));
+        let Some(start) = current.or_else(|| lines.iter().rposition(|line| heading(&line))) else {
+            let first = lines.iter().find(|line| !line.trim().is_empty());
+            return format!("{whose}{}", first.unwrap_or(&"").trim());
+        };
+        let frames = lines.iter().skip(start + 1).map_while(|line| python_frame(line));
+        let named: Vec<String> = frames.take(NAMED_FRAMES).collect();
+        format!("{whose}in {}", named.join(" < "))
+    }
+}
+
+/// `  File "/a/worker.py", line 12 in step` as `step (worker.py:12)`.
+fn python_frame(line: &str) -> Option<String> {
+    let (file, rest) = line.trim().strip_prefix("File \"")?.split_once("\", line ")?;
+    let (number, function) = rest.split_once(" in ")?;
+    Some(format!("{function} ({}:{number})", base_name(file)))
+}
+
 impl Evidence {
     /// One line for a person: how soon, how many threads, and where the most telling one is.
     #[must_use]
@@ -256,6 +295,25 @@ mod tests {
         };
         insta::assert_snapshot!(evidence.sentence(), @"4 threads seen 0 s after the deadline; thread `python` in an uninterruptible wait in the kernel's uvm_wait, no stack: it did not stop within 50 ms");
         assert_eq!(Evidence::default().sentence(), "no thread seen 0 s after the deadline");
+    }
+
+    #[test]
+    fn stacks_of_python_name_the_calls_of_the_first_thread() {
+        let said = |rank, text: &str| {
+            LanguageStacks {
+                rank,
+                text: text.into(),
+            }
+            .sentence()
+        };
+        let two = "Thread 0x1 (most recent call first):\n  File \"/lib/threading.py\", line 9 in wait\n\n\
+                   Current thread 0x2 (most recent call first):\n  File \"/a/worker.py\", line 12 in at\n  \
+                   File \"/a/worker.py\", line 40 in hook\n";
+        assert_eq!(said(Some(1), two), "rank 1: in at (worker.py:12) < hook (worker.py:40)");
+        let no_current = two.replace("Current thread", "Thread");
+        assert_eq!(said(None, &no_current), "in at (worker.py:12) < hook (worker.py:40)");
+        assert_eq!(said(None, "\ngoroutine 1 [running]:\nmain\n"), "goroutine 1 [running]:");
+        assert_eq!(said(None, ""), "");
     }
 
     #[test]

@@ -189,6 +189,12 @@ impl Conditions {
         !self.phases.is_empty() || self.bytes
     }
 
+    /// `rank`: what a rank meets by itself, while it works.
+    #[must_use]
+    pub fn rank(&self) -> bool {
+        !self.phases.is_empty()
+    }
+
     /// `device`: where modules are met one by one.
     #[must_use]
     pub fn device(&self) -> bool {
@@ -247,6 +253,9 @@ pub struct FaultPoint {
     /// Number of the generation in its process, warm-ups included, from 0: for what does not happen every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
+    /// The rank it strikes on, where the engine runs as several processes; absent: on each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
 }
 
 /// One injected fault, already narrowed to the placement it applies to.
@@ -303,6 +312,7 @@ impl fmt::Display for FaultPoint {
             self.device.as_ref().map(|device| format!("device {device}")),
             self.bytes.map(|bytes| bytes.to_string()),
             self.generation.map(|generation| format!("generation {generation}")),
+            self.rank.map(|rank| format!("rank {rank}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         f.write_str(&parts.join(", "))

@@ -1,12 +1,14 @@
 //! What happened to an attempt.
 
 mod place;
+pub mod ranks;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::place::{Hop, LastSeen, Phase, Place};
+pub use self::ranks::RankSeen;
 use crate::device::DeviceId;
 use crate::units::Bytes;
 
@@ -106,6 +108,9 @@ pub struct WorkerFailure {
     /// The module or hop, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// The rank it happened on, where the engine runs as several processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
 }
 
 /// What happened to an attempt. One variant, one answer.
@@ -294,12 +299,16 @@ fn short_time(seconds: f64) -> String {
     }
 }
 
-/// `in decode, token 3, hop a -> b, sim:0 -> sim:1, for 2.0 s`.
+/// `in decode, token 3, hop a -> b, sim:0 -> sim:1, for 2.0 s`; of ranks, `rank 1 of 2 in decode, …`.
 fn last_seen_words(last: &LastSeen) -> String {
-    let mut words = match last.phase {
-        Some(phase) => format!("in {phase}"),
-        None => "in an unknown phase".to_owned(),
+    let mut words = match ranks::behind_words(&last.ranks) {
+        Some(who) => format!("{who} "),
+        None => String::new(),
     };
+    match last.phase {
+        Some(phase) => words.push_str(&format!("in {phase}")),
+        None => words.push_str("in an unknown phase"),
+    }
     if let Some(token) = last.token {
         words.push_str(&format!(", token {token}"));
     }
@@ -341,6 +350,7 @@ mod tests {
                 })),
                 for_s: Some(2.01),
                 last_token_before_s: Some(0.041),
+                ranks: Vec::new(),
             },
             tokens: 3,
         };

@@ -148,6 +148,32 @@ fn a_program_is_found_from_its_scenario_and_runs_there() {
 }
 
 #[test]
+fn what_the_stack_of_hugging_face_cannot_do_is_refused_at_its_line() {
+    insta::assert_snapshot!(shown("invalid/transformers.toml"));
+}
+
+#[test]
+fn a_table_of_transformers_needs_an_engine_that_reads_it() {
+    let text = data("valid/least.toml");
+    let with = |head: &str| {
+        let text = text.replacen("schema_version = 1", &format!("schema_version = 1\n{head}"), 1);
+        read(
+            &format!("{text}\n[transformers]\nenvironment = \"incident\"\nmove_to = \"0\"\n"),
+            &DefaultsFile::default(),
+        )
+    };
+    let problems = with("engine = \"candle\"").unwrap_err();
+    assert_eq!(
+        problems[0].message,
+        "[transformers] is used by no engine of this scenario"
+    );
+    let spec = with("engine = \"transformers\"").unwrap().transformers.unwrap();
+    assert_eq!(spec.environment.as_deref(), Some("incident"));
+    // As people write devices, and as PyTorch names them.
+    assert_eq!(spec.move_to.as_deref(), Some("cuda:0"));
+}
+
+#[test]
 fn programs_files_and_variables_that_nobody_may_name_are_refused() {
     insta::assert_snapshot!(shown("invalid/program.toml"));
     let with = |engine: &str, program: &str| {
@@ -280,6 +306,37 @@ fn faults_are_taken_with_every_condition_they_can_have() {
     let faults: Vec<String> = scenario.faults.iter().map(|(fault, _)| fault.to_string()).collect();
     insta::assert_snapshot!(faults.join("\n"));
     assert_eq!(scenario.faults[3].0.signal, Some(CrashSignal::Segv));
+}
+
+#[test]
+fn ranks_are_refused_where_they_would_hang_or_never_be() {
+    insta::assert_snapshot!(shown("invalid/ranks.toml"), @r#"
+    12:1 `WORLD_SIZE` tells a process that it is one rank of several, which waits for others that nobody starts [write [placement.NAME] with launch = { processes = 2 }: the launcher sets what ranks need]
+    13:1 `ACCELERATE_USE_CPU` tells a process that it is one rank of several, which waits for others that nobody starts [write [placement.NAME] with launch = { processes = 2 }: the launcher sets what ranks need]
+    20:10 device_map and launch exclude each other: each rank would spread its copy over the devices of the others [that combination hangs, asserts on the device or computes nonsense; keep launch for one device a rank, or device_map for one process]
+    24:10 launch is for engine = "transformers": candle runs in one process [add to placement many: engines = ["transformers"]]
+    24:10 max_memory goes with device_map, not with launch: each rank has one device and makes one sequence [-]
+    24:10 batch goes with device_map, not with launch: each rank has one device and makes one sequence [-]
+    24:24 processes is a number from 2 to 63: one process is device_map = a device [-]
+    24:38 `NCCL please` is no backend [a word that torch.distributed knows: gloo on processors, nccl on NVIDIA's GPUs]
+    34:15 placement two has the ranks 0 to 1: this fault would never strike [-]
+    39:15 placement single has no launch, so it has no ranks [name the placements the fault is for: placements = ["…"]]
+    39:15 placement both has no launch, so it has no ranks [name the placements the fault is for: placements = ["…"]]
+    43:15 the fault leak knows no rank [what can be said of it: bytes, generation]
+    "#);
+}
+
+#[test]
+fn ranks_stand_instead_of_a_map() {
+    let scenario = read(&data("valid/ranks.toml"), &DefaultsFile::default()).unwrap();
+    let DeviceMapRequest::Ranks(ranks) = &scenario.placements[1].request.device_map else {
+        panic!("{:?}", scenario.placements[1].request)
+    };
+    assert_eq!((ranks.processes, ranks.backend.as_deref()), (4, Some("gloo")));
+    assert_eq!(
+        scenario.faults[0].0.to_string(),
+        "stall at phase decode, token 2, rank 3"
+    );
 }
 
 #[test]

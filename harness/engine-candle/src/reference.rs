@@ -286,6 +286,7 @@ fn realised(checkpoint: &Checkpoint, compute: Compute, device: &DeviceId) -> Vec
                 module,
                 device: device.clone(),
                 bytes: Bytes(bytes),
+                rank: None,
             }
         })
         .collect()

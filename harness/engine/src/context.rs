@@ -324,6 +324,7 @@ impl Context {
             needed_bytes: None,
             allowed_bytes: None,
             place: self.place(),
+            rank: None,
         }
     }
 

@@ -123,6 +123,7 @@ fn carry_out(
         engine: engine.name().to_owned(),
         versions: engine.versions(),
         profile: build_profile().to_owned(),
+        stacks: None,
     });
     if let Some(fault) = request.faults.iter().find(|fault| !engine.supports_fault(fault.kind)) {
         return invalid(

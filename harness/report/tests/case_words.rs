@@ -381,6 +381,7 @@ fn a_device_that_had_not_enough_is_named_with_what_was_missing() {
             needed_bytes: Some(Bytes(3 << 20)),
             allowed_bytes: Some(Bytes(2 << 20)),
             place: None,
+            rank: None,
         },
     };
     let judged = record

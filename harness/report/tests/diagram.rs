@@ -87,6 +87,7 @@ fn out_of_memory() -> RunRecord {
             needed_bytes: Some(Bytes(9 << 20)),
             allowed_bytes: Some(Bytes(8 << 20)),
             place: Some(module_at(&modules, 2)),
+            rank: None,
         };
         broke(record, "full", &modules, Outcome::OutOfMemory { failure }, false);
         kept(record, "split", &spread(8, 2));

@@ -2,7 +2,9 @@
 
 mod sample;
 
-use placebench_core::evidence::{Evidence, GpuMoment, GpuRecovery, Recovery, StackFrame, ThreadEvidence};
+use placebench_core::evidence::{
+    Evidence, GpuMoment, GpuRecovery, LanguageStacks, Recovery, StackFrame, ThreadEvidence,
+};
 use placebench_core::outcome::OutcomeKind;
 use placebench_core::record::RunRecord;
 use placebench_core::units::Bytes;
@@ -58,6 +60,10 @@ fn evidence() -> Evidence {
             utilisation_percent: Some(100),
             power_w: Some(47.0),
         }],
+        stacks: vec![LanguageStacks {
+            rank: Some(1),
+            text: "Current thread 0x1 (most recent call first):\n  File \"/a/w.py\", line 3 in <script>\u{202e}".into(),
+        }],
         ..Evidence::default()
     }
 }
@@ -86,6 +92,8 @@ fn the_page_shows_the_stacks() {
         "3 more threads not looked at",
         "6.00 GiB in use, 100 % busy, 47 W, as told 40.0 ms before",
         "51.0 ms after the deadline",
+        "<summary>Stacks as rank 1 itself wrote them</summary>",
+        "line 3 in &lt;script&gt;⟨U+202E⟩</pre>",
     ] {
         assert!(page.contains(words), "{words}");
     }

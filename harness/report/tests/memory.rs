@@ -152,6 +152,7 @@ fn refused(spec: &CaseSpec, needed: u64, allowed: u64) -> Attempt {
             module: "model.layers.4".into(),
             device: device("sim:1"),
         }),
+        rank: None,
     };
     attempt(&spec.case, 0, Outcome::OutOfMemory { failure })
 }
@@ -245,6 +246,7 @@ fn crashed() -> Outcome {
             needed_bytes: None,
             allowed_bytes: None,
             place: None,
+            rank: None,
         },
     }
 }

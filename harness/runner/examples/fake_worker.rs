@@ -203,6 +203,9 @@ impl<'a> Worker<'a> {
             self.hang_at("");
             return Ok(1);
         }
+        if self.mode == "hang_ranks" {
+            self.ranks()?;
+        }
         for number in 0..request.warmup + request.repetitions {
             self.generate(number, number < request.warmup)?;
         }
@@ -263,6 +266,7 @@ impl<'a> Worker<'a> {
                 module: "model.layers.0".into(),
                 device: first,
                 bytes: Bytes(64),
+                rank: None,
             }],
             unused_tensors: Vec::new(),
             eos_token_ids: None,
@@ -361,6 +365,7 @@ impl<'a> Worker<'a> {
             engine: "fake".into(),
             versions: vec!["fake 1".into()],
             profile: "debug".into(),
+            stacks: None,
         })
     }
 
@@ -375,6 +380,7 @@ impl<'a> Worker<'a> {
                 needed_bytes: Some(Bytes(2)),
                 allowed_bytes: Some(Bytes(1)),
                 place: None,
+                rank: None,
             },
         })
     }
@@ -392,7 +398,7 @@ impl<'a> Worker<'a> {
     fn hang_at(&self, point: &str) {
         let hangs = matches!(
             self.mode,
-            "hang" | "hang_without_breadcrumb" | "hang_with_pool" | "hang_traced" | "exit_when_traced"
+            "hang" | "hang_ranks" | "hang_without_breadcrumb" | "hang_with_pool" | "hang_traced" | "exit_when_traced"
         ) && self.argument == point;
         if hangs || (self.mode == "error_then_hang" && point.is_empty()) {
             hang_for_ever();
@@ -474,6 +480,18 @@ impl<'a> Worker<'a> {
         self.mark(word::PLACE_INDEX, 0)?;
         self.mark(word::PLACE_KIND, 2)?;
         self.stamp()
+    }
+
+    /// Rank 0 has made its second token and waits for rank 1, which is still in its first module; rank 2 was never heard of.
+    fn ranks(&mut self) -> io::Result<()> {
+        for (rank, token, place) in [(0, 2, 0), (1, 1, 1)] {
+            let block = word::COUNT * (rank + 1);
+            self.mark(block + word::PHASE, u64::from(Phase::Decode.index()) + 1)?;
+            self.mark(block + word::TOKEN, token + 1)?;
+            self.mark(block + word::PLACE_KIND, place)?;
+            self.mark(block + word::MAGIC, MAGIC)?;
+        }
+        Ok(())
     }
 
     fn stamp(&mut self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use placebench_core::breadcrumb::{Breadcrumb, PAGE_BYTES};
+use placebench_core::breadcrumb::{Breadcrumb, MOST_RANKS, PAGE_BYTES};
 use tempfile::NamedTempFile;
 
 /// Where a page costs no disk write: memory that has a name.
@@ -43,6 +43,20 @@ impl BreadcrumbPage {
     pub fn read(&self) -> Option<Breadcrumb> {
         Breadcrumb::parse(&std::fs::read(self.file.path()).ok()?)
     }
+
+    /// Where each of so many ranks is or was; empty where none of them ever said.
+    #[must_use]
+    pub fn read_ranks(&self, ranks: u32) -> Vec<Option<Breadcrumb>> {
+        let page = std::fs::read(self.file.path()).unwrap_or_default();
+        let crumbs: Vec<_> = (0..ranks.min(MOST_RANKS))
+            .map(|rank| Breadcrumb::of_rank(&page, rank))
+            .collect();
+        if crumbs.iter().any(Option::is_some) {
+            crumbs
+        } else {
+            Vec::new()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +74,18 @@ mod tests {
         writer.seek(SeekFrom::Start(8 * word::TOKEN as u64)).unwrap();
         writer.write_all(&6_u64.to_le_bytes()).unwrap();
         assert_eq!(page.read().unwrap().token, Some(5));
+    }
+
+    #[test]
+    fn ranks_are_read_once_one_of_them_has_said_something() {
+        let page = BreadcrumbPage::create().unwrap();
+        assert_eq!(page.read_ranks(2), []);
+        let mut writer = std::fs::OpenOptions::new().write(true).open(page.path()).unwrap();
+        writer.seek(SeekFrom::Start(64 * 2)).unwrap();
+        writer.write_all(&MAGIC.to_le_bytes()).unwrap();
+        let seen: Vec<bool> = page.read_ranks(2).iter().map(Option::is_some).collect();
+        assert_eq!(seen, [false, true]);
+        assert_eq!(page.read_ranks(1), [], "there is no rank 1 then");
     }
 
     #[test]

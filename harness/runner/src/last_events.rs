@@ -206,6 +206,7 @@ mod tests {
             needed_bytes: None,
             allowed_bytes: None,
             place: None,
+            rank: None,
         };
         let mut last = LastEvents::default();
         last.push(&at(0.5, EventKind::Error { failure }), Duration::from_secs(2));

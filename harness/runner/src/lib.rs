@@ -39,6 +39,7 @@ pub mod side_by_side;
 mod slots;
 pub mod slug;
 pub mod snapshot;
+mod stacks;
 mod stderr;
 pub mod store;
 mod supervision;

@@ -107,6 +107,7 @@ fn failure(class: FailureClass, message: String, phase: Phase) -> WorkerFailure 
         needed_bytes: None,
         allowed_bytes: None,
         place: None,
+        rank: None,
     }
 }
 

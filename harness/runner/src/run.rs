@@ -14,6 +14,7 @@ use std::path::Path;
 use placebench_core::outcome::Outcome;
 use placebench_core::protocol::{PROTOCOL_VERSION, WorkerRequest};
 use placebench_core::record::{Attempt, CaseSpec};
+use placebench_core::scenario::TRANSFORMERS;
 
 pub use self::plan::{RunEvent, RunPlan, RunSummary};
 pub(crate) use self::progress::Progress;
@@ -235,7 +236,10 @@ impl<'a, 'b> Running<'a, 'b> {
 
     /// Why a case is not run, as the outcome of its attempt.
     pub(crate) fn skip_reason(&self, case: &CaseSpec) -> Option<Outcome> {
-        skip_reason(case, self.plan.cuda_devices).or_else(|| self.quarantine.skip_reason(case))
+        let unavailable = || (self.plan.worker)(case).unavailable.map(|outcome| *outcome);
+        skip_reason(case, self.plan.cuda_devices)
+            .or_else(|| self.quarantine.skip_reason(case))
+            .or_else(unavailable)
     }
 
     /// Makes one attempt, or leaves it out with the reason, and records it.
@@ -378,7 +382,8 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
 /// Why a case cannot be run on this machine, as the outcome of its one attempt.
 #[must_use]
 pub fn skip_reason(case: &CaseSpec, cuda_devices: u32) -> Option<Outcome> {
-    if case.requires_cuda > cuda_devices {
+    // What the stack of Hugging Face finds is another question: whoever starts it asks its own torch.
+    if case.engine != TRANSFORMERS && case.requires_cuda > cuda_devices {
         return Some(Outcome::Skipped {
             reason: format!(
                 "needs {}, {cuda_devices} here",

@@ -4,7 +4,8 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use placebench_core::evidence::GpuMoment;
-use placebench_core::outcome::{Deadline, LastSeen, Outcome};
+use placebench_core::outcome::{Deadline, Outcome};
+use placebench_core::placement::DeviceMapRequest;
 use placebench_core::protocol::WorkerRequest;
 use placebench_core::record::Timeouts;
 use placebench_core::units::{Bytes, human_seconds};
@@ -20,12 +21,14 @@ use crate::lines::Line;
 use crate::memory::{self, OomCounter};
 use crate::outcome::{self, OomKills};
 use crate::pipes::{Listeners, PipeEnd, QUEUE, Signal};
+use crate::stacks::{Answer, StacksFile};
 use crate::stderr::StderrCapture;
 use crate::supervisor::{INTERRUPTED, Observation, SupervisorError};
-use crate::sys::{self, Ended, Group, GroupSignal};
+use crate::sys::{Ended, Group, GroupSignal};
 use crate::transcript::Transcript;
 use crate::watchdog::{Expiry, Progress, Watchdog};
 
+mod last_seen;
 mod record;
 
 pub(crate) use record::Finished;
@@ -67,6 +70,9 @@ pub(crate) struct Supervision {
     last_events: LastEvents,
     /// When the deadline passed that the worker missed, since its start.
     missed: Option<Duration>,
+    /// How many processes the engine is asked to run as; 0 where it is one.
+    ranks: u32,
+    stacks: Option<StacksFile>,
 }
 
 /// What was seen of a worker that missed its deadline.
@@ -75,6 +81,7 @@ struct Looked {
     judged_after: Duration,
     taken_after: Duration,
     gpus: Vec<GpuMoment>,
+    answer: Answer,
 }
 
 /// Those the loop talks to.
@@ -120,7 +127,18 @@ impl Supervision {
             looked: None,
             last_events: LastEvents::default(),
             missed: None,
+            ranks: match &request.placement.device_map {
+                DeviceMapRequest::Ranks(ranks) => ranks.processes,
+                _ => 0,
+            },
+            stacks: None,
         }
+    }
+
+    /// The file that the worker was told to write its stacks to, if it is asked for them.
+    pub(crate) fn with_stacks(mut self, stacks: StacksFile) -> Self {
+        self.stacks = Some(stacks);
+        self
     }
 
     /// Watches until the process has ended, or has been given up. It is not reaped here, and its group not cleared.
@@ -249,13 +267,24 @@ impl Supervision {
         // The judgement stands: from here on it is about why.
         let gpus = around.gpus.map(GpuWatch::moment).unwrap_or_default();
         let look = Look::at(self.group.id());
+        let answer = self.ask_for_stacks();
         self.looked = Some(Looked {
             look,
             judged_after,
             taken_after: deadline.elapsed(),
             gpus,
+            answer,
         });
         Ok(())
+    }
+
+    /// Asks a worker for its stacks that has said it can be asked, and nobody else: the signal would end it.
+    fn ask_for_stacks(&self) -> Answer {
+        let (Some(on_demand), Some(file)) = (self.transcript.stacks, &self.stacks) else {
+            return Answer::default();
+        };
+        self.group.ask_for_stacks(on_demand.signal);
+        file.answer(on_demand.signal.as_str(), self.ranks)
     }
 
     /// The outcome stands; what remains is to end the process.
@@ -379,37 +408,6 @@ impl Supervision {
 
     fn pipes_ended(&self) -> bool {
         self.events_end.is_some() && self.stderr.is_some()
-    }
-
-    /// Where the worker is: the breadcrumb where it keeps one, else what it last said.
-    fn last_seen(&self, page: &BreadcrumbPage, now: Instant) -> LastSeen {
-        let said = self.transcript.phase();
-        let Some(crumb) = page.read() else {
-            let silent = now.saturating_duration_since(self.spawned + self.watchdog.last_progress());
-            return LastSeen {
-                phase: Some(said),
-                token: self.transcript.tokens_under_way(),
-                place: None,
-                for_s: Some(silent.as_secs_f64()),
-                last_token_before_s: None,
-            };
-        };
-        let standing = (crumb.stamp_ns > 0).then(|| {
-            let nanoseconds = sys::monotonic_ns().saturating_sub(crumb.stamp_ns);
-            Duration::from_nanos(nanoseconds).as_secs_f64()
-        });
-        let silent = self.last_token.map(|at| at.elapsed().as_secs_f64());
-        // A token is stamped when it comes in, which may be a moment after the step that follows it has begun.
-        let before = silent
-            .zip(standing)
-            .map(|(silent, standing)| (silent - standing).max(0.0));
-        LastSeen {
-            phase: Some(crumb.phase.unwrap_or(said)),
-            token: crumb.token,
-            place: crumb.place.and_then(|place| self.transcript.place(place)),
-            for_s: standing,
-            last_token_before_s: before,
-        }
     }
 
     fn outcome(&mut self, page: &BreadcrumbPage, cancel: &Cancel) -> Outcome {

@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use placebench_core::outcome::Outcome;
-use placebench_core::protocol::{BREADCRUMB_ENV, SUPERVISOR_PID_ENV, WorkerEvent, WorkerRequest};
+use placebench_core::protocol::{BREADCRUMB_ENV, STACKS_ENV, SUPERVISOR_PID_ENV, WorkerEvent, WorkerRequest};
 use placebench_core::record::{Attempt, CaseSpec};
 use serde::Serialize;
 
@@ -29,6 +29,7 @@ use crate::outcome;
 use crate::pipes::Listeners;
 use crate::recovery;
 use crate::slots::is_measured;
+use crate::stacks::StacksFile;
 use crate::supervision::Supervision;
 use crate::sys::{self, Group, GroupSignal};
 use crate::worker_env;
@@ -69,7 +70,7 @@ pub enum SupervisorError {
 }
 
 /// The program that is started for an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkerCommand {
     /// The program.
     pub program: PathBuf,
@@ -81,6 +82,8 @@ pub struct WorkerCommand {
     pub folder: Option<PathBuf>,
     /// Whether it waits until no other run of this user measures on its cards.
     pub lock_devices: bool,
+    /// Why it cannot be started here at all: the outcome of an attempt for which no process is made.
+    pub unavailable: Option<Box<Outcome>>,
 }
 
 impl WorkerCommand {
@@ -93,6 +96,7 @@ impl WorkerCommand {
             stop: StopLimits::default(),
             folder: None,
             lock_devices: false,
+            unavailable: None,
         }
     }
 }
@@ -138,6 +142,7 @@ pub fn run_attempt(
 ) -> Result<Attempt, SupervisorError> {
     let started_at = environment::now_rfc3339();
     let page = BreadcrumbPage::create().map_err(cannot_make("the breadcrumb page"))?;
+    let stacks = StacksFile::create().map_err(cannot_make("the file for stacks"))?;
     let stdin = request_file(request).map_err(cannot_make("the request's file"))?;
     let log = events_log
         .map(|path| EventLog::open(path, attempt_number))
@@ -154,7 +159,7 @@ pub fn run_attempt(
         }
         Err(source) => return Err(cannot_make("the lock of a GPU (--no-device-lock does without)")(source)),
     };
-    let mut process = process_of(command, case, page.path());
+    let mut process = process_of(command, case, page.path(), stacks.path());
     process.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let spawned = Instant::now();
     let (child, group) = match sys::spawn_in_group(&mut process) {
@@ -167,7 +172,8 @@ pub fn run_attempt(
     let mut leash = Leash::new(child, group);
     let listeners = leash.listen().map_err(cannot_make("the listening threads"))?;
     observer(Observation::Spawned { pid: group.id() });
-    let supervision = Supervision::new(command.stop, case.timeout, request, group, spawned, listeners);
+    let supervision =
+        Supervision::new(command.stop, case.timeout, request, group, spawned, listeners).with_stacks(stacks);
     let finished = supervision.run(&page, cancel, gpus.as_ref(), log, observer)?;
     let mut attempt = finished.into_record(case, attempt_number, started_at);
     // From here on nothing of the worker's group is left, unless the kernel does not let go of it.
@@ -240,7 +246,7 @@ pub(crate) fn request_file(request: &impl Serialize) -> io::Result<File> {
     Ok(file)
 }
 
-fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path) -> Command {
+fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path, stacks: &Path) -> Command {
     let mut process = Command::new(&command.program);
     process
         .args(&command.args)
@@ -248,6 +254,7 @@ fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path) -> Command 
         .envs(worker_env::inherited())
         .envs(case.env.iter().map(|(name, value)| (name, value)))
         .env(BREADCRUMB_ENV, page)
+        .env(STACKS_ENV, stacks)
         .env(SUPERVISOR_PID_ENV, std::process::id().to_string());
     if let Some(folder) = &command.folder {
         process.current_dir(folder);

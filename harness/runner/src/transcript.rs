@@ -15,7 +15,7 @@ use placebench_core::device::{DeviceBytes, DeviceId};
 use placebench_core::outcome::{Hop, Phase, Place, WorkerFailure};
 use placebench_core::protocol::{
     DeviceFacts, EventKind, Generation, LinkFacts, MemoryFigure, PROTOCOL_VERSION, PlannedPlacement, Probe,
-    RealisedModule, WorkerEvent, WorkerRequest,
+    RealisedModule, StacksOnDemand, WorkerEvent, WorkerRequest,
 };
 use placebench_core::record::{Attempt, PhaseSpan};
 
@@ -70,6 +70,8 @@ pub(crate) struct Transcript {
     held: Vec<Vec<DeviceBytes>>,
     faults_struck: Option<Vec<u32>>,
     audit: Vec<AuditStep>,
+    /// How it can be asked for its stacks.
+    pub(crate) stacks: Option<StacksOnDemand>,
 }
 
 impl Transcript {
@@ -109,6 +111,7 @@ impl Transcript {
             held: Vec::new(),
             faults_struck: None,
             audit: Vec::new(),
+            stacks: None,
         }
     }
 
@@ -160,6 +163,7 @@ impl Transcript {
                 protocol,
                 versions,
                 profile,
+                stacks,
                 ..
             } => {
                 if *protocol != PROTOCOL_VERSION {
@@ -168,6 +172,7 @@ impl Transcript {
                 self.hello = true;
                 self.versions.clone_from(versions);
                 self.profile = Some(profile.clone());
+                self.stacks = *stacks;
             }
             EventKind::Phase { phase } => self.begin_phase(*phase, event.t_s)?,
             // For people who watch; what was fetched is told by what comes next.
@@ -358,6 +363,19 @@ impl Transcript {
             }),
             PlaceRef::Hop(index) => self.hops.get(index).cloned().map(Place::Hop),
         }
+    }
+
+    /// The name of a place in the breadcrumb of a rank, whose modules are on a device of its own.
+    pub(crate) fn place_of_rank(&self, place: PlaceRef, rank: u32) -> Option<Place> {
+        let Some(Place::Module { module, device }) = self.place(place) else {
+            return self.place(place);
+        };
+        let own = self.realised.iter().flatten();
+        let own = own.filter(|held| held.rank == Some(rank) && held.module == module);
+        Some(Place::Module {
+            device: own.map(|held| held.device.clone()).next().unwrap_or(device),
+            module,
+        })
     }
 
     /// Puts what was said into the record of the attempt; tokens of an unfinished generation as partial ones.

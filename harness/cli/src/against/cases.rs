@@ -4,6 +4,7 @@ use placebench_core::compare::GateSpec;
 use placebench_core::fault::{Fault, FaultKind, FaultPoint};
 use placebench_core::outcome::{Outcome, OutcomeKind};
 use placebench_core::record::{CaseSpec, Isolation, LeftOut};
+use placebench_core::scenario::TRANSFORMERS;
 use placebench_runner::run::skip_reason;
 
 use crate::engines;
@@ -28,6 +29,9 @@ pub(super) fn left_out(cases: &[CaseSpec]) -> Vec<LeftOut> {
 fn unfit(case: &CaseSpec) -> Option<String> {
     if case.foreign_program().is_some() {
         return Some("is executed by a program of its own, which is the same on both sides".to_owned());
+    }
+    if case.engine == TRANSFORMERS {
+        return Some("is executed by the stack of Hugging Face, which is the same on both sides".to_owned());
     }
     if case.measure.isolation == Isolation::Shared {
         return Some(

@@ -86,11 +86,11 @@ impl Lab {
             self.info.cases.push(case.clone());
             self.folder.extend(&self.info).map_err(|error| failed(&error))?;
         }
-        let program = self.program.clone();
+        let (program, folder) = (self.program.clone(), self.folder.path().to_owned());
         let plan = RunPlan {
             cases: std::slice::from_ref(case),
             seed: 0,
-            worker: &|case| foreign::worker(case, &program),
+            worker: &|case| foreign::worker(case, &program, &folder),
             cuda_devices: engines::cuda_devices_for(std::slice::from_ref(case)),
             previous: &self.attempts,
             policy: FailurePolicy::NONE,

@@ -7,7 +7,7 @@ use placebench_core::selection::{devices_of, groups_of};
 use crate::args::{Format, ListArgs};
 use crate::error::CliError;
 use crate::terminal::{out, pretty_json, printable};
-use crate::{engines, selection, settings, suite};
+use crate::{engines, python, selection, settings, suite};
 
 /// Version of what `--format json` prints.
 ///
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
             .iter()
             .zip(groups_of(&cases))
             .map(|(case, group)| {
-                let skip = placebench_runner::run::skip_reason(case, cuda);
+                let skip = placebench_runner::run::skip_reason(case, cuda).or_else(|| python::skip_reason(case));
                 let tries = f64::from(effective.settings.retries.value) + 1.0;
                 serde_json::json!({
                     "case": case.case,
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CliError> {
                 printable(&case.model.label())
             ));
         }
-        let skip = placebench_runner::run::skip_reason(case, cuda);
+        let skip = placebench_runner::run::skip_reason(case, cuda).or_else(|| python::skip_reason(case));
         let mut note = skip
             .map(|skip| format!("  [skipped: {}]", printable(&skip.sentence())))
             .unwrap_or_default();

@@ -57,6 +57,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         previous,
     } = ready;
     let cancel = cancel_on_signals()?;
+    let run_folder = folder.path().to_owned();
     let program =
         std::env::current_exe().map_err(|error| CliError::setup(format!("cannot find the own program: {error}")))?;
     let plan = RunPlan {
@@ -64,7 +65,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode, CliError> {
         seed: info.seed,
         worker: &|case| WorkerCommand {
             lock_devices: !args.no_device_lock,
-            ..foreign::worker(case, &program)
+            ..foreign::worker(case, &program, &run_folder)
         },
         cuda_devices: engines::cuda_devices_for(&info.cases),
         previous: &previous,

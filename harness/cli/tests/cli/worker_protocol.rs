@@ -12,7 +12,7 @@ use placebench_core::placement::{Concurrency, DeviceMapRequest, Offload, Strateg
 use placebench_core::planner::{Dialect, Objective, Rates};
 use placebench_core::protocol::{
     BREADCRUMB_ENV, Dtype, EventKind, FinishReason, GenerationSpec, MemoryKind, ModelSource, PROTOCOL_VERSION, Prompt,
-    SUPERVISOR_PID_ENV, WorkerEvent, WorkerRequest,
+    STACKS_ENV, SUPERVISOR_PID_ENV, WorkerEvent, WorkerRequest,
 };
 use placebench_runner::worker_env;
 use serde::Serialize;
@@ -195,7 +195,7 @@ fn classes_phases_page_and_environment_are_as_in_the_program() {
         assert!(page.contains(&row), "no row{row}");
     }
     assert!(page.contains(&format!("a file of {PAGE_BYTES} bytes")) && page.contains("`placebc1`"));
-    for name in [BREADCRUMB_ENV, SUPERVISOR_PID_ENV] {
+    for name in [BREADCRUMB_ENV, STACKS_ENV, SUPERVISOR_PID_ENV] {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
     for name in worker_env::NAMES.iter().chain(&worker_env::PREFIXES) {

@@ -175,6 +175,7 @@ fn realised(stages: &[Stage]) -> Vec<RealisedModule> {
             module,
             device,
             bytes: Bytes(0),
+            rank: None,
         })
         .collect()
 }

@@ -134,5 +134,6 @@ pub(crate) fn failure(class: FailureClass) -> WorkerFailure {
         needed_bytes: None,
         allowed_bytes: None,
         place: None,
+        rank: None,
     }
 }

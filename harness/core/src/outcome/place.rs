@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::RankSeen;
 use crate::device::DeviceId;
 
 /// Where in its life a worker is; a hang is named by its phase.
@@ -159,4 +160,8 @@ pub struct LastSeen {
     /// Seconds from the last token of its generation to when it got there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_token_before_s: Option<f64>,
+    /// Where each rank was, in their order, where the engine runs as several processes. `phase`, `token`, `place` and `for_s`
+    /// above are then those of the rank that is [behind](super::ranks::behind).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranks: Vec<RankSeen>,
 }

@@ -22,6 +22,9 @@ pub enum EventKind {
         versions: Vec<String>,
         /// `debug` or `release`; figures of the two are never compared.
         profile: String,
+        /// How it can be asked for the stacks of its own language; absent where it cannot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stacks: Option<StacksOnDemand>,
     },
     /// A phase begins.
     Phase {
@@ -137,6 +140,36 @@ pub struct WorkerEvent {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+/// A worker that writes the stacks of its threads, as its language knows them, to the file named by
+/// [`STACKS_ENV`](super::STACKS_ENV) when it gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct StacksOnDemand {
+    /// The signal.
+    pub signal: StacksSignal,
+}
+
+/// The signals that are free for it: the others mean something else to a process or to the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum StacksSignal {
+    /// What `faulthandler` of Python is usually registered for.
+    #[serde(rename = "SIGUSR1")]
+    Usr1,
+    /// The other one.
+    #[serde(rename = "SIGUSR2")]
+    Usr2,
+}
+
+impl StacksSignal {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usr1 => "SIGUSR1",
+            Self::Usr2 => "SIGUSR2",
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

@@ -49,6 +49,9 @@ pub struct RealisedModule {
     pub device: DeviceId,
     /// Bytes of its tensors there. A tied head that shares the embedding's tensor counts 0.
     pub bytes: Bytes,
+    /// The rank that holds it, where the engine runs as several processes: each then lists what it holds itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
 }
 
 /// How activations travel from one device to another, as it was settled before the first generation.

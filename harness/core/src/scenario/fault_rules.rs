@@ -84,7 +84,7 @@ pub(super) fn fault(
 
 type Condition = (&'static str, Option<Range<usize>>, bool);
 
-fn conditions(at: &FaultPointTable, known: Conditions) -> [Condition; 8] {
+fn conditions(at: &FaultPointTable, known: Conditions) -> [Condition; 9] {
     [
         ("hop", at.hop.as_ref().map(Spanned::span), known.hop),
         ("module", at.module.as_ref().map(Spanned::span), known.module),
@@ -98,6 +98,7 @@ fn conditions(at: &FaultPointTable, known: Conditions) -> [Condition; 8] {
             at.generation.as_ref().map(Spanned::span),
             known.generation(),
         ),
+        ("rank", at.rank.as_ref().map(Spanned::span), known.rank()),
     ]
 }
 
@@ -112,6 +113,7 @@ fn meaning(known: Conditions) -> String {
         ("link", known.hop),
         ("device", known.device()),
         ("generation", known.generation()),
+        ("rank", known.rank()),
     ];
     let keys: Vec<&str> = keys
         .into_iter()

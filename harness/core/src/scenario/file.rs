@@ -429,6 +429,9 @@ pub struct FaultPointTable {
     /// Number of a generation in its process, warm-ups included, from 0.
     #[schemars(with = "Option<u32>")]
     pub generation: Option<Spanned<u32>>,
+    /// With launch: the rank it strikes on, from 0. Absent: every rank.
+    #[schemars(with = "Option<u32>")]
+    pub rank: Option<Spanned<u32>>,
 }
 
 /// A program that speaks the worker protocol (harness/workers/README.md).

@@ -46,6 +46,7 @@ fn side() -> Vec<Attempt> {
                 module: module.to_owned(),
                 device: device(on),
                 bytes: Bytes(1000),
+                rank: None,
             });
             attempt.realised = Some(realised.to_vec());
             attempt.memory = vec![

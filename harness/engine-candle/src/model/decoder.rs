@@ -192,6 +192,7 @@ impl Decoder {
             module: self.names[index].clone(),
             device,
             bytes: Bytes(module.own_bytes()),
+            rank: None,
         }
     }
 

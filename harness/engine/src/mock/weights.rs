@@ -58,6 +58,7 @@ pub(super) fn load(
         module: loaded.module,
         device: loaded.device,
         bytes: loaded.bytes,
+        rank: None,
     });
     Ok(realised.collect())
 }

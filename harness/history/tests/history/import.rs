@@ -221,6 +221,7 @@ fn lists_say_what_there_is() {
             needed_bytes: None,
             allowed_bytes: None,
             place: None,
+            rank: None,
         },
     };
     let attempts: Vec<_> = (0..6)

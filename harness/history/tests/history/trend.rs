@@ -131,6 +131,7 @@ fn a_case_that_breaks_is_told_on_the_machine_it_ran_on() {
         needed_bytes: None,
         allowed_bytes: None,
         place: None,
+        rank: None,
     };
     for number in 0..8 {
         let (run_id, started_at) = day(number);

@@ -1,12 +1,15 @@
 //! What was seen of a worker that missed its deadline: its threads with their stacks, and what it held.
 
-use placebench_core::evidence::{Evidence, GpuMoment, Recovery, StackFrame, ThreadEvidence};
+use placebench_core::evidence::{Evidence, GpuMoment, LanguageStacks, Recovery, StackFrame, ThreadEvidence};
 use placebench_core::protocol::MemoryKind;
 use placebench_core::units::human_seconds;
 use serde::Serialize;
 
 use super::Fact;
-use super::words::{count, line, list, message, number};
+use super::words::{Lines, count, line, list, message, number, visible};
+
+/// Characters of stacks that are shown; the record has them all.
+const MOST_STACKS: usize = 16_000;
 
 /// A worker that missed its deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,6 +22,17 @@ pub struct EvidenceView {
     pub notes: Vec<String>,
     /// Its threads, the most telling first.
     pub threads: Vec<ThreadView>,
+    /// What its own language says of them.
+    pub stacks: Vec<LanguageStacksView>,
+}
+
+/// Stacks that a worker wrote itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LanguageStacksView {
+    /// Whose they are.
+    pub title: String,
+    /// Its words, line by line.
+    pub text: String,
 }
 
 /// A thread.
@@ -70,6 +84,17 @@ pub(super) fn view(evidence: &Evidence) -> EvidenceView {
         facts: facts(evidence),
         notes,
         threads: threads(&evidence.threads),
+        stacks: evidence.stacks.iter().map(language_stacks).collect(),
+    }
+}
+
+fn language_stacks(stacks: &LanguageStacks) -> LanguageStacksView {
+    LanguageStacksView {
+        title: match stacks.rank {
+            Some(rank) => format!("Stacks as rank {rank} itself wrote them"),
+            None => "Stacks as the worker itself wrote them".to_owned(),
+        },
+        text: visible(&stacks.text, Lines::Keep, MOST_STACKS),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How an attempt that did not complete went, from what it was asked to its end, in order.
 
-use placebench_core::outcome::{LastSeen, Outcome, Phase, WorkerFailure};
+use placebench_core::outcome::ranks::behind_words;
+use placebench_core::outcome::{LastSeen, Outcome, Phase, RankSeen, WorkerFailure};
 use placebench_core::record::{Attempt, CaseSpec, LastEvent, PhaseSpan};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
@@ -159,7 +160,8 @@ fn place(outcome: &Outcome) -> String {
         Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. } => last,
         Outcome::OutOfMemory { failure } | Outcome::Failed { failure } => {
             let place = failure.place.as_ref().map(|place| line(&place.to_string()));
-            let parts: Vec<String> = [Some(format!("in {}", failure.phase)), place]
+            let rank = failure.rank.map(|rank| format!("rank {rank}"));
+            let parts: Vec<String> = [rank, Some(format!("in {}", failure.phase)), place]
                 .into_iter()
                 .flatten()
                 .collect();
@@ -169,6 +171,7 @@ fn place(outcome: &Outcome) -> String {
     };
     let LastSeen { phase, token, .. } = last;
     let parts = [
+        behind_words(&last.ranks),
         phase.map(|phase| format!("in {phase}")),
         token.map(|token| format!("token {token}")),
         last.place.as_ref().map(|place| line(&place.to_string())),
@@ -181,18 +184,41 @@ fn place(outcome: &Outcome) -> String {
 fn cause(outcome: &Outcome) -> Vec<Fact> {
     match outcome {
         Outcome::OutOfMemory { failure } => lacking(failure),
-        Outcome::Crashed { signal, exit_code, .. } => {
+        Outcome::Crashed {
+            signal,
+            exit_code,
+            last,
+            ..
+        } => {
             let signal = signal.map(|signal| Fact::new("signal", signal.to_string()));
             let code = exit_code.map(|code| Fact::new("exit code", code.to_string()));
-            signal.into_iter().chain(code).collect()
+            signal.into_iter().chain(code).chain(ranks(last)).collect()
         }
         // Their sentence says it all.
-        Outcome::Failed { .. }
-        | Outcome::Completed
-        | Outcome::Skipped { .. }
-        | Outcome::Timeout { .. }
-        | Outcome::Stalled { .. } => Vec::new(),
+        Outcome::Failed { .. } | Outcome::Completed | Outcome::Skipped { .. } => Vec::new(),
+        Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } => ranks(last),
     }
+}
+
+/// Where each rank was.
+fn ranks(last: &LastSeen) -> Vec<Fact> {
+    const MOST: usize = 16;
+    let one = |rank: &RankSeen| {
+        let parts = [
+            rank.phase.map(|phase| format!("in {phase}")),
+            rank.token.map(|token| format!("token {token}")),
+            rank.place.as_ref().map(|place| line(&place.to_string())),
+            rank.for_s.map(|seconds| format!("for {}", human_seconds(seconds))),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        Fact::new(&format!("rank {}", rank.rank), parts.join(", ").replace("->", "→"))
+    };
+    let mut facts: Vec<Fact> = last.ranks.iter().take(MOST).map(one).collect();
+    let left_out = last.ranks.len().saturating_sub(MOST);
+    if left_out > 0 {
+        facts.push(Fact::new("others", count(left_out, "more rank", "more ranks")));
+    }
+    facts
 }
 
 /// Which device had not enough, what was needed and what was there.

@@ -69,6 +69,7 @@ pub(crate) fn stalled(tokens: usize, text: TextVerdict) -> RunRecord {
             place: None,
             for_s: Some(2.01),
             last_token_before_s: Some(0.04),
+            ranks: Vec::new(),
         },
         tokens: tokens as u32,
     };

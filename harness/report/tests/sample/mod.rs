@@ -60,6 +60,7 @@ pub(crate) fn realised(split: usize, first: &str, second: &str) -> Vec<RealisedM
         module,
         device: device(if index < split { first } else { second }),
         bytes: Bytes(bytes),
+        rank: None,
     };
     modules().into_iter().enumerate().map(one).collect()
 }
@@ -461,6 +462,7 @@ fn stalled() -> Outcome {
             place: Some(the_hop()),
             for_s: Some(2.01),
             last_token_before_s: None,
+            ranks: Vec::new(),
         },
         tokens: 3,
     }
@@ -475,6 +477,7 @@ fn failure(class: FailureClass, message: &str, phase: Phase) -> WorkerFailure {
         needed_bytes: None,
         allowed_bytes: None,
         place: None,
+        rank: None,
     }
 }
 

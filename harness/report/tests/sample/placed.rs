@@ -22,6 +22,7 @@ pub(crate) fn model(layers: usize, place: impl Fn(usize) -> String) -> Vec<Reali
         module,
         device: device(&place(index)),
         bytes: Bytes(bytes),
+        rank: None,
     };
     names.into_iter().enumerate().map(one).collect()
 }
@@ -69,6 +70,7 @@ pub(crate) fn hung(record: &mut RunRecord, placement: &str, modules: &[RealisedM
             place: Some(place),
             for_s: Some(2.01),
             last_token_before_s: None,
+            ranks: Vec::new(),
         },
         tokens: 3,
     };

@@ -41,13 +41,22 @@ impl Finished {
             }
             stderr_tail.push_str(&format!("[placebench] {note}\n"));
         }
-        let evidence = seen.looked.map(|looked| Evidence {
-            judged_after_s: looked.judged_after.as_secs_f64(),
-            taken_after_s: looked.taken_after.as_secs_f64(),
-            gpus: looked.gpus,
-            // Nothing that was said after the judgement is listened to, so this is what it had said by then.
-            memory: transcript.memory.clone(),
-            ..looked.look.finish()
+        let evidence = seen.looked.map(|looked| {
+            let mut stacks = looked.answer.stacks;
+            for stacks in &mut stacks {
+                stacks.text = transcript.secrets.hidden(&stacks.text).into_owned();
+            }
+            let native = looked.look.finish();
+            Evidence {
+                judged_after_s: looked.judged_after.as_secs_f64(),
+                taken_after_s: looked.taken_after.as_secs_f64(),
+                gpus: looked.gpus,
+                // Nothing that was said after the judgement is listened to, so this is what it had said by then.
+                memory: transcript.memory.clone(),
+                notes: [native.notes.as_slice(), &looked.answer.notes].concat(),
+                stacks,
+                ..native
+            }
         });
         let lived = end.saturating_duration_since(seen.spawned);
         let last_events = match outcome.kind() {

@@ -6,6 +6,7 @@ use std::sync::mpsc::sync_channel;
 use super::*;
 use crate::fixture;
 use crate::run::request_of;
+use crate::sys;
 
 /// A process the kernel does not let go of cannot be made on demand; one of whose end nobody hears is the same to
 /// the loop.

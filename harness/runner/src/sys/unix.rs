@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
+use placebench_core::protocol::StacksSignal;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -89,6 +90,15 @@ impl Group {
             // Whoever is stopped hears of it only when it goes on.
             let _gone: Result<(), Errno> = rustix::process::kill_process_group(self.0, Signal::CONT);
         }
+    }
+
+    /// Sends the leader alone the signal that it has said asks it for its stacks.
+    pub(crate) fn ask_for_stacks(self, signal: StacksSignal) {
+        let signal = match signal {
+            StacksSignal::Usr1 => Signal::USR1,
+            StacksSignal::Usr2 => Signal::USR2,
+        };
+        let _gone: Result<(), Errno> = rustix::process::kill_process(self.0, signal);
     }
 
     /// Blocks until the leader has ended, and leaves it unreaped, so that the group can still be signalled safely.

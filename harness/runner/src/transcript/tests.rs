@@ -24,6 +24,7 @@ fn hello() -> EventKind {
         engine: "mock".into(),
         versions: vec!["mock 1".into()],
         profile: "release".into(),
+        stacks: None,
     }
 }
 
@@ -304,6 +305,7 @@ fn a_worker_may_fail_before_it_has_said_hello() {
         needed_bytes: None,
         allowed_bytes: None,
         place: None,
+        rank: None,
     };
     let mut transcript = transcript(0, 1);
     let error = EventKind::Error {

@@ -16,4 +16,5 @@ mod protocol;
 #[cfg(test)]
 mod run;
 #[cfg(test)]
+mod stacks;
 mod supervision;

@@ -14,6 +14,7 @@ mod transformers;
 use std::path::{Path, PathBuf};
 
 use self::engines::{Engines, placement_engines, resolve_engines};
+use self::launch::check_launches;
 use self::model::resolve_model;
 use self::placements::{resolve_expect, resolve_faults, resolve_placement};
 use self::program::{check_env, resolve_program};
@@ -25,7 +26,8 @@ use self::settings::{
     check_environments, merged_env, placement_environments, resolve_generation, resolve_matrix, resolve_measure,
     resolve_timeouts, settle_probes, states_repetitions,
 };
-use self::transformers::resolve_transformers;
+pub use self::transformers::TRANSFORMERS_FAULTS;
+use self::transformers::{Executed, resolve_transformers};
 use super::file::{DefaultsFile, SCENARIO_VERSION, ScenarioFile};
 use super::problem::Problem;
 use super::rules;
@@ -205,13 +207,19 @@ pub fn resolve(
         rules::expectation(table, &names, &mut problems);
     }
     let faults = resolve_faults(file, &names, &devices, &mut problems);
+    check_launches(file, &placements, (&engine, &axis), &mut problems);
     let generation = resolve_generation(file, defaults, &mut problems);
     let measure = resolve_measure(file, defaults, &mut problems);
     let mut matrix = resolve_matrix(file.matrix.as_ref(), &mut problems);
     if !axis.is_empty() {
         matrix.engine = axis;
     }
-    let transformers = resolve_transformers(file, &mut problems);
+    let executed = Executed {
+        engine: &engine,
+        matrix: &matrix,
+        placements: &placements,
+    };
+    let transformers = resolve_transformers(file, &executed, &mut problems);
     check_environments(file, &engine, &matrix, &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);

@@ -17,7 +17,7 @@ use crate::scenario::rules;
 use crate::scenario::value::{DeviceMapValue, DevicesUsed, SnapshotValue};
 
 /// The device map that asks for the placement that is predicted to be fastest.
-const OPTIMAL: &str = "optimal";
+pub(super) const OPTIMAL: &str = "optimal";
 
 pub(super) fn resolve_placement(
     table: &PlacementTable,
@@ -66,8 +66,8 @@ fn resolve_device_map(
         }
         (Some(_), Some(launch), _) => {
             problems.push(
-                Problem::at(launch.span(), "device_map and launch exclude each other")
-                    .hint("each rank has a device of its own; a map over several of them beside that hangs or computes nonsense"),
+                Problem::at(launch.span(), "device_map and launch exclude each other: each rank would spread its copy over the devices of the others")
+                    .hint("that combination hangs, asserts on the device or computes nonsense; keep launch for one device a rank, or device_map for one process"),
             );
             DeviceMapRequest::Single(DeviceId::cpu())
         }
@@ -263,6 +263,7 @@ pub(super) fn resolve_faults(
                     link: at.link.map(Spanned::into_inner),
                     device: at.device.map(|device| device.into_inner().0),
                     generation: at.generation.map(Spanned::into_inner),
+                    rank: at.rank.map(Spanned::into_inner),
                 },
                 factor: fault.factor.as_ref().map(|factor| *factor.get_ref()),
                 delay_s: fault.delay.as_ref().map(|period| period.get_ref().0.as_secs_f64()),
