@@ -62,6 +62,7 @@ pub(super) fn made(line: &str) -> Made {
         module: "a".into(),
         device: device.clone(),
         bytes: Bytes(1),
+        rank: None,
     });
     let realised: Vec<RealisedModule> = realised.collect();
     let (outcomes, verdict) = ended_as(ended.trim(), &spec);
