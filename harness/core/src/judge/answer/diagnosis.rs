@@ -223,7 +223,7 @@ fn spread(bench: Bench<'_, '_>) -> Option<Diagnosis> {
     let (name, stack) = (words::name(wrong), words::stack(wrong));
     if wrong.manner() == Some(Manner::OutOfMemory) {
         let sentence = format!(
-            "{name} needs more memory than its devices have; {} fits",
+            "{name} needs more memory under {stack} than its devices have; {} fits",
             words::name(first)
         );
         return Some(Diagnosis::new(Blame::Placement, sentence).because(reasons));
