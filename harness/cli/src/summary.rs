@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use console::Style;
 use placebench_core::exit_code::ExitCode;
+use placebench_core::judge::answer::{Blame, leading};
 use placebench_core::record::{CaseStatus, CaseVerdict, GateVerdict, RunRecord};
 use placebench_core::units::human_seconds;
 use placebench_report::view::changes;
@@ -47,6 +48,7 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
     print_not_recovered(record);
     neighbours::print(record);
     placement_table::print(record, closing.tables);
+    print_answers(record);
     let count = |status: CaseStatus| with(status).count();
     let mut words = Vec::new();
     for (status, word) in [
@@ -91,6 +93,38 @@ pub(crate) fn print(record: &RunRecord, closing: &Closing<'_>) {
         let of_gate = verdict.gate.as_ref().filter(|gate| gate.exit == verdict.exit);
         let meaning = of_gate.map_or_else(|| meaning(verdict.exit), |gate| changes::meaning(gate.exit));
         out(&format!("exit code {}: {meaning}", verdict.exit_code));
+    }
+}
+
+/// Is it the placement, the library, or the machine? Where that is the question.
+fn print_answers(record: &RunRecord) {
+    const MOST: usize = 6;
+    let answers = leading(&record.info, &record.verdict);
+    for answer in answers.iter().take(MOST) {
+        out("");
+        let style = match answer.blame {
+            Blame::Nothing => Style::new().green(),
+            Blame::Undecided | Blame::Injected => Style::new().yellow(),
+            Blame::Placement | Blame::Library | Blame::Machine | Blame::Model => Style::new().red(),
+        };
+        out(&format!(
+            "{} {}/{}: {}",
+            style.bold().apply_to(format!("{}:", answer.blame.as_str())),
+            printable(&answer.scenario),
+            printable(&answer.prompt),
+            one_line(&block(&answer.sentence))
+        ));
+        if let Some(next) = &answer.next {
+            out(&format!(
+                "         {} {}",
+                Style::new().cyan().apply_to("what would decide:"),
+                one_line(&block(next))
+            ));
+        }
+    }
+    if answers.len() > MOST {
+        let more = terminal::counted(answers.len() - MOST, "more answer");
+        out(&format!("{more} in the report"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! A table for issues, pull requests and step summaries.
 
+use crate::view::answer::AnswerView;
 use crate::view::compared_table::{Column, Detail, columns};
 use crate::view::titles::cell;
 use crate::view::{CaseView, GateView, PromptView, ReportView, changes};
@@ -32,11 +33,16 @@ pub fn render(view: &ReportView) -> String {
     if !problems.is_empty() {
         text.push_str(&format!("{problems}\n"));
     }
+    text.push_str(&answers(view.blame.iter()));
     let prompts = || view.scenarios.iter().flat_map(|scenario| &scenario.prompts);
     let is_compared = |prompt: &&PromptView| prompt.compared.has_data();
     prompts()
         .filter(is_compared)
         .for_each(|prompt| text.push_str(&compared(prompt)));
+    let unsaid = prompts()
+        .filter(|prompt| !is_compared(prompt))
+        .filter_map(|prompt| prompt.answer.as_ref());
+    text.push_str(&answers(unsaid.filter(|answer| !answer.is_leading)));
     let others: Vec<&CaseView> = prompts()
         .filter(|prompt| !is_compared(prompt))
         .flat_map(|prompt| &prompt.cases)
@@ -97,10 +103,33 @@ fn problem(case: &CaseView) -> String {
     item
 }
 
+/// What is to blame, a prompt an item, with what would decide what is open.
+pub(super) fn answers<'v>(answers: impl Iterator<Item = &'v AnswerView>) -> String {
+    let mut text = String::new();
+    for answer in answers {
+        text.push_str(&format!(
+            "- **{}**, {}/{}: {}",
+            escape(&answer.word),
+            escape(&answer.scenario),
+            escape(&answer.prompt),
+            escape(&answer.sentence)
+        ));
+        if !answer.next.is_empty() {
+            text.push_str(&format!(" What would decide: {}", escape(&answer.next)));
+        }
+        text.push('\n');
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
 /// The placements of a prompt: what they show, their figures, and what cannot be said.
 fn compared(prompt: &PromptView) -> String {
     let name = format!("{}/{}", prompt.scenario, prompt.name);
     let mut text = format!("**{}**: {}\n\n", escape(&name), escape(&prompt.compared.title));
+    text.push_str(&answers(prompt.answer.iter().filter(|answer| !answer.is_leading)));
     let mut columns = columns(&prompt.compared, Detail::FULL);
     // Failures stand above with their reasons.
     let notes = prompt.cases.iter().zip(&prompt.compared.rows).map(|(case, row)| {

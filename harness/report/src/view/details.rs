@@ -1,5 +1,6 @@
 //! What else there is to know of a case: what was asked, what ran, what came of it.
 
+use placebench_core::placement::DeviceMapRequest;
 use placebench_core::protocol::ModelSource;
 use placebench_core::record::{Attempt, CaseSpec};
 use placebench_core::units::human_seconds;
@@ -7,6 +8,7 @@ use placebench_core::worker_variables::is_secret;
 use serde::Serialize;
 
 use super::figures::NamedFigure;
+use super::stack;
 use super::words::{count, line, list, message, shell};
 use super::{Fact, Figure};
 
@@ -141,6 +143,11 @@ fn ran(source: &Source<'_>) -> Vec<Fact> {
             None => line(&spec.engine),
         },
     ));
+    for (name, words) in [("Python", stack::python(spec)), ("server", stack::server(spec))] {
+        if !words.is_empty() {
+            facts.push(Fact::new(name, words));
+        }
+    }
     if let Some(attempt) = source.attempt {
         let versions: Vec<String> = attempt.versions.iter().map(|version| line(version)).collect();
         if !versions.is_empty() {
@@ -150,12 +157,12 @@ fn ran(source: &Source<'_>) -> Vec<Fact> {
             facts.push(Fact::new("resident memory, at most", resident.to_string()));
         }
     }
-    facts.extend(
-        source
-            .warnings
-            .iter()
-            .map(|warning| Fact::new("planner's warning", warning.clone())),
-    );
+    // Where no planner of ours is asked, it is the engine that has something to say.
+    let note = match spec.request.device_map {
+        DeviceMapRequest::Ranks(_) | DeviceMapRequest::Stated(_) => "the engine's note",
+        _ => "planner's warning",
+    };
+    facts.extend(source.warnings.iter().map(|warning| Fact::new(note, warning.clone())));
     facts.extend(source.phases.iter().map(|phase| {
         let name = match phase.name.as_str() {
             "whole process" | "and so on" => phase.name.clone(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::budget::{self, Budget};
 use super::memory::MemoryView;
 use super::modules::ModuleView;
+use super::ranks;
 
 /// A device of a placement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,6 +71,13 @@ pub(super) struct Source<'a> {
 
 /// The devices that any module is asked for, planned, loaded or run on, in the order of the run's devices.
 pub(super) fn view(source: &Source<'_>, modules: &[ModuleView]) -> Vec<DeviceUseView> {
+    let realised = source
+        .attempt
+        .and_then(|attempt| attempt.realised.as_deref())
+        .unwrap_or_default();
+    if realised.iter().any(|module| module.rank.is_some()) {
+        return ranks::lanes(realised, source.devices);
+    }
     let used = |device: &&String| modules.iter().any(|module| module.mentions(device));
     source
         .devices

@@ -8,6 +8,7 @@ use placebench_core::record::{CaseSpec, GpuTelemetry, RunInfo, RunRecord, Tool};
 
 use super::Fact;
 use super::machines;
+use super::stack;
 use super::words::{Lines, count, line, list, shell, visible};
 
 /// What all placements of a scenario share.
@@ -31,6 +32,8 @@ pub(super) fn of_scenario(info: &RunInfo, specs: &[&CaseSpec]) -> Vec<Fact> {
                 program.map(|program| shell(&program.command)).unwrap_or_default()
             }),
         ),
+        Fact::new("Python", distinct(&stack::python)),
+        Fact::new("server", distinct(&stack::server)),
         Fact::new(
             "dtype",
             distinct(&|spec| {

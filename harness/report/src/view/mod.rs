@@ -3,6 +3,7 @@
 //! Scenario → prompt → placements side by side. All text in here is already visible and bounded (see [`words`]) but not
 //! yet escaped for any format. Missing figures carry their reason; figures of a wrong text are not here at all.
 
+pub mod answer;
 pub mod audit;
 pub mod broken;
 mod budget;
@@ -40,7 +41,9 @@ pub mod narrative;
 pub mod no_break;
 pub mod overview;
 pub mod parting;
+mod ranks;
 pub mod reproduce;
+mod stack;
 pub mod status;
 pub mod steps;
 pub mod story;
@@ -156,6 +159,8 @@ pub struct PromptView {
     pub compared: compared::ComparedView,
     /// What it shows, in a sentence.
     pub overview: overview::PromptOverview,
+    /// Is it the placement, the library, or the machine? Absent where nothing asks.
+    pub answer: Option<answer::AnswerView>,
 }
 
 /// A scenario with its prompts.
@@ -223,6 +228,8 @@ pub struct ReportView {
     pub gate: Option<GateView>,
     /// What broke, whether texts are right, who is fastest, who needs least memory: a sentence each.
     pub answers: Vec<Fact>,
+    /// Is it the placement, the library, or the machine? Of the prompts where that is the question.
+    pub blame: Vec<answer::AnswerView>,
 }
 
 impl ReportView {
@@ -251,6 +258,7 @@ impl ReportView {
         if let Some(gate) = gate {
             gate::mark_changed(gate, &mut scenarios);
         }
+        let blame = answer::attach(record, &mut scenarios);
         let prompts: Vec<&PromptView> = scenarios.iter().flat_map(|scenario| &scenario.prompts).collect();
         let answers = overview::answers(&prompts);
         let mut command = vec![record.info.tool.name.clone()];
@@ -274,6 +282,7 @@ impl ReportView {
             command: shell(&command),
             gate: gate.map(GateView::new),
             answers,
+            blame,
         }
     }
 
@@ -369,6 +378,7 @@ impl Builder<'_> {
             cases,
             compared,
             overview,
+            answer: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::device_map::lookup;
 use super::device_use::{self, DeviceUseView};
 use super::hops::{self, HopView};
 use super::memory::MemoryView;
+use super::ranks;
 use super::steps::StepView;
 use super::words::{count, line};
 
@@ -174,10 +175,10 @@ pub(super) fn view(source: &Source<'_>) -> PlacementView {
     };
     PlacementView {
         request: request_words(request),
-        missing: if stages.is_empty() {
-            source.why_missing.to_owned()
-        } else {
-            String::new()
+        missing: match &request.device_map {
+            DeviceMapRequest::Stated(_) => request_words(request),
+            _ if stages.is_empty() => source.why_missing.to_owned(),
+            _ => String::new(),
         },
         differences: modules.iter().filter(|module| module.differs).count(),
         difference: difference(&modules),
@@ -306,6 +307,9 @@ fn modules(
             runs_on,
         }
     };
+    if realised.iter().any(|module| module.rank.is_some()) {
+        return ranks::modules(realised);
+    }
     if !realised.is_empty() {
         return realised
             .iter()
@@ -334,7 +338,7 @@ fn stages<'a>(
             None => stages.push((
                 StageView {
                     device: device.to_owned(),
-                    colour: devices.iter().position(|known| known == device).unwrap_or(0),
+                    colour: ranks::colour(device, devices),
                     modules: 1,
                     first: module.module.clone(),
                     last: module.module.clone(),

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use placebench_core::outcome::OutcomeKind;
 use placebench_core::placement::DeviceMapRequest;
 use placebench_core::record::{CaseSpec, CaseStatus, CaseVerdict, RunInfo, SettingSource, TextVerdict};
+use placebench_core::scenario::TRANSFORMERS;
 use placebench_core::selection::{Field, MatcherKind, NameMatcher, Predicate};
 use placebench_core::worker_variables::{is_name, is_secret, is_tuning};
 use serde::Serialize;
@@ -53,7 +54,7 @@ pub(super) fn view(info: &RunInfo, spec: &CaseSpec, verdict: Option<&CaseVerdict
         .to_string(),
     );
     let file = path(&spec.file);
-    let environment = environment(info);
+    let environment = environment(info, spec);
     let flags = flags(info, spec);
     let of_case = ["-E".to_owned(), filter];
     let again = command(tool, &environment, "run", &[&file], &of_case, &flags);
@@ -126,6 +127,9 @@ fn advice(spec: &CaseSpec, verdict: &CaseVerdict) -> Advice {
 
 const ALLOW_EXEC: &str = "--allow-exec";
 
+/// Variables that say which Python runs the stack of Hugging Face.
+const FIND_PYTHON: [&str; 2] = ["PLACEBENCH_PYTHON", "PLACEBENCH_PYTHON_ENVS"];
+
 /// The flags of the run that a case depends on.
 fn flags(info: &RunInfo, spec: &CaseSpec) -> Vec<String> {
     let mut flags = Vec::new();
@@ -189,13 +193,16 @@ fn argument(info: &RunInfo, flag: &str) -> Option<String> {
 }
 
 /// Variables of the workers that change what is computed, where and how fast. Others say where files are and who runs it.
-fn environment(info: &RunInfo) -> Vec<(String, String)> {
+///
+/// Where an engine is a Python of this machine, the variable that finds it belongs to them.
+fn environment(info: &RunInfo, spec: &CaseSpec) -> Vec<(String, String)> {
     let computes = |name: &str| {
         let languages = ["LANG", "LC_", "TZ", "RUST_"];
         is_tuning(name) && !languages.iter().any(|start| name.starts_with(start))
     };
+    let finds = |name: &str| spec.engine == TRANSFORMERS && FIND_PYTHON.contains(&name);
     let kept = info.environment.worker_env.iter();
-    kept.filter(|(name, _)| computes(name) && is_name(name) && !is_secret(name))
+    kept.filter(|(name, _)| (computes(name) || finds(name)) && is_name(name) && !is_secret(name))
         .cloned()
         .collect()
 }
@@ -217,6 +224,19 @@ fn notes(info: &RunInfo, spec: &CaseSpec) -> Vec<String> {
         .is_some_and(|agreement| agreement.reference != spec.placement)
     {
         notes.push("The placement its text must agree with is run along with it.".into());
+    }
+    if let Some(environment) = spec.transformers.as_ref().and_then(|stack| stack.environment.as_ref()) {
+        let environment = super::words::line(environment);
+        notes.push(format!(
+            "Its Python is the environment {environment}: `bash ci/python-env.sh {environment}` makes it, and PLACEBENCH_PYTHON_ENVS names \
+             another folder of environments."
+        ));
+    }
+    if let Some(variable) = spec.server.as_ref().and_then(|server| server.api_key_env.as_ref()) {
+        notes.push(format!(
+            "The server's key is read from the variable {}, which is not recorded.",
+            super::words::line(variable)
+        ));
     }
     notes
 }

@@ -8,6 +8,7 @@
     reason = "test code that several binaries share; each uses its own part"
 )]
 
+pub(crate) mod engines;
 pub(crate) mod forecast;
 pub(crate) mod gate;
 pub(crate) mod latency;

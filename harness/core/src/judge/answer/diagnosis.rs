@@ -94,7 +94,7 @@ fn at_times(bench: Bench<'_, '_>) -> Option<Diagnosis> {
     words::is_at_times(bench.wrong).then(|| {
         let sentence = format!(
             "{} goes wrong at times only, so that a case that is right may have been lucky",
-            words::name(bench.wrong)
+            words::full_name(bench.wrong)
         );
         Diagnosis::new(Blame::Undecided, sentence).next(Some(next::repeat(bench.wrong)))
     })
@@ -115,7 +115,7 @@ fn injected(bench: Bench<'_, '_>) -> Option<Diagnosis> {
         Some(clean) => format!(
             "{}, and without it the same placement is right ({})",
             words::injected(wrong),
-            words::name(clean)
+            words::full_name(clean)
         ),
         None => format!("{}, and no case with it is right", words::injected(wrong)),
     };
@@ -176,8 +176,10 @@ fn transport(bench: Bench<'_, '_>) -> Option<Diagnosis> {
     // Where a fault stands for a broken link, slices of one processor stand for devices.
     if wrong.crosses_hardware() || !wrong.faults.is_empty() {
         let sentence = format!(
-            "what {} copies directly between {devices} goes wrong, and through the host it is right ({}): the link, or the driver's copy over it{}",
+            "what {} copies directly between {devices} under {} goes wrong, and through the host it is right ({}): the link, or the driver's \
+             copy over it{}",
             words::name(wrong),
+            words::stack(wrong),
             words::name(host),
             words::if_injected(wrong)
         );
@@ -198,7 +200,7 @@ fn number_type(bench: Bench<'_, '_>) -> Option<Diagnosis> {
     let first = right.first()?;
     let sentence = format!(
         "{} goes wrong with {} and is right with {}",
-        words::name(bench.wrong),
+        words::full_name(bench.wrong),
         words::numbers(bench.wrong),
         words::numbers(first)
     );
@@ -221,7 +223,7 @@ fn spread(bench: Bench<'_, '_>) -> Option<Diagnosis> {
     let (name, stack) = (words::name(wrong), words::stack(wrong));
     if wrong.manner() == Some(Manner::OutOfMemory) {
         let sentence = format!(
-            "{name} needs more memory than its devices have; {} fits",
+            "{name} needs more memory under {stack} than its devices have; {} fits",
             words::name(first)
         );
         return Some(Diagnosis::new(Blame::Placement, sentence).because(reasons));
@@ -344,7 +346,7 @@ fn everywhere(bench: Bench<'_, '_>) -> Diagnosis {
         let sentence = format!(
             "everything under {stack} goes wrong, and its script does what no case that is right does: {} ({} is right)",
             wrong.script.join(", "),
-            words::name(right)
+            words::full_name(right)
         );
         return Diagnosis::new(Blame::Undecided, sentence).next(Some(next::without_script(wrong)));
     }

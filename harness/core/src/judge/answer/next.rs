@@ -9,12 +9,12 @@ use crate::scenario::TRANSFORMERS;
 /// A case that is there and was not run.
 pub(super) fn run_it(open: &Seen<'_>) -> String {
     let State::Unknown { why, hint } = &open.state else {
-        return format!("run {} again", words::name(open));
+        return format!("run {} again", words::full_name(open));
     };
     let hint = hint.as_ref().map(|hint| format!("; first: {hint}")).unwrap_or_default();
     format!(
         "run {} of {}, of which nothing is known ({why}){hint}",
-        words::name(open),
+        words::full_name(open),
         open.file
     )
 }
@@ -28,7 +28,7 @@ fn missing(bench: Bench<'_, '_>, factors: &'static [Factor], fits: impl Fn(&Seen
 pub(super) fn through_host(bench: Bench<'_, '_>) -> String {
     let add = format!(
         "run {} through host memory as well: [matrix] transfer = [\"direct\", \"host\"] in {} (right: the link; wrong: not the link)",
-        words::name(bench.wrong),
+        words::full_name(bench.wrong),
         bench.wrong.file
     );
     missing(bench, &[Factor::Transfer], |other| other.is_host_staged(), add)
@@ -36,6 +36,17 @@ pub(super) fn through_host(bench: Bench<'_, '_>) -> String {
 
 pub(super) fn other_engine(bench: Bench<'_, '_>) -> String {
     let wrong = bench.wrong;
+    // Neither a distributed configuration nor what a server does by itself is another engine's.
+    let within = match wrong.shape() {
+        Shape::Ranks => Some(
+            "with another backend of its process group, or under another launcher: launch = { backend = …, with = … }",
+        ),
+        Shape::Stated => Some("with another server, or another version of it: [server] command and url"),
+        Shape::One | Shape::Several => None,
+    };
+    if let Some(within) = within {
+        return format!("run {} {within}, in {}", words::full_name(wrong), wrong.file);
+    }
     let other = match wrong.engine {
         TRANSFORMERS => "candle",
         _ => TRANSFORMERS,
@@ -46,7 +57,7 @@ pub(super) fn other_engine(bench: Bench<'_, '_>) -> String {
     };
     let add = format!(
         "run {} under another engine{devices}: engines = [\"{}\", \"{other}\"] in {} (right: the library; wrong: not the library)",
-        words::name(wrong),
+        words::full_name(wrong),
         wrong.engine,
         wrong.file
     );
@@ -79,7 +90,7 @@ pub(super) fn shared_placement(bench: Bench<'_, '_>, right: &Seen<'_>) -> String
     let add = format!(
         "give {} the placement of {} too, in {}",
         words::stack(bench.wrong),
-        words::name(right),
+        words::full_name(right),
         bench.wrong.file
     );
     missing(bench, &[Factor::Map], |other| other.shape() == Shape::One, add)
@@ -88,7 +99,7 @@ pub(super) fn shared_placement(bench: Bench<'_, '_>, right: &Seen<'_>) -> String
 pub(super) fn without_script(wrong: &Seen<'_>) -> String {
     format!(
         "run {} without move_to and inputs_on of [transformers] in {} (right: the script; wrong: the library)",
-        words::name(wrong),
+        words::full_name(wrong),
         wrong.file
     )
 }

@@ -2,6 +2,7 @@
 
 use crate::device::DeviceId;
 use crate::fault::Fault;
+use crate::outcome::ranks::behind_words;
 use crate::outcome::{FailureClass, Outcome, OutcomeKind};
 use crate::placement::{DeviceMapRequest, PlacementRequest, Transfer};
 use crate::protocol::Dtype;
@@ -304,7 +305,7 @@ fn says_nothing(class: FailureClass) -> bool {
     )
 }
 
-/// `stalls in decode at a -> b`.
+/// `stalls in decode at a -> b`, `stalls in decode (rank 1 of 2)`.
 fn ended(verb: &str, outcome: Option<&Outcome>) -> String {
     let mut words = verb.to_owned();
     if let Some(phase) = outcome.and_then(Outcome::phase) {
@@ -312,6 +313,14 @@ fn ended(verb: &str, outcome: Option<&Outcome>) -> String {
     }
     if let Some(place) = outcome.and_then(Outcome::place) {
         words.push_str(&format!(" at {}", place.name()));
+    }
+    let rank = match outcome {
+        Some(Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. }) => behind_words(&last.ranks),
+        Some(Outcome::OutOfMemory { failure }) => failure.rank.map(|rank| format!("rank {rank}")),
+        _ => None,
+    };
+    if let Some(rank) = rank {
+        words.push_str(&format!(" ({rank})"));
     }
     words
 }

@@ -104,7 +104,7 @@ const PLACEMENTS: &[Row] = &[
     (
         &["transformers one:cpu -> ok", "transformers auto:cuda:0+cuda:1 -> oom"],
         Placement,
-        "needs more memory than its devices have",
+        "needs more memory under transformers than its devices have",
         "-",
     ),
     // The distributed configuration is right where the map is not, and the other way round.

@@ -7,7 +7,21 @@ use super::observed::{Manner, Seen, Shape, State};
 /// Names, or devices, that are listed before the rest is counted.
 const NAMED: usize = 4;
 
+/// Its name beside the words for what executes it: `auto[transfer=host]`.
 pub(super) fn name(seen: &Seen<'_>) -> String {
+    let Some((base, axes)) = seen.placement.strip_suffix(']').and_then(|name| name.split_once('[')) else {
+        return full_name(seen);
+    };
+    let is_told = |part: &&str| part.starts_with("engine=") || part.starts_with("environment=");
+    let axes: Vec<&str> = axes.split(',').filter(|part| !is_told(part)).collect();
+    match axes.is_empty() {
+        true => format!("`{base}`"),
+        false => format!("`{base}[{}]`", axes.join(",")),
+    }
+}
+
+/// The whole name of its placement, where nothing else tells what executes it.
+pub(super) fn full_name(seen: &Seen<'_>) -> String {
     format!("`{}`", seen.placement)
 }
 
@@ -24,7 +38,7 @@ fn list(items: &[String]) -> String {
 }
 
 fn names(seen: &[&Seen<'_>]) -> String {
-    list(&seen.iter().map(|seen| name(seen)).collect::<Vec<_>>())
+    list(&seen.iter().map(|seen| full_name(seen)).collect::<Vec<_>>())
 }
 
 /// `cuda:0 and cuda:1`.
@@ -75,7 +89,7 @@ pub(super) fn injected(seen: &Seen<'_>) -> String {
         1 => ("is", "the fault"),
         _ => ("are", "the faults"),
     };
-    format!("{noun} {} {verb} injected into {}", list(&faults), name(seen))
+    format!("{noun} {} {verb} injected into {}", list(&faults), full_name(seen))
 }
 
 /// What is injected stands for the real thing, and is never passed for it.
@@ -152,9 +166,10 @@ pub(super) fn mended(wrong: &Seen<'_>, right: &Seen<'_>) -> String {
         "what differs between them is to blame"
     };
     format!(
-        "{} {} with {wrong_side} and is right with {right_side}: {verb}",
+        "{} {} under {} with {wrong_side} and is right with {right_side}: {verb}",
         name(wrong),
-        did(wrong)
+        did(wrong),
+        wrong.engine
     )
 }
 
@@ -264,8 +279,12 @@ pub(super) fn no_right_case(wrong: &Seen<'_>, is_right_elsewhere: bool) -> Strin
     match is_right_elsewhere {
         true => format!(
             "{} goes wrong{memory}, and no case that is right can be compared with it",
-            name(wrong)
+            full_name(wrong)
         ),
-        false => format!("{} {}, and there is no case that is right", name(wrong), did(wrong)),
+        false => format!(
+            "{} {}, and there is no case that is right",
+            full_name(wrong),
+            did(wrong)
+        ),
     }
 }

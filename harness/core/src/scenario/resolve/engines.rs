@@ -243,9 +243,10 @@ fn named<'a>(file: &'a ScenarioFile, engine: &str) -> Option<&'a Spanned<String>
 }
 
 impl NamedPlacement {
-    /// Whether an engine has it.
+    /// Whether an engine has it. Only one engine has environments.
     #[must_use]
     pub fn is_for(&self, engine: &str) -> bool {
-        self.engines.is_empty() || self.engines.iter().any(|named| named == engine)
+        let is_named = self.engines.is_empty() || self.engines.iter().any(|named| named == engine);
+        is_named && (self.environments.is_empty() || engine == TRANSFORMERS)
     }
 }

@@ -8,7 +8,7 @@ use placebench_core::compare::{Change, CounterChange};
 use placebench_core::record::GateVerdict;
 
 use super::changes::{Undecided, base_words, counter_words, timing_words, undecided};
-use crate::format::markdown::{COLUMNS, escape, rows};
+use crate::format::markdown::{COLUMNS, answers, escape, rows};
 use crate::view::words::{count, line, message};
 use crate::view::{CaseView, ReportView};
 
@@ -40,6 +40,9 @@ pub fn render(view: &ReportView, gate: Option<&GateVerdict>, most: usize) -> Str
     ]);
     for note in &view.notes {
         page.lines(&[escape(note), String::new()]);
+    }
+    for answer in &view.blame {
+        page.lines(&[answers(std::iter::once(answer))]);
     }
     let failures: Vec<String> = view.cases().filter(|case| is_problem(case)).map(failure).collect();
     let table = table(view);

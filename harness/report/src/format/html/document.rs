@@ -21,6 +21,7 @@ const WIDTHS: [(f64, &str); 2] = [(1080.0, "wide"), (340.0, NARROW)];
 /// The styles, in the order in which they are written.
 const STYLES: &[&str] = &[
     include_str!("../../../assets/css/base.css"),
+    include_str!("../../../assets/css/answer.css"),
     include_str!("../../../assets/css/overview.css"),
     include_str!("../../../assets/css/prompt.css"),
     include_str!("../../../assets/css/compared.css"),
@@ -54,6 +55,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("page/macros.jinja"),
     template!("report/report.html.jinja"),
     template!("report/header.jinja"),
+    template!("report/answer.jinja"),
     template!("report/contents.jinja"),
     template!("report/gate.jinja"),
     template!("report/failures.jinja"),
