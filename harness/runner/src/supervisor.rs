@@ -246,6 +246,7 @@ fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path) -> Command 
         .args(&command.args)
         .env_clear()
         .envs(worker_env::inherited())
+        .envs(worker_env::key_of(case.server.as_ref()))
         .envs(case.env.iter().map(|(name, value)| (name, value)))
         .env(BREADCRUMB_ENV, page)
         .env(SUPERVISOR_PID_ENV, std::process::id().to_string());

@@ -20,7 +20,7 @@ use self::program::{check_env, resolve_program};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
-use self::server::resolve_server;
+use self::server::{check_server, resolve_server};
 use self::settings::{
     merged_env, resolve_generation, resolve_matrix, resolve_measure, resolve_timeouts, settle_probes,
     states_repetitions,
@@ -201,6 +201,7 @@ pub fn resolve(
     if !axis.is_empty() {
         matrix.engine = axis;
     }
+    check_server(file, &engine, &matrix, &mut problems);
     let transformers = resolve_transformers(file, &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);
