@@ -116,13 +116,20 @@ fn generated<'a>(case: &CaseSpec, attempts: &'a [Attempt]) -> Option<(String, &'
 }
 
 /// `cpu`, or the kind of accelerator with its architecture where that is told: texts of one class are expected to be the
-/// same. Several architectures at work together are a class of their own: `cuda-sm80-sm90`.
+/// same. What a server computes on is not told, so that it is a class of its own: `server`. Several architectures at work together are a class of their own: `cuda-sm80-sm90`.
 fn device_class(attempt: &Attempt) -> String {
     let kind_of = |kind: DeviceKind| match kind {
         DeviceKind::Cuda(_) => Some("cuda"),
         DeviceKind::Metal(_) => Some("metal"),
         DeviceKind::Cpu | DeviceKind::Disk | DeviceKind::Logical => None,
     };
+    if attempt
+        .devices
+        .iter()
+        .any(|device| device.on.as_str().starts_with("server:"))
+    {
+        return "server".to_owned();
+    }
     let Some(kind) = attempt.devices.iter().find_map(|device| kind_of(device.on.kind())) else {
         return "cpu".to_owned();
     };

@@ -15,6 +15,7 @@ use placebench_core::record::{MODEL, PORT, ServerStart};
 
 use crate::guardian;
 use crate::http::Client;
+use crate::words::escaped;
 
 /// Pause between two questions whether the server is ready.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -177,7 +178,7 @@ fn hear_output(output: impl Read, heard: &Mutex<Heard>) {
         drop(writeln!(std::io::stderr(), "[server] {text}"));
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         let shown: String = text.chars().take(200).collect();
-        heard.lines.push_back(shown.escape_debug().to_string());
+        heard.lines.push_back(escaped(&shown));
         while heard.lines.len() > LINES {
             heard.lines.pop_front();
         }

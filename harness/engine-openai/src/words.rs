@@ -16,7 +16,19 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
     } else {
         ""
     };
-    format!("`{}{more}`", shown.escape_debug())
+    format!("`{}{more}`", escaped(&shown))
+}
+
+/// The text on one line, with nothing in it that a terminal would obey. Quotation marks stay as they are.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut plain = String::new();
+    for c in text.chars() {
+        match c {
+            '"' | '\'' => plain.push(c),
+            _ => plain.extend(c.escape_debug()),
+        }
+    }
+    plain
 }
 
 /// `1 token`, `2 tokens`.
@@ -34,7 +46,7 @@ mod tests {
     #[test]
     fn answers_are_quoted_on_one_short_line() {
         assert_eq!(quoted(b" \n"), "nothing");
-        assert_eq!(quoted(b"a\n\x1b[31mb\xff"), "`a\\n\\u{1b}[31mb\u{fffd}`");
+        assert_eq!(quoted(b"a\n\x1b[31m\"b\"\xff"), "`a\\n\\u{1b}[31m\"b\"\u{fffd}`");
         let long = quoted("ä".repeat(5000).as_bytes());
         assert!(long.chars().count() < MOST + 5 && long.ends_with("…`"), "{long}");
     }
