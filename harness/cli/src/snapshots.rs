@@ -174,5 +174,6 @@ mod tests {
         assert_eq!(class_of(&[cpu, ("cuda:0", None)]), "cuda");
         assert_eq!(class_of(&[("cuda:1", Some("sm80")), sm90, sm90]), "cuda-sm80-sm90");
         assert_eq!(class_of(&[cpu, ("metal:0", None)]), "metal");
+        assert_eq!(class_of(&[("server:0", None)]), "server");
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking, as tests do")]
 
+mod llama_cpp;
 mod misbehaviour;
 mod server;
 mod started;
