@@ -1,7 +1,8 @@
 //! A server with a prompt: generations by streams.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use placebench_core::outcome::{FailureClass, Phase, WorkerFailure};
 use placebench_core::protocol::{EventKind, Generation, GenerationSpec, MemoryFigure, PlannedPlacement, Prompt};
@@ -33,19 +34,12 @@ pub(crate) struct ServerSession {
     pub(crate) server: Option<StartedServer>,
 }
 
-/// How a round of requests came out.
-enum Round {
-    Made(Generation),
-    /// The server refused part of what was asked for, and is to be asked for less.
-    Less,
-}
-
 impl Session for ServerSession {
     fn generate(&mut self, context: &mut Context) -> Result<Generation, WorkerFailure> {
         context.phase(Phase::Prefill);
         loop {
             context.begin_token(0);
-            if let Round::Made(made) = self.round(context)? {
+            if let Some(made) = self.round(context)? {
                 return Ok(made);
             }
         }
@@ -68,8 +62,9 @@ impl ServerSession {
         }));
     }
 
-    /// One request for each sequence. All are sent at once, and timed from then on.
-    fn round(&mut self, context: &mut Context) -> Result<Round, WorkerFailure> {
+    /// One request for each sequence. All are sent at once, and timed from then on. Nothing comes of it where the server
+    /// refused part of what was asked for, and is to be asked for less.
+    fn round(&mut self, context: &mut Context) -> Result<Option<Generation>, WorkerFailure> {
         let (start, start_s) = (Instant::now(), context.now_s());
         let news = self.send(context)?;
         let mut sequences: Vec<Sequence> = Vec::new();
@@ -91,7 +86,7 @@ impl ServerSession {
                 What::NoStream(head, body) => {
                     let nothing_came = sequences.iter().all(|sequence| sequence.len() == 0);
                     if nothing_came && self.ask_less(&head, &body) {
-                        return Ok(Round::Less);
+                        return Ok(None);
                     }
                     return Err(self.failure(context, no_stream(head, body)));
                 }
@@ -123,7 +118,7 @@ impl ServerSession {
                 waited_for = next;
             }
         }
-        self.finish(sequences, start_s, context).map(Round::Made)
+        self.finish(sequences, start_s, context).map(Some)
     }
 
     /// Sends the requests, each on a thread of its own.
@@ -282,9 +277,6 @@ fn no_stream(head: Head, body: Vec<u8>) -> Wrong {
 
 /// A number unlike that of any other request, so that a server that keeps prompts apart by it computes each anew.
 fn salt() -> u64 {
-    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time = u64::try_from(since.as_nanos() & u128::from(u64::MAX)).unwrap_or(0);
-    time ^ (u64::from(std::process::id()) << 40) ^ (count << 56)
+    // The one source of random numbers that the standard library has: each state is seeded anew.
+    RandomState::new().build_hasher().finish()
 }
