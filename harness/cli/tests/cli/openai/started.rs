@@ -26,6 +26,11 @@ fn command(behaviour: &str) -> String {
 /// Not a test: what [`command`] starts. It notes its process id in its folder, that of the suite.
 #[test]
 #[ignore = "the program that other tests start"]
+#[expect(
+    clippy::exit,
+    clippy::zombie_processes,
+    reason = "it is to end, and to leave a process behind"
+)]
 fn a_server_for_other_tests() {
     let told = |key: &str| std::env::args().find_map(|word| word.strip_prefix(key).map(str::to_owned));
     let (Some(behaviour), Some(port)) = (told("behaviour="), told("port=")) else {
