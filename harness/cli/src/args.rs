@@ -80,6 +80,20 @@ pub(crate) enum Command {
     /// Answer one question of `doctor`
     #[command(hide = true)]
     Probe,
+    /// Start a server, and end it when the standard input closes
+    #[command(hide = true)]
+    Guard(GuardArgs),
+}
+
+/// `guard`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GuardArgs {
+    /// Become the server, tied to the life of the process that started this one
+    #[arg(long)]
+    pub(crate) leashed: bool,
+    /// The server's command
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// Where scenarios are.

@@ -10,9 +10,12 @@ use placebench_engine::Engine;
 pub(crate) fn all() -> Vec<&'static dyn Engine> {
     #[cfg_attr(
         not(feature = "candle"),
-        expect(unused_mut, reason = "only some builds have more than the mock engine")
+        expect(unused_mut, reason = "only some builds have engines that run models themselves")
     )]
-    let mut engines: Vec<&'static dyn Engine> = vec![&placebench_engine::mock::MockEngine];
+    let mut engines: Vec<&'static dyn Engine> = vec![
+        &placebench_engine::mock::MockEngine,
+        &placebench_engine_openai::OpenAiEngine,
+    ];
     #[cfg(feature = "candle")]
     engines.extend(placebench_engine_candle::engine::engines());
     engines

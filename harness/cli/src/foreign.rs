@@ -104,6 +104,18 @@ fn reasons(cases: &[CaseSpec]) -> Vec<String> {
                 ForeignCode::Program(program) => {
                     format!("{file}:{} starts the program {}", program.line, shell(&program.command))
                 }
+                ForeignCode::Server(start) => {
+                    format!("{file}:{} starts the server {}", start.line, shell(&start.command))
+                }
+                ForeignCode::Address(url) => format!(
+                    "{file} sends its prompts to another machine: {}",
+                    terminal::printable(url)
+                ),
+                ForeignCode::Key { variable, url } => format!(
+                    "{file} sends the value of {} to {}",
+                    terminal::printable(variable),
+                    terminal::printable(url)
+                ),
                 ForeignCode::Variable(name) => format!(
                     "{file} sets {}, which can make a worker run other code or send its secrets elsewhere",
                     terminal::printable(name)

@@ -116,13 +116,20 @@ fn generated<'a>(case: &CaseSpec, attempts: &'a [Attempt]) -> Option<(String, &'
 }
 
 /// `cpu`, or the kind of accelerator with its architecture where that is told: texts of one class are expected to be the
-/// same. Several architectures at work together are a class of their own: `cuda-sm80-sm90`.
+/// same. What a server computes on is not told, so that it is a class of its own: `server`. Several architectures at work together are a class of their own: `cuda-sm80-sm90`.
 fn device_class(attempt: &Attempt) -> String {
     let kind_of = |kind: DeviceKind| match kind {
         DeviceKind::Cuda(_) => Some("cuda"),
         DeviceKind::Metal(_) => Some("metal"),
         DeviceKind::Cpu | DeviceKind::Disk | DeviceKind::Logical => None,
     };
+    if attempt
+        .devices
+        .iter()
+        .any(|device| device.on.as_str().starts_with("server:"))
+    {
+        return "server".to_owned();
+    }
     let Some(kind) = attempt.devices.iter().find_map(|device| kind_of(device.on.kind())) else {
         return "cpu".to_owned();
     };
@@ -167,5 +174,6 @@ mod tests {
         assert_eq!(class_of(&[cpu, ("cuda:0", None)]), "cuda");
         assert_eq!(class_of(&[("cuda:1", Some("sm80")), sm90, sm90]), "cuda-sm80-sm90");
         assert_eq!(class_of(&[cpu, ("metal:0", None)]), "metal");
+        assert_eq!(class_of(&[("server:0", None)]), "server");
     }
 }

@@ -61,6 +61,8 @@ pub enum FailureClass {
     OutOfMemory,
     /// Logits that are not finite.
     NonFinite,
+    /// A server answered with an error, or not as its API promises.
+    Server,
     /// The worker panicked.
     Panic,
     /// The worker broke the protocol.

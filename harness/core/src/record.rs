@@ -17,6 +17,7 @@ mod gpu_process;
 mod indexed;
 mod last_event;
 mod resumption;
+mod server_address;
 mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,7 @@ pub use self::gpu_process::GpuProcess;
 pub use self::indexed::IndexedRun;
 pub use self::last_event::LastEvent;
 pub use self::resumption::Resumption;
+pub use self::server_address::{MODEL, PORT, ServerAddress};
 pub use self::verdict::{CaseMetrics, CaseStatus, CaseVerdict, EarlierTry, Finding, RunVerdict, TextVerdict};
 use crate::units::Bytes;
 

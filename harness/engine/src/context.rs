@@ -296,6 +296,11 @@ impl Context {
 
     /// The same for one of several sequences: 0, or the number of a companion, from 1.
     pub fn token_of(&mut self, sequence: u32, index: u32, id: u32, top2_gap: f32) -> f64 {
+        self.token_told(sequence, index, Some(id), Some(top2_gap))
+    }
+
+    /// The same where it was somebody else who chose the token, and did not tell everything of it.
+    pub fn token_told(&mut self, sequence: u32, index: u32, id: Option<u32>, top2_gap: Option<f32>) -> f64 {
         self.tell_audit();
         self.fault_at_end_of_step();
         let stamp = self.now_s();
@@ -306,8 +311,8 @@ impl Context {
                 generation,
                 sequence,
                 index,
-                id: Some(id),
-                top2_gap: Some(top2_gap),
+                id,
+                top2_gap,
             },
         );
         stamp

@@ -35,6 +35,7 @@ mod recovery;
 pub mod run;
 pub mod schedule;
 mod secrets;
+mod server_program;
 pub mod side_by_side;
 mod slots;
 pub mod slug;

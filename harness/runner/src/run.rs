@@ -26,6 +26,7 @@ pub use crate::failures::FailurePolicy;
 use crate::failures::{Failures, LastTry};
 use crate::quarantine::Quarantine;
 use crate::schedule::{Arm, Group, Slot, Turn, schedule_groups, slots_of};
+use crate::server_program;
 use crate::store::{RunFolder, StoreError, is_interrupted};
 use crate::supervisor::{SupervisorError, attempt_without_process, run_attempt};
 
@@ -375,7 +376,7 @@ pub fn request_of(case: &CaseSpec, repetitions: u32) -> WorkerRequest {
         audit: case.audit.is_some(),
         probe: case.measure.probe,
         transformers: case.transformers.clone(),
-        server: case.server.clone(),
+        server: case.server.as_ref().map(server_program::located),
     }
 }
 
@@ -391,6 +392,9 @@ pub fn skip_reason(case: &CaseSpec, cuda_devices: u32) -> Option<Outcome> {
             ),
             hint: None,
         });
+    }
+    if let Some(missing) = case.server.as_ref().and_then(server_program::skip_reason) {
+        return Some(missing);
     }
     match (&case.model, &case.model_fetch) {
         // A missing model that nobody says how to get is a mistake of the scenario, and the worker says so.

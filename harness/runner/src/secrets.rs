@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use placebench_core::record::ServerSpec;
 use placebench_core::worker_variables::is_secret;
 
 use crate::worker_env::{self, REDACTED};
@@ -17,9 +18,9 @@ const SHORTEST: usize = 8;
 pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Those that workers inherit from this process.
-    pub(crate) fn inherited() -> Self {
-        let variables = worker_env::inherited().into_iter();
+    /// Those that workers inherit from this process, and the key of the server that this one speaks to.
+    pub(crate) fn of_worker(server: Option<&ServerSpec>) -> Self {
+        let variables = worker_env::inherited().into_iter().chain(worker_env::key_of(server));
         Self::of(variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))))
     }
 

@@ -252,6 +252,7 @@ fn process_of(command: &WorkerCommand, case: &CaseSpec, page: &Path, stacks: &Pa
         .args(&command.args)
         .env_clear()
         .envs(worker_env::inherited())
+        .envs(worker_env::key_of(case.server.as_ref()))
         .envs(case.env.iter().map(|(name, value)| (name, value)))
         .env(BREADCRUMB_ENV, page)
         .env(STACKS_ENV, stacks)

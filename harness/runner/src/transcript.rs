@@ -89,7 +89,7 @@ impl Transcript {
             hello: false,
             end: None,
             half_line: None,
-            secrets: Secrets::inherited(),
+            secrets: Secrets::of_worker(request.server.as_ref()),
             current: None,
             modules: Vec::new(),
             hops: Vec::new(),

@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 
+use placebench_core::record::ServerSpec;
 use placebench_core::worker_variables::is_secret;
 
 /// Variables that are handed on. The page of the worker protocol (`harness/workers/README.md`) lists them.
@@ -62,6 +63,13 @@ const THREADS: &str = "RAYON_NUM_THREADS";
 pub fn inherited() -> Vec<(OsString, OsString)> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     with_threads(std::env::vars_os().filter(|(name, _)| is_handed_on(name)), processors)
+}
+
+/// The key of a server, where a scenario names the variable that holds it; whatever that is called, its worker gets it.
+#[must_use]
+pub(crate) fn key_of(server: Option<&ServerSpec>) -> Option<(OsString, OsString)> {
+    let name = OsString::from(server?.api_key_env.as_deref()?);
+    std::env::var_os(&name).map(|value| (name, value))
 }
 
 /// The variables in order of their names, with a number of threads if they have none.

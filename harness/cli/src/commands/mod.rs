@@ -63,6 +63,13 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Reject(args) => snapshots::reject(&args),
         Command::History(args) => history::run(&args),
         Command::Probe => Ok(probe::run()),
+        // So is that of a guardian by its worker.
+        Command::Guard(args) => Ok(
+            match placebench_engine_openai::guardian::run(&args.command, args.leashed) {
+                0 => ExitCode::Passed,
+                _ => ExitCode::CaseFailed,
+            },
+        ),
         // The exit code of a worker is read by the supervisor alone.
         Command::Worker => Ok(match placebench_engine::worker::run(&engines::all()) {
             0 => ExitCode::Passed,

@@ -52,12 +52,14 @@ fn crates_know_only_what_is_below_them() {
         ("placebench-history", &["placebench-core", "placebench-runner"]),
         ("placebench-engine", &["placebench-core"]),
         ("placebench-engine-candle", &["placebench-core", "placebench-engine"]),
+        ("placebench-engine-openai", &["placebench-core", "placebench-engine"]),
         (
             "placebench",
             &[
                 "placebench-core",
                 "placebench-engine",
                 "placebench-engine-candle",
+                "placebench-engine-openai",
                 "placebench-history",
                 "placebench-report",
                 "placebench-runner",

@@ -33,6 +33,7 @@ mod merge;
 mod model_sources;
 mod named_runs;
 mod namespace;
+mod openai;
 mod outcomes;
 #[cfg(target_os = "linux")]
 mod pages;

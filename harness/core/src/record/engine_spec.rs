@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::server_address::{PORT, ServerAddress};
+
 /// How `engine = "transformers"` is to be run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformersSpec {
@@ -36,6 +38,22 @@ pub struct ServerSpec {
     pub api_key_env: Option<String>,
 }
 
+impl ServerSpec {
+    /// Its address; `port` is put in where one has been chosen for it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that follow its name.
+    pub fn address(&self, port: u16) -> Result<ServerAddress, String> {
+        ServerAddress::parse(&self.url.replace(PORT, &port.to_string()))
+    }
+
+    /// Whether only this machine can be meant. An address that makes no sense is of no machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.address(1).is_ok_and(|address| address.is_loopback())
+    }
+}
+
 /// How a server is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStart {
@@ -47,4 +65,7 @@ pub struct ServerStart {
     pub ready: String,
     /// Line of the command in the scenario's file, from 1.
     pub line: usize,
+    /// What makes the program where it is not there; such cases are then skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub get: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CaseSpec;
+use super::{CaseSpec, ServerSpec, ServerStart};
 use crate::worker_variables::is_tuning;
 
 /// The program that is the engine of a case.
@@ -24,6 +24,17 @@ pub enum ForeignCode<'a> {
     Program(&'a ProgramSpec),
     /// Its `[env]` sets a variable that can make a worker run other code, or send what it knows elsewhere.
     Variable(&'a str),
+    /// It starts a server.
+    Server(&'a ServerStart),
+    /// It speaks to a server on another machine: what it sends goes there.
+    Address(&'a str),
+    /// It hands the value of that variable to a server.
+    Key {
+        /// Name of the variable.
+        variable: &'a str,
+        /// Address of the server.
+        url: &'a str,
+    },
 }
 
 impl CaseSpec {
@@ -41,6 +52,20 @@ impl CaseSpec {
         let variables = self.env.iter().map(|(name, _)| name.as_str());
         let program = self.foreign_program().map(ForeignCode::Program);
         let variables = variables.filter(|name| !is_tuning(name)).map(ForeignCode::Variable);
-        program.into_iter().chain(variables).collect()
+        let server = self.server.as_ref().filter(|_| self.engine == crate::scenario::OPENAI);
+        let of_server = server.map(of_server).unwrap_or_default();
+        program.into_iter().chain(of_server).chain(variables).collect()
     }
+}
+
+/// What of a server needs a permission. One that runs on this machine already and is shown no key needs none: it is sent the
+/// prompts of the suite, and nothing else.
+fn of_server(server: &ServerSpec) -> Vec<ForeignCode<'_>> {
+    let start = server.start.as_ref().map(ForeignCode::Server);
+    let address = (!server.is_loopback()).then_some(ForeignCode::Address(&server.url));
+    let key = server.api_key_env.as_deref().map(|variable| ForeignCode::Key {
+        variable,
+        url: &server.url,
+    });
+    start.into_iter().chain(address).chain(key).collect()
 }

@@ -43,7 +43,11 @@ pub struct ServerTable {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub ready: Option<Spanned<String>>,
-    /// The environment variable that holds the key. Used only with `--allow-exec`.
+    /// What makes the program of command; where the program is absent, cases are skipped with this hint.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub get: Option<Spanned<String>>,
+    /// The environment variable that holds the key, with KEY, TOKEN or SECRET in its name. Used only with `--allow-exec`.
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub api_key_env: Option<Spanned<String>>,

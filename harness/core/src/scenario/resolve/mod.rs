@@ -21,7 +21,7 @@ use self::program::{check_env, resolve_program};
 use self::prompts::resolve_prompts;
 pub use self::rates::rates_from_json;
 use self::rates::resolve_rates;
-use self::server::resolve_server;
+use self::server::{check_server, resolve_server};
 use self::settings::{
     check_environments, merged_env, placement_environments, resolve_generation, resolve_matrix, resolve_measure,
     resolve_timeouts, settle_probes, states_repetitions,
@@ -229,6 +229,7 @@ pub fn resolve(
     };
     let transformers = resolve_transformers(file, &executed, &mut problems);
     check_environments(file, &engine, &matrix, &mut problems);
+    check_server(file, &engine, &matrix, &mut problems);
     let program = resolve_program(file, &engine, &matrix, text, &origin, &mut problems);
     check_env(file.env.as_ref(), &mut problems);
     rules::case_count([prompts.len(), placements.len(), matrix.points()], &mut problems);

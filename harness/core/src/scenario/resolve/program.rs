@@ -7,7 +7,7 @@ use toml::Spanned;
 use super::{Matrix, Origin};
 use crate::record::ProgramSpec;
 use crate::scenario::PROGRAM;
-use crate::scenario::file::{ProgramTable, ScenarioFile};
+use crate::scenario::file::ScenarioFile;
 use crate::scenario::problem::Problem;
 use crate::scenario::rules;
 use crate::scenario::value::Named;
@@ -43,7 +43,7 @@ pub(super) fn resolve_program(
             );
             None
         }
-        (Some(table), true) => command(table, origin, problems).map(|command| ProgramSpec {
+        (Some(table), true) => command(&table.command, EXAMPLE, origin, problems).map(|command| ProgramSpec {
             command,
             folder: origin.folder.to_string_lossy().into_owned(),
             line: Problem::at(table.command.span(), "")
@@ -53,12 +53,18 @@ pub(super) fn resolve_program(
     }
 }
 
-fn command(table: &ProgramTable, origin: &Origin, problems: &mut Vec<Problem>) -> Option<Vec<String>> {
-    let Some((program, arguments)) = table.command.get_ref().split_first() else {
-        problems.push(Problem::at(table.command.span(), "the command is empty").hint(EXAMPLE));
+/// A command as it is handed to the system: its program located, its other words as they are.
+pub(super) fn command(
+    words: &Spanned<Vec<Spanned<String>>>,
+    example: &str,
+    origin: &Origin,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<String>> {
+    let Some((program, arguments)) = words.get_ref().split_first() else {
+        problems.push(Problem::at(words.span(), "the command is empty").hint(example));
         return None;
     };
-    for word in table.command.get_ref() {
+    for word in words.get_ref() {
         if word.get_ref().contains('\0') {
             problems.push(Problem::at(word.span(), "no command can hold a NUL character"));
             return None;
