@@ -196,6 +196,7 @@ fn who_ignores_sigterm_is_killed() {
             ..StopLimits::default()
         },
         lock_devices: false,
+        request_text: None,
     };
     let mut steps = Vec::new();
     let attempt = attempt_of(
