@@ -40,7 +40,8 @@ pub(crate) fn selected(names: &[String]) -> Result<Vec<&'static Check>, String> 
 
 /// Makes the checks, and tells of each as it is over.
 ///
-/// A check is not tried where one that it rests on has failed, was not applicable, or was itself not tried.
+/// A check is not tried where one that it rests on has failed, or was itself not tried. Where that one was not applicable, it
+/// finds out itself what that means for it.
 ///
 /// # Errors
 /// When the engine cannot be started, or nothing can be asked.
@@ -73,8 +74,7 @@ fn in_the_way(check: &Check, done: &[Checked]) -> Option<Answer> {
     done.iter()
         .filter(|before| needed().any(|name| *name == before.check.name))
         .find_map(|before| match &before.answer {
-            Answer::Passed { .. } => None,
-            Answer::NotApplicable { why } => Some(Answer::not_applicable(why.clone())),
+            Answer::Passed { .. } | Answer::NotApplicable { .. } => None,
             Answer::Failed { .. } => Some(Answer::NotTried {
                 after: before.check.name,
             }),
@@ -114,7 +114,7 @@ mod tests {
             checked("split", Answer::not_applicable("one device")),
         ];
         assert_eq!(in_the_way(check("result"), &done), None);
-        assert_eq!(in_the_way(check("same_tokens"), &done), Some(Answer::not_applicable("one device")));
+        assert_eq!(in_the_way(check("same_tokens"), &done), None);
         let broken = [checked("stdout", Answer::failed("chatter"))];
         assert_eq!(in_the_way(check("hello"), &broken), Some(Answer::NotTried { after: "stdout" }));
         assert_eq!(in_the_way(check("stdout"), &broken), None);

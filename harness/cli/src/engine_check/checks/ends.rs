@@ -22,7 +22,7 @@ pub(crate) const SUPERVISOR_GONE: Check = Check {
     requires: "When the supervisor is killed the engine ends",
     section: "a-process-from-start-to-end",
     help: "compare the parent's id with PLACEBENCH_SUPERVISOR_PID every half a second in a thread, or use PR_SET_PDEATHSIG",
-    after: &[],
+    after: &["flush"],
     ask: supervisor_gone,
 };
 
@@ -31,7 +31,7 @@ pub(crate) const CLOSED_PIPE: Check = Check {
     requires: "When nobody reads its events any more the engine ends, at once or with its work",
     section: "a-process-from-start-to-end",
     help: "let an event that cannot be written end the process; do not wait for a reader",
-    after: &[],
+    after: &["flush"],
     ask: closed_pipe,
 };
 

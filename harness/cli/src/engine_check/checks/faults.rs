@@ -66,7 +66,7 @@ pub(crate) const STALL_IN_HOP: Check = Check {
     requires: "A hang between two devices is named: the breadcrumb counts hops as `places` does",
     section: "the-breadcrumb-page",
     help: "for each hop write its position among the hops of `places`, then kind 2, then the stamp, before anything is copied",
-    after: &["stall", "split"],
+    after: &["needed_events", "stall", "split"],
     ask: stall_in_hop,
 };
 

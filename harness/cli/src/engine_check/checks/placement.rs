@@ -47,7 +47,7 @@ pub(crate) const SAME_TOKENS: Check = Check {
     requires: "On two devices the model makes the tokens it makes on one",
     section: "placement",
     help: "look at what each hop delivers; `placebench run --audit` names the first place where two placements part",
-    after: &["split"],
+    after: &["repeatable", "split"],
     ask: same_tokens,
 };
 
@@ -56,7 +56,7 @@ pub(crate) const TRANSFER_HOST: Check = Check {
     requires: "Activations are staged in host memory where that is asked for, or it is refused",
     section: "placement",
     help: "honour placement.transfer, or refuse `host` with `unsupported`",
-    after: &["split"],
+    after: &["same_tokens"],
     ask: transfer_host,
 };
 
@@ -166,6 +166,7 @@ fn has_all(lab: &Lab, seen: &Seen) -> Result<(), Answer> {
 }
 
 fn longest_key(lab: &mut Lab) -> Result<Answer, Stop> {
+    lab.split()?;
     let (modules, first, second) = lab.two_devices()?;
     let layers: Vec<&String> = modules
         .iter()
@@ -174,17 +175,14 @@ fn longest_key(lab: &mut Lab) -> Result<Answer, Stop> {
     let [_, layer, ..] = layers.as_slice() else {
         return Ok(Answer::not_applicable("the engine tells of fewer than two `model.layers.N`"));
     };
-    // The longer key stands first, so that neither the first nor the last that fits is it.
+    // The longest key that fits is neither the first nor the last.
     let mut map = vec![
-        ((*layer).clone(), second.clone()),
         ("model".to_owned(), first.clone()),
+        ((*layer).clone(), second),
+        ("model.layers".to_owned(), first.clone()),
     ];
     let others = modules.iter().filter(|module| !module.starts_with("model."));
     map.extend(others.map(|module| (module.clone(), first.clone())));
-    map.push(("model.norm".to_owned(), first));
-    if !modules.iter().any(|module| module == "model.norm") {
-        map.pop();
-    }
     let request = lab.mapped(map.clone())?;
     let seen = lab.attempt(&request)?;
     seen.may_refuse()?;
@@ -212,6 +210,7 @@ pub(crate) fn same_output(a: &Seen, b: &Seen, of_a: &str, of_b: &str) -> Result<
 }
 
 fn transfer_host(lab: &mut Lab) -> Result<Answer, Stop> {
+    lab.split()?;
     let mut request = lab.split_request()?;
     request.placement.transfer = Transfer::Host;
     let seen = lab.attempt(&request)?;

@@ -104,6 +104,7 @@ fn device_missing(lab: &mut Lab) -> Result<Answer, Stop> {
 }
 
 fn unknown_module(lab: &mut Lab) -> Result<Answer, Stop> {
+    lab.split()?;
     let (modules, first, second) = lab.two_devices()?;
     let mut map = maps::halves(&modules, &first, &second);
     map.push(("model.no_such_module".to_owned(), second));
@@ -112,6 +113,7 @@ fn unknown_module(lab: &mut Lab) -> Result<Answer, Stop> {
 }
 
 fn incomplete_map(lab: &mut Lab) -> Result<Answer, Stop> {
+    lab.split()?;
     let (modules, first, _) = lab.two_devices()?;
     let some = modules.get(..modules.len() / 2).unwrap_or_default();
     let request = lab.mapped(maps::written(some, &first))?;
