@@ -145,11 +145,7 @@ fn lines_of(events: ChildStdout) -> io::Result<Receiver<String>> {
 }
 
 /// Whether the line came before the end.
-fn await_line(
-    lines: &Receiver<String>,
-    is_time: &mut dyn FnMut(&str) -> bool,
-    patience: Duration,
-) -> io::Result<bool> {
+fn await_line(lines: &Receiver<String>, is_time: &mut dyn FnMut(&str) -> bool, patience: Duration) -> io::Result<bool> {
     loop {
         match lines.recv_timeout(patience) {
             Ok(line) if is_time(&line) => return Ok(true),
@@ -178,7 +174,14 @@ mod tests {
     fn left(script: &str, loss: Loss, patience_ms: u64) -> Aftermath {
         let command = WorkerCommand::new("sh", ["-c", script]);
         let mut is_time = |line: &str| line.contains("now");
-        leave_alone(&command, b"asked\n", loss, &mut is_time, Duration::from_millis(patience_ms)).unwrap()
+        leave_alone(
+            &command,
+            b"asked\n",
+            loss,
+            &mut is_time,
+            Duration::from_millis(patience_ms),
+        )
+        .unwrap()
     }
 
     #[test]

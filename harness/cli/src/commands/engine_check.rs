@@ -11,7 +11,7 @@ use serde_json::Map;
 
 use super::generate::parse_device;
 use crate::args::{EngineCheckArgs, Format};
-use crate::engine_check::lab::{Lab, Setup};
+use crate::engine_check::lab::{Devices, Lab, Setup};
 use crate::engine_check::{battery, show};
 use crate::error::CliError;
 use crate::terminal;
@@ -31,8 +31,8 @@ pub(crate) fn run(args: &EngineCheckArgs) -> Result<ExitCode, CliError> {
         }
         return Ok(ExitCode::Passed);
     }
-    let folder = tempfile::tempdir()
-        .map_err(|error| CliError::setup(format!("no temporary folder can be made: {error}")))?;
+    let folder =
+        tempfile::tempdir().map_err(|error| CliError::setup(format!("no temporary folder can be made: {error}")))?;
     let mut lab = Lab::new(setup(args, folder.path())?);
     let is_human = args.format == Format::Human;
     let done = battery::run(&checks, &mut lab, &mut |checked| {
@@ -43,7 +43,11 @@ pub(crate) fn run(args: &EngineCheckArgs) -> Result<ExitCode, CliError> {
     if is_human {
         show::summary(&done).iter().for_each(|line| terminal::out(line));
     } else {
-        let program: Vec<String> = args.program.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let program: Vec<String> = args
+            .program
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
         terminal::out(&terminal::pretty_json(&show::document(&program, &done)));
     }
     match done.iter().any(|checked| checked.answer.is_failure()) {
@@ -60,8 +64,9 @@ fn setup(args: &EngineCheckArgs, folder: &Path) -> Result<Setup, CliError> {
         serde_json::from_value(args.timeout.clone().into()).map_err(|error| usage(format!("--timeout: {error}")))?;
     let with = match &args.with {
         None => Map::new(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| usage(format!("--with is no JSON object: {error}")))?,
+        Some(text) => {
+            serde_json::from_str(text).map_err(|error| usage(format!("--with is no JSON object: {error}")))?
+        }
     };
     Ok(Setup {
         program: program.into(),
@@ -93,7 +98,7 @@ fn model(args: &EngineCheckArgs) -> Result<Option<ModelSource>, CliError> {
     }
 }
 
-fn devices(args: &EngineCheckArgs) -> Result<Option<(Vec<LogicalDevice>, Vec<DeviceId>)>, CliError> {
+fn devices(args: &EngineCheckArgs) -> Result<Option<Devices>, CliError> {
     if args.on.is_empty() {
         return Ok(None);
     }

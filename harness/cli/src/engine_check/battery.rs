@@ -94,7 +94,10 @@ mod tests {
     fn a_check_brings_what_it_rests_on() {
         let only = |name: &str| names(&selected(&[name.to_owned()]).unwrap());
         assert_eq!(only("clock"), ["stdout", "hello", "run", "clock"]);
-        assert_eq!(only("longest_key"), ["stdout", "hello", "run", "single", "split", "longest_key"]);
+        assert_eq!(
+            only("longest_key"),
+            ["stdout", "hello", "run", "single", "split", "longest_key"]
+        );
         assert_eq!(selected(&[]).unwrap().len(), CHECKS.len());
         assert_eq!(selected(&["cloc".to_owned()]).err().as_deref(), Some("cloc"));
     }
@@ -116,7 +119,10 @@ mod tests {
         assert_eq!(in_the_way(check("result"), &done), None);
         assert_eq!(in_the_way(check("same_tokens"), &done), None);
         let broken = [checked("stdout", Answer::failed("chatter"))];
-        assert_eq!(in_the_way(check("hello"), &broken), Some(Answer::NotTried { after: "stdout" }));
+        assert_eq!(
+            in_the_way(check("hello"), &broken),
+            Some(Answer::NotTried { after: "stdout" })
+        );
         assert_eq!(in_the_way(check("stdout"), &broken), None);
     }
 }

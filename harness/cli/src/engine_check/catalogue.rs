@@ -71,6 +71,9 @@ mod tests {
                 assert!(before.contains(needed), "{} rests on {needed}", check.name);
             }
         }
-        assert_eq!(FIRST.as_slice(), CHECKS.iter().take(3).map(|check| check.name).collect::<Vec<_>>());
+        assert_eq!(
+            FIRST.as_slice(),
+            CHECKS.iter().take(3).map(|check| check.name).collect::<Vec<_>>()
+        );
     }
 }

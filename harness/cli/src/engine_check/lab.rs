@@ -17,9 +17,9 @@ use placebench_runner::unsupervised::{self, Aftermath, Loss};
 use serde_json::{Map, Value};
 
 use super::answer::{Answer, Stop};
-use super::{maps, model};
 use super::checks::faults::stall_at_token;
 use super::seen::{Heard, Seen};
+use super::{maps, model};
 use crate::error::CliError;
 use crate::terminal;
 
@@ -32,6 +32,9 @@ const BUDGET: Bytes = Bytes(64 << 20);
 /// An attempt may take so many times as long as one of its parts.
 const TOTAL: f64 = 4.0;
 
+/// Logical devices, and the devices to place on.
+pub(crate) type Devices = (Vec<LogicalDevice>, Vec<DeviceId>);
+
 /// What the checks are made with.
 pub(crate) struct Setup {
     pub(crate) program: PathBuf,
@@ -42,8 +45,8 @@ pub(crate) struct Setup {
     pub(crate) model: Option<ModelSource>,
     /// Whether the model's weights are random, so that it has no tokenizer.
     pub(crate) is_dummy: bool,
-    /// Logical devices, and the devices to place on; absent: whichever the engine has.
-    pub(crate) devices: Option<(Vec<LogicalDevice>, Vec<DeviceId>)>,
+    /// The devices; absent: whichever the engine has.
+    pub(crate) devices: Option<Devices>,
     /// Keys to put into every request.
     pub(crate) with: Map<String, Value>,
     /// Longest wait.
@@ -150,7 +153,11 @@ impl Lab {
     pub(crate) fn dummy(&self, name: &str, config: &str) -> Result<ModelSource, CliError> {
         let path = self.setup.folder.join(name);
         std::fs::write(&path, config).map_err(|error| {
-            CliError::setup(format!("{} cannot be written: {}", path.display(), terminal::chain(&error)))
+            CliError::setup(format!(
+                "{} cannot be written: {}",
+                path.display(),
+                terminal::chain(&error)
+            ))
         })?;
         Ok(ModelSource::Dummy {
             config: Box::new(ModelSource::Path(path.to_string_lossy().into_owned())),
@@ -298,7 +305,9 @@ impl Lab {
         match self.on.as_slice() {
             [first, second, ..] if modules.len() >= 2 => Ok((modules, first.clone(), second.clone())),
             [_, _, ..] => Err(Answer::not_applicable("the engine tells of fewer than two modules")),
-            _ => Err(Answer::not_applicable("there is one device to place on: name two with --on")),
+            _ => Err(Answer::not_applicable(
+                "there is one device to place on: name two with --on",
+            )),
         }
     }
 
@@ -370,7 +379,7 @@ fn merge(keys: &mut Map<String, Value>, key: &str, with: &Value) {
     }
 }
 
-fn logical_devices() -> (Vec<LogicalDevice>, Vec<DeviceId>) {
+fn logical_devices() -> Devices {
     let on: Vec<DeviceId> = ["sim:0", "sim:1"]
         .iter()
         .filter_map(|name| DeviceId::new(name).ok())

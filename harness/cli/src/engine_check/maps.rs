@@ -71,7 +71,14 @@ mod tests {
     }
 
     fn modules() -> Vec<String> {
-        let names = ["model.embed_tokens", "model.layers.0", "model.layers.1", "model.layers.2", "model.norm", "lm_head"];
+        let names = [
+            "model.embed_tokens",
+            "model.layers.0",
+            "model.layers.1",
+            "model.layers.2",
+            "model.norm",
+            "lm_head",
+        ];
         names.map(str::to_owned).to_vec()
     }
 
@@ -105,8 +112,14 @@ mod tests {
         ];
         let on = |module: &str| device_of(&map, module).unwrap().to_string();
         assert_eq!((on("lm_head"), on("model.norm")), ("cpu".into(), "sim:2".into()));
-        assert_eq!((on("model.layers.10"), on("model.layers.9.mlp")), ("sim:2".into(), "sim:0".into()));
+        assert_eq!(
+            (on("model.layers.10"), on("model.layers.9.mlp")),
+            ("sim:2".into(), "sim:0".into())
+        );
         assert_eq!(device_of(&[], "lm_head"), None);
-        assert_eq!(device_of(&[("model.layers.1".to_owned(), device("cpu"))], "model.layers.10"), None);
+        assert_eq!(
+            device_of(&[("model.layers.1".to_owned(), device("cpu"))], "model.layers.10"),
+            None
+        );
     }
 }

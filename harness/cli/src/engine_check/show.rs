@@ -24,7 +24,9 @@ pub(crate) fn line(checked: &Checked) -> String {
         Answer::NotApplicable { why } => ("n/a", Some(why.clone())),
         Answer::NotTried { after } => ("not tried", Some(format!("after {after}"))),
     };
-    let more = more.map(|more| format!("  {}", printable(&shortened(&more, 120)))).unwrap_or_default();
+    let more = more
+        .map(|more| format!("  {}", printable(&shortened(&more, 120))))
+        .unwrap_or_default();
     format!("{name:<20} {word:<9}{more}").trim_end().to_owned()
 }
 
@@ -39,7 +41,9 @@ fn shortened(text: &str, most: usize) -> String {
 pub(crate) fn summary(done: &[Checked]) -> Vec<String> {
     let mut lines = vec![String::new()];
     for Checked { check, answer } in done {
-        let Answer::Failed { seen, said } = answer else { continue };
+        let Answer::Failed { seen, said } = answer else {
+            continue;
+        };
         lines.push(format!("{}: {}", check.name, check.requires));
         lines.push(format!("  seen: {}", indented(seen)));
         if let Some(said) = said {
@@ -155,7 +159,10 @@ mod tests {
     #[test]
     fn what_an_engine_says_commands_nothing() {
         let said = "a\x1b[31mb\n::error::c";
-        let done = [checked("run", Answer::failed_saying("it \x1b[2J broke", Some(said.into())))];
+        let done = [checked(
+            "run",
+            Answer::failed_saying("it \x1b[2J broke", Some(said.into())),
+        )];
         let text = format!("{}\n{}", line(&done[0]), summary(&done).join("\n"));
         assert!(!text.contains('\x1b') && !text.contains("\n::error"), "{text}");
         assert!(text.contains("\\u{1b}[31mb"), "{text}");
@@ -169,9 +176,15 @@ mod tests {
             checked("run", Answer::NotTried { after: "hello" }),
             checked("dtype", Answer::not_applicable("one")),
         ];
-        assert_eq!(summary(&done).last().unwrap(), "4 checks: 1 passed, 1 failed, 1 not applicable, 1 not tried");
+        assert_eq!(
+            summary(&done).last().unwrap(),
+            "4 checks: 1 passed, 1 failed, 1 not applicable, 1 not tried"
+        );
         let document = document(&["x".into()], &done);
-        assert_eq!((&document["failed"], &document["checks"][1]["seen"]), (&json!(1), &json!("no")));
+        assert_eq!(
+            (&document["failed"], &document["checks"][1]["seen"]),
+            (&json!(1), &json!("no"))
+        );
         assert_eq!(document["checks"][2]["after"], "hello");
         assert!(document["checks"][1]["help"].is_string() && document["checks"][0].get("help").is_none());
     }

@@ -1,5 +1,6 @@
 //! Faults, and the breadcrumb that says where a hang is.
 
+use placebench_core::device::DeviceKind;
 use placebench_core::fault::{Fault, FaultKind, FaultPoint};
 use placebench_core::outcome::{Deadline, FailureClass, LastSeen, Outcome, Phase, Place};
 use placebench_core::protocol::EventKind;
@@ -93,7 +94,12 @@ fn unknown_fault(lab: &mut Lab) -> Result<Answer, Stop> {
 
 fn faults(lab: &mut Lab) -> Result<Answer, Stop> {
     let (mut struck, mut refused) = (Vec::new(), Vec::new());
-    for kind in [FaultKind::Crash, FaultKind::Nan, FaultKind::OutOfMemory, FaultKind::Garbage] {
+    for kind in [
+        FaultKind::Crash,
+        FaultKind::Nan,
+        FaultKind::OutOfMemory,
+        FaultKind::Garbage,
+    ] {
         let mut request = lab.request()?;
         request.faults = vec![Fault::new(kind, FaultPoint::default())];
         let seen = lab.attempt(&request)?;
@@ -120,7 +126,10 @@ fn faults(lab: &mut Lab) -> Result<Answer, Stop> {
         struck.push(kind.as_str());
     }
     match struck.is_empty() {
-        true => Ok(Answer::not_applicable(format!("the engine refuses {}", refused.join(", ")))),
+        true => Ok(Answer::not_applicable(format!(
+            "the engine refuses {}",
+            refused.join(", ")
+        ))),
         false => Ok(Answer::passed_with(struck.join(", "))),
     }
 }
@@ -161,10 +170,14 @@ fn spread(seen: &Seen) -> Answer {
     let took_s = last.event.t_s - first.event.t_s;
     let came_s = last.after.saturating_sub(first.after).as_secs_f64();
     if took_s < LONG_ENOUGH_S {
-        return Answer::not_applicable(format!("its tokens take {took_s:.3} s, too short a time to see them come"));
+        return Answer::not_applicable(format!(
+            "its tokens take {took_s:.3} s, too short a time to see them come"
+        ));
     }
     if came_s < SHARE * took_s {
-        return Answer::failed(format!("its tokens took {took_s:.1} s and came in within {came_s:.3} s"));
+        return Answer::failed(format!(
+            "its tokens took {took_s:.1} s and came in within {came_s:.3} s"
+        ));
     }
     Answer::passed()
 }
@@ -227,6 +240,11 @@ fn stall_in_module(lab: &mut Lab) -> Result<Answer, Stop> {
 
 fn stall_in_hop(lab: &mut Lab) -> Result<Answer, Stop> {
     let split = lab.split()?;
+    if lab.on.iter().take(2).any(|device| device.kind() == DeviceKind::Disk) {
+        return Ok(Answer::not_applicable(
+            "weights on disk are computed with on the cpu, so that no activation moves",
+        ));
+    }
     let hops = split.events.iter().find_map(|heard| match &heard.event.kind {
         EventKind::Places { hops, .. } => Some(hops.clone()),
         _ => None,
@@ -252,6 +270,9 @@ fn at_place(last: &LastSeen, wanted: &Place) -> Answer {
     if last.place.as_ref() == Some(wanted) {
         return Answer::passed();
     }
-    let is = last.place.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    let is = last
+        .place
+        .as_ref()
+        .map_or_else(|| "nothing".to_owned(), ToString::to_string);
     Answer::failed(format!("it hangs in {wanted}, and the breadcrumb names {is}"))
 }

@@ -114,7 +114,9 @@ fn single(lab: &mut Lab) -> Result<Answer, Stop> {
     };
     let modules = lab.modules()?;
     if modules.is_empty() {
-        return Ok(Answer::failed("`loaded` names no module: nothing of the placement is read back"));
+        return Ok(Answer::failed(
+            "`loaded` names no module: nothing of the placement is read back",
+        ));
     }
     let seen = lab.base()?;
     is_where(seen, |_| Some(&device))?;
@@ -173,7 +175,9 @@ fn longest_key(lab: &mut Lab) -> Result<Answer, Stop> {
         .filter(|module| module.starts_with("model.layers."))
         .collect();
     let [_, layer, ..] = layers.as_slice() else {
-        return Ok(Answer::not_applicable("the engine tells of fewer than two `model.layers.N`"));
+        return Ok(Answer::not_applicable(
+            "the engine tells of fewer than two `model.layers.N`",
+        ));
     };
     // The longest key that fits is neither the first nor the last.
     let mut map = vec![
@@ -233,7 +237,9 @@ fn strategy(lab: &mut Lab) -> Result<Answer, Stop> {
     let seen = lab.attempt(&request)?;
     seen.may_refuse()?;
     let Some(planned) = &seen.attempt.planned else {
-        return Ok(Answer::failed("`auto` was carried out, and no event `planned` says what it came to"));
+        return Ok(Answer::failed(
+            "`auto` was carried out, and no event `planned` says what it came to",
+        ));
     };
     has_all(lab, &seen)?;
     is_where(&seen, |module| maps::device_of(&planned.device_map, module))?;
@@ -314,7 +320,9 @@ fn dtype(lab: &mut Lab) -> Result<Answer, Stop> {
         embedding.next().map(|module| module.bytes.0)
     };
     if !lab.is_own_model() || embedding(lab.base()?) != Some(model::embedding_bytes(Dtype::F32)) {
-        return Ok(Answer::not_applicable("it is not known how many bytes the embedding has as float32"));
+        return Ok(Answer::not_applicable(
+            "it is not known how many bytes the embedding has as float32",
+        ));
     }
     let mut told = Vec::new();
     for asked in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
@@ -374,7 +382,9 @@ fn over_budget(lab: &mut Lab) -> Result<Answer, Stop> {
         return Ok(Answer::not_applicable("--with says where the model goes"));
     };
     let Some(logical) = request.devices.iter_mut().find(|logical| logical.id == device) else {
-        return Ok(Answer::not_applicable(format!("{device} is no logical device, which could have a budget")));
+        return Ok(Answer::not_applicable(format!(
+            "{device} is no logical device, which could have a budget"
+        )));
     };
     logical.memory_bytes = Some(TINY);
     let seen = lab.attempt(&request)?;
@@ -396,10 +406,9 @@ mod tests {
     use super::*;
 
     fn modules(layer_bytes: u64) -> Vec<RealisedModule> {
-        let of = |module: &str, bytes: u64| RealisedModule {
-            module: module.to_owned(),
-            device: DeviceId::cpu(),
-            bytes: Bytes(bytes),
+        let of = |module: &str, bytes: u64| -> RealisedModule {
+            let told = serde_json::json!({"module": module, "device": "cpu", "bytes": bytes});
+            serde_json::from_value(told).unwrap()
         };
         vec![
             of("model.embed_tokens", 40960),
@@ -417,7 +426,10 @@ mod tests {
         let Some(Err(Answer::Failed { seen, .. })) = shapes(&modules(right / 2)) else {
             panic!("half the bytes are right")
         };
-        assert!(seen.contains("model.layers.0") && seen.contains(&right.to_string()), "{seen}");
+        assert!(
+            seen.contains("model.layers.0") && seen.contains(&right.to_string()),
+            "{seen}"
+        );
         let mut toy = modules(right / 2);
         toy[0].bytes = Bytes(1);
         assert_eq!(shapes(&toy), None);

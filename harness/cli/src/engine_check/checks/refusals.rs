@@ -109,7 +109,9 @@ fn unknown_module(lab: &mut Lab) -> Result<Answer, Stop> {
     let mut map = maps::halves(&modules, &first, &second);
     map.push(("model.no_such_module".to_owned(), second));
     let request = lab.mapped(map)?;
-    Ok(lab.attempt(&request)?.must_be_refused(&[FailureClass::PlacementInvalid]))
+    Ok(lab
+        .attempt(&request)?
+        .must_be_refused(&[FailureClass::PlacementInvalid]))
 }
 
 fn incomplete_map(lab: &mut Lab) -> Result<Answer, Stop> {
@@ -117,7 +119,9 @@ fn incomplete_map(lab: &mut Lab) -> Result<Answer, Stop> {
     let (modules, first, _) = lab.two_devices()?;
     let some = modules.get(..modules.len() / 2).unwrap_or_default();
     let request = lab.mapped(maps::written(some, &first))?;
-    Ok(lab.attempt(&request)?.must_be_refused(&[FailureClass::PlacementInvalid]))
+    Ok(lab
+        .attempt(&request)?
+        .must_be_refused(&[FailureClass::PlacementInvalid]))
 }
 
 fn messages(lab: &mut Lab) -> Result<Answer, Stop> {

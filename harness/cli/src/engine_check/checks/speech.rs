@@ -132,7 +132,10 @@ fn raw(lab: &mut Lab) -> Result<(), CliError> {
         _ => vec![(lab.devices.clone(), lab.on.clone())],
     };
     for (devices, on) in choices {
-        let before = (std::mem::replace(&mut lab.devices, devices), std::mem::replace(&mut lab.on, on));
+        let before = (
+            std::mem::replace(&mut lab.devices, devices),
+            std::mem::replace(&mut lab.on, on),
+        );
         let heard = lab.listen(&lab.request()?)?;
         if let ProbeEnd::NotStarted(message) = &heard.1.end {
             return Err(CliError::setup(message.clone())
@@ -206,16 +209,15 @@ fn hello(lab: &mut Lab) -> Result<Answer, Stop> {
     let event: Option<WorkerEvent> = serde_json::from_str(first).ok();
     let failed = |seen: String| Ok(Answer::failed_saying(seen, Some(first.clone())));
     match event.map(|event| event.kind) {
-        Some(EventKind::Hello { protocol, .. }) if protocol != PROTOCOL_VERSION => {
-            failed(format!("it speaks protocol {protocol}, this program {PROTOCOL_VERSION}"))
-        }
+        Some(EventKind::Hello { protocol, .. }) if protocol != PROTOCOL_VERSION => failed(format!(
+            "it speaks protocol {protocol}, this program {PROTOCOL_VERSION}"
+        )),
         Some(EventKind::Hello { engine, versions, .. }) if engine.is_empty() || versions.is_empty() => {
             failed("hello names no engine, or no versions: a record must say what computed".into())
         }
-        Some(EventKind::Hello { engine, versions, .. }) => Ok(Answer::passed_with(format!(
-            "{engine}: {}",
-            versions.join(", ")
-        ))),
+        Some(EventKind::Hello { engine, versions, .. }) => {
+            Ok(Answer::passed_with(format!("{engine}: {}", versions.join(", "))))
+        }
         Some(EventKind::Error { failure }) => failed(format!(
             "the first request is refused before hello: {}",
             failure.message
@@ -235,7 +237,9 @@ fn run(lab: &mut Lab) -> Result<Answer, Stop> {
         return Ok(Answer::failed_saying("no token was made", seen.said()));
     }
     lab.base = Some(seen);
-    Ok(Answer::passed_with(format!("{made} of at most {asked} tokens, three times")))
+    Ok(Answer::passed_with(format!(
+        "{made} of at most {asked} tokens, three times"
+    )))
 }
 
 fn needed_events(lab: &mut Lab) -> Result<Answer, Stop> {
@@ -255,10 +259,20 @@ fn needed_events(lab: &mut Lab) -> Result<Answer, Stop> {
         ),
         ("token", seen.has(|kind| matches!(kind, EventKind::Token { .. }))),
     ];
-    let missing: Vec<&str> = needed.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|(_, there)| !there)
+        .map(|(name, _)| *name)
+        .collect();
     if missing.is_empty() {
-        let loaded = seen.events.iter().position(|heard| matches!(heard.event.kind, EventKind::Loaded { .. }));
-        let started = seen.events.iter().position(|heard| matches!(heard.event.kind, EventKind::Started { .. }));
+        let loaded = seen
+            .events
+            .iter()
+            .position(|heard| matches!(heard.event.kind, EventKind::Loaded { .. }));
+        let started = seen
+            .events
+            .iter()
+            .position(|heard| matches!(heard.event.kind, EventKind::Started { .. }));
         if started < loaded {
             return Ok(Answer::failed("a generation is started before `loaded`"));
         }
@@ -273,7 +287,10 @@ fn clock(lab: &mut Lab) -> Result<Answer, Stop> {
         let arrived_s = heard.after.as_secs_f64();
         if heard.event.t_s > arrived_s + CLOCK_SLACK_S {
             return Ok(Answer::failed_saying(
-                format!("at {arrived_s:.3} s from its start the engine's clock says {:.3} s", heard.event.t_s),
+                format!(
+                    "at {arrived_s:.3} s from its start the engine's clock says {:.3} s",
+                    heard.event.t_s
+                ),
                 Some(line(&heard.event)),
             ));
         }
@@ -331,11 +348,15 @@ fn result(lab: &mut Lab) -> Result<Answer, Stop> {
         ("text_offsets", made.text_offsets.len()),
     ];
     if let Some((name, length)) = lists.iter().find(|(_, length)| *length != tokens && *length != 0) {
-        return Ok(Answer::failed(format!("{name} has {length} entries for {tokens} tokens")));
+        return Ok(Answer::failed(format!(
+            "{name} has {length} entries for {tokens} tokens"
+        )));
     }
     for (index, five) in made.top5.iter().enumerate() {
         if !five.windows(2).all(|pair| pair[0].logit >= pair[1].logit) {
-            return Ok(Answer::failed(format!("the top 5 of token {index} are not in order, largest first: {five:?}")));
+            return Ok(Answer::failed(format!(
+                "the top 5 of token {index} are not in order, largest first: {five:?}"
+            )));
         }
         if let ([first, second, ..], Some(gap)) = (five.as_slice(), made.top2_gaps.get(index)) {
             let difference = first.logit - second.logit;
@@ -363,9 +384,7 @@ fn result(lab: &mut Lab) -> Result<Answer, Stop> {
             made.input_ids
         )));
     }
-    if made.finish_reason == FinishReason::Length
-        && made.output_count() != asked.generation.max_new_tokens as usize
-    {
+    if made.finish_reason == FinishReason::Length && made.output_count() != asked.generation.max_new_tokens as usize {
         return Ok(Answer::failed(format!(
             "it ended for its length with {} tokens of {}",
             made.output_count(),
@@ -388,7 +407,10 @@ fn no_breadcrumb(lab: &mut Lab) -> Result<Answer, Stop> {
         false => Some(probed.stderr_tail.clone()),
     };
     Ok(Answer::failed_saying(
-        format!("with the variable it completes, without it not: {}", end_words(&probed.end)),
+        format!(
+            "with the variable it completes, without it not: {}",
+            end_words(&probed.end)
+        ),
         said,
     ))
 }
@@ -431,9 +453,10 @@ fn as_before(lab: &mut Lab, request: &WorkerRequest, text: Vec<u8>) -> Result<An
 fn unreadable_request(lab: &mut Lab) -> Result<Answer, Stop> {
     let request = lab.request()?;
     let seen = lab.attempt_of_text(&request, b"{\"protocol\": 1, \"case\": ".to_vec())?;
-    Ok(unreadable_answer(&seen.attempt).unwrap_or_else(|seen_instead| {
-        Answer::failed_saying(seen_instead, seen.said())
-    }))
+    Ok(
+        unreadable_answer(&seen.attempt)
+            .unwrap_or_else(|seen_instead| Answer::failed_saying(seen_instead, seen.said())),
+    )
 }
 
 fn unreadable_answer(attempt: &Attempt) -> Result<Answer, String> {

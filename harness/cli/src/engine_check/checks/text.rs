@@ -195,7 +195,11 @@ fn ignore_eos(lab: &mut Lab) -> Result<Answer, Stop> {
     let mut ended = None;
     if lab.is_own_model() {
         // A token that comes for the first time in the middle of the text becomes the end token.
-        let ids = lab.base()?.generation().map(|made| made.output_ids.clone()).unwrap_or_default();
+        let ids = lab
+            .base()?
+            .generation()
+            .map(|made| made.output_ids.clone())
+            .unwrap_or_default();
         let is_new = |position: &usize| {
             let (before, from) = ids.split_at(*position);
             from.first().is_some_and(|id| !before.contains(id))
@@ -233,9 +237,17 @@ fn ignore_eos(lab: &mut Lab) -> Result<Answer, Stop> {
 }
 
 fn stop(lab: &mut Lab) -> Result<Answer, Stop> {
-    let text = lab.base()?.generation().map(|made| made.text.clone()).unwrap_or_default();
+    let text = lab
+        .base()?
+        .generation()
+        .map(|made| made.text.clone())
+        .unwrap_or_default();
     // A character from the middle of the text, and what comes before the first one like it.
-    let Some(found) = text.chars().nth(text.chars().count() / 2).filter(|_| text.chars().count() > 1) else {
+    let Some(found) = text
+        .chars()
+        .nth(text.chars().count() / 2)
+        .filter(|_| text.chars().count() > 1)
+    else {
         return Ok(Answer::not_applicable(
             "the model makes no text: name one with a tokenizer with --model",
         ));
@@ -283,7 +295,10 @@ fn sampling(lab: &mut Lab) -> Result<Answer, Stop> {
 
 fn companions(lab: &mut Lab) -> Result<Answer, Stop> {
     let mut told = Vec::new();
-    for (name, concurrency) in [("batch", Concurrency::Batch(2)), ("in_flight", Concurrency::InFlight(2))] {
+    for (name, concurrency) in [
+        ("batch", Concurrency::Batch(2)),
+        ("in_flight", Concurrency::InFlight(2)),
+    ] {
         let mut request = lab.request()?;
         request.placement.concurrency = concurrency;
         request.companion_prompts = vec![request.prompt.clone()];
@@ -318,7 +333,9 @@ fn probe(lab: &mut Lab) -> Result<Answer, Stop> {
     let seen = lab.attempt(&request)?;
     seen.may_refuse()?;
     let Some(probe) = &seen.attempt.probe else {
-        return Ok(Answer::not_applicable("the engine sends no `probed`, which is optional"));
+        return Ok(Answer::not_applicable(
+            "the engine sends no `probed`, which is optional",
+        ));
     };
     let made = seen.generation();
     let counted = made.and_then(|made| made.input_count());

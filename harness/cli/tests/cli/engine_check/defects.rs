@@ -27,28 +27,55 @@ const fn endless(fails: &'static str, changes: &'static [(&'static str, &'static
 pub(super) const DEFECTS: &[Defect] = &[
     defect(
         "stdout",
-        &[("    os.dup2(2, 1)\n", "    events.write(\"Loading weights: 100%\\n\")\n")],
+        &[(
+            "    os.dup2(2, 1)\n",
+            "    events.write(\"Loading weights: 100%\\n\")\n",
+        )],
     ),
     defect("hello", &[("        protocol=PROTOCOL,\n", "        protocol=2,\n")]),
-    defect("hello", &[("versions=[f\"example engine 1, Python {sys.version.split()[0]}\"],", "versions=[],")]),
-    defect("run", &[("    worker.emit(\"done\")\n", "    worker.emit(\"done\")\n    worker.emit(\"done\")\n")]),
+    defect(
+        "hello",
+        &[(
+            "versions=[f\"example engine 1, Python {sys.version.split()[0]}\"],",
+            "versions=[],",
+        )],
+    ),
     defect(
         "run",
-        &[("session.generate(number, number < warmups)", "session.generate(number, False)")],
+        &[(
+            "    worker.emit(\"done\")\n",
+            "    worker.emit(\"done\")\n    worker.emit(\"done\")\n",
+        )],
+    ),
+    defect(
+        "run",
+        &[(
+            "session.generate(number, number < warmups)",
+            "session.generate(number, False)",
+        )],
     ),
     defect(
         "needed_events",
-        &[("        self.worker.emit(\"places\", modules=placed, hops=self.hops)\n", "")],
+        &[(
+            "        self.worker.emit(\"places\", modules=placed, hops=self.hops)\n",
+            "",
+        )],
     ),
+    defect("clock", &[("append(worker.now() - start)", "append(worker.now())")]),
     defect(
         "clock",
-        &[("append(worker.now() - start)", "append(worker.now())")],
+        &[("START = time.monotonic()", "START = time.monotonic() - 1000")],
     ),
-    defect("clock", &[("START = time.monotonic()", "START = time.monotonic() - 1000")]),
-    defect("result", &[("[\"hops\"].append(hops)", "[\"hops\"].extend([hops, hops])")]),
     defect(
         "result",
-        &[("\"logit\": logits[byte]} for byte in best]", "\"logit\": logits[byte]} for byte in best[::-1]]")],
+        &[("[\"hops\"].append(hops)", "[\"hops\"].extend([hops, hops])")],
+    ),
+    defect(
+        "result",
+        &[(
+            "\"logit\": logits[byte]} for byte in best]",
+            "\"logit\": logits[byte]} for byte in best[::-1]]",
+        )],
     ),
     defect(
         "no_breadcrumb",
@@ -57,7 +84,10 @@ pub(super) const DEFECTS: &[Defect] = &[
             "    def generation(self, number):\n        self.page[0:8]\n",
         )],
     ),
-    defect("protocol_version", &[("if request[\"protocol\"] != PROTOCOL:", "if False:")]),
+    defect(
+        "protocol_version",
+        &[("if request[\"protocol\"] != PROTOCOL:", "if False:")],
+    ),
     defect(
         "unknown_keys",
         &[(
@@ -74,13 +104,19 @@ pub(super) const DEFECTS: &[Defect] = &[
     defect("single", &[("\"device\": module.device.name,", "\"device\": \"cpu\",")]),
     defect(
         "split",
-        &[("\"device\": module.device.name,", "\"device\": self.modules[0].device.name,")],
+        &[(
+            "\"device\": module.device.name,",
+            "\"device\": self.modules[0].device.name,",
+        )],
     ),
     defect("longest_key", &[("max(fits)[1]", "fits[-1][1]")]),
     defect("longest_key", &[("max(fits)[1]", "fits[0][1]")]),
     defect(
         "same_tokens",
-        &[("return list(struct.unpack(f\"<{len(state)}d\", sent)), len(sent)", "return [0.0] * len(state), len(sent)")],
+        &[(
+            "return list(struct.unpack(f\"<{len(state)}d\", sent)), len(sent)",
+            "return [0.0] * len(state), len(sent)",
+        )],
     ),
     defect(
         "transfer_host",
@@ -98,33 +134,71 @@ pub(super) const DEFECTS: &[Defect] = &[
                 "raise Failure(\"unsupported\", \"this engine plans nothing: write one device, or a map of modules to devices\")",
                 "written = [(\"\", \"sim:1\")]",
             ),
-            ("device_map=placed,", "device_map=[(module, \"sim:0\") for module, _ in placed],"),
+            (
+                "device_map=placed,",
+                "device_map=[(module, \"sim:0\") for module, _ in placed],",
+            ),
         ],
     ),
     defect(
         "weights",
-        &[("planned[device] += Module.planned_bytes(module)", "planned[device] += 2 * Module.planned_bytes(module)")],
+        &[(
+            "planned[device] += Module.planned_bytes(module)",
+            "planned[device] += 2 * Module.planned_bytes(module)",
+        )],
     ),
     // A model in the shapes of the configuration, of which one kind of module is not counted in full.
-    defect("weights", &[OWN_SHAPES[0], OWN_SHAPES[1], ("return {\"model.embed_tokens\"", "return {\"model.layers.1\": 289, \"model.embed_tokens\"")]),
+    defect(
+        "weights",
+        &[
+            OWN_SHAPES[0],
+            OWN_SHAPES[1],
+            (
+                "return {\"model.embed_tokens\"",
+                "return {\"model.layers.1\": 289, \"model.embed_tokens\"",
+            ),
+        ],
+    ),
     defect(
         "dtype",
-        &[OWN_SHAPES[0], OWN_SHAPES[1], ("if request[\"dtype\"] not in (None, \"f32\"):", "if False:")],
+        &[
+            OWN_SHAPES[0],
+            OWN_SHAPES[1],
+            ("if request[\"dtype\"] not in (None, \"f32\"):", "if False:"),
+        ],
     ),
-    defect("budgets", &[("\"allowed_bytes\": self.budget_bytes}", "\"allowed_bytes\": None}")]),
+    defect(
+        "budgets",
+        &[("\"allowed_bytes\": self.budget_bytes}", "\"allowed_bytes\": None}")],
+    ),
     defect(
         "over_budget",
-        &[("if self.budget_bytes is not None and needed > self.budget_bytes:", "if False:")],
+        &[(
+            "if self.budget_bytes is not None and needed > self.budget_bytes:",
+            "if False:",
+        )],
     ),
     defect("over_budget", &[("                device=self.name,\n", "")]),
-    defect("repeatable", &[("random.Random(f\"{seed}:{name}\")", "random.Random()")]),
+    defect(
+        "repeatable",
+        &[("random.Random(f\"{seed}:{name}\")", "random.Random()")],
+    ),
     defect(
         "one_token",
-        &[("range(spec[\"max_new_tokens\"])", "range(max(2, spec[\"max_new_tokens\"]))")],
+        &[(
+            "range(spec[\"max_new_tokens\"])",
+            "range(max(2, spec[\"max_new_tokens\"]))",
+        )],
     ),
-    defect("long_prompt", &[("        if not tokens:\n", "        if not 0 < len(tokens) < 256:\n")]),
+    defect(
+        "long_prompt",
+        &[("        if not tokens:\n", "        if not 0 < len(tokens) < 256:\n")],
+    ),
     defect("text_prompt", &[("if \"text\" in prompt:", "if \"texts\" in prompt:")]),
-    defect("messages_prompt", &[("if \"messages\" in prompt:", "if \"chat\" in prompt:")]),
+    defect(
+        "messages_prompt",
+        &[("if \"messages\" in prompt:", "if \"chat\" in prompt:")],
+    ),
     defect(
         "ignore_eos",
         &[
@@ -139,9 +213,18 @@ pub(super) const DEFECTS: &[Defect] = &[
             ),
         ],
     ),
-    defect("stop", &[("text, reason = text[: min(ends)], \"stop\"", "reason = \"stop\"")]),
-    defect("sampling", &[("    if request[\"generation\"][\"sampling\"]:\n", "    if False:\n")]),
-    defect("companions", &[("    if request[\"companion_prompts\"]:\n", "    if False:\n")]),
+    defect(
+        "stop",
+        &[("text, reason = text[: min(ends)], \"stop\"", "reason = \"stop\"")],
+    ),
+    defect(
+        "sampling",
+        &[("    if request[\"generation\"][\"sampling\"]:\n", "    if False:\n")],
+    ),
+    defect(
+        "companions",
+        &[("    if request[\"companion_prompts\"]:\n", "    if False:\n")],
+    ),
     defect(
         "probe",
         &[(
@@ -151,7 +234,10 @@ pub(super) const DEFECTS: &[Defect] = &[
         )],
     ),
     defect("audit", &[("    if request.get(\"audit\"):\n", "    if False:\n")]),
-    defect("model_missing", &[("raise Failure(\"model_missing\"", "raise Failure(\"internal\"")]),
+    defect(
+        "model_missing",
+        &[("raise Failure(\"model_missing\"", "raise Failure(\"internal\"")],
+    ),
     defect(
         "model_invalid",
         &[(
@@ -168,30 +254,63 @@ pub(super) const DEFECTS: &[Defect] = &[
     ),
     defect(
         "unknown_module",
-        &[("raise Failure(\"placement_invalid\", f\"the model has no module {key}\")", "pass")],
+        &[(
+            "raise Failure(\"placement_invalid\", f\"the model has no module {key}\")",
+            "pass",
+        )],
     ),
     defect(
         "incomplete_map",
-        &[("raise Failure(\"placement_invalid\", f\"the map says nothing about {module}\")", "fits = [(0, \"cpu\")]")],
+        &[(
+            "raise Failure(\"placement_invalid\", f\"the map says nothing about {module}\")",
+            "fits = [(0, \"cpu\")]",
+        )],
     ),
     defect(
         "unknown_fault",
-        &[ONLY_STALLS, ("- {\"stall\"})", "& {\"crash\", \"nan\", \"out_of_memory\", \"garbage\"})")],
+        &[
+            ONLY_STALLS,
+            (
+                "- {\"stall\"})",
+                "& {\"crash\", \"nan\", \"out_of_memory\", \"garbage\"})",
+            ),
+        ],
     ),
     defect("faults", &[ONLY_STALLS, ("- {\"stall\"})", "- {\"stall\", \"nan\"})")]),
     endless(
         "flush",
-        &[("        self.events.flush()\n", "        if event in (\"done\", \"error\"):\n            self.events.flush()\n")],
+        &[(
+            "        self.events.flush()\n",
+            "        if event in (\"done\", \"error\"):\n            self.events.flush()\n",
+        )],
     ),
-    defect("stall", &[("self.set(self.TOKEN, position + 1)", "self.set(self.TOKEN, position)")]),
-    defect("stall", &[("self.set(self.STAMP_NS, time.clock_gettime_ns(time.CLOCK_MONOTONIC))", "pass")]),
+    defect(
+        "stall",
+        &[("self.set(self.TOKEN, position + 1)", "self.set(self.TOKEN, position)")],
+    ),
+    defect(
+        "stall",
+        &[(
+            "self.set(self.STAMP_NS, time.clock_gettime_ns(time.CLOCK_MONOTONIC))",
+            "pass",
+        )],
+    ),
     defect("stall_in_module", &[("crumb.place(1, index)", "crumb.place(1, 0)")]),
     defect("stall_in_hop", &[("        self.worker.crumb.place(2, index)\n", "")]),
     defect(
         "sigterm",
-        &[("    os.dup2(2, 1)\n", "    os.dup2(2, 1)\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n")],
+        &[(
+            "    os.dup2(2, 1)\n",
+            "    os.dup2(2, 1)\n    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n",
+        )],
     ),
-    endless("supervisor_gone", &[("    threading.Thread(target=follow_supervisor, daemon=True).start()\n", "")]),
+    endless(
+        "supervisor_gone",
+        &[(
+            "    threading.Thread(target=follow_supervisor, daemon=True).start()\n",
+            "",
+        )],
+    ),
     endless(
         "closed_pipe",
         &[(
