@@ -3,13 +3,15 @@
 //! Neither happens in a run that goes well, and an engine that gets it wrong leaves processes behind that hold memory of
 //! devices. [`leave_alone`] makes it happen.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use placebench_core::protocol::SUPERVISOR_PID_ENV;
 
+use crate::pipes::MAX_LINE_BYTES;
 use crate::supervisor::{WorkerCommand, file_with};
 use crate::sys::{self, Group, GroupSignal};
 use crate::worker_env;
@@ -92,31 +94,30 @@ fn watch(
     let Some(events) = child.stdout.take() else {
         return Err(io::ErrorKind::BrokenPipe.into());
     };
+    let mut reader = Reader::start(events)?;
+    loop {
+        match reader.line(patience)? {
+            Some(line) if is_time(&line) => break,
+            Some(_) => {}
+            None => return Ok(Aftermath::OverBefore),
+        }
+    }
+    let until = Instant::now() + patience;
     match loss {
         Loss::Supervisor => {
-            let lines = lines_of(events)?;
-            if !await_line(&lines, is_time, patience)? {
-                return Ok(Aftermath::OverBefore);
-            }
             child.kill()?;
             // Whoever holds the pipe is the worker, or a child of it: both are to be gone.
-            await_end(&lines, patience)
-        }
-        Loss::Reader => {
-            let mut events = BufReader::new(events);
-            let mut line = String::new();
             loop {
-                line.clear();
-                if events.read_line(&mut line)? == 0 {
-                    return Ok(Aftermath::OverBefore);
-                }
-                if is_time(&line) {
-                    break;
+                match reader.line(until.saturating_duration_since(Instant::now())) {
+                    Ok(None) => return Ok(Aftermath::Ended),
+                    Ok(Some(_)) if Instant::now() < until => {}
+                    Ok(Some(_)) | Err(_) => return Ok(Aftermath::RanOn),
                 }
             }
-            drop(events);
+        }
+        Loss::Reader => {
+            reader.close();
             let group = Group::of(child);
-            let until = Instant::now() + patience;
             while Instant::now() < until {
                 if group.has_ended()? {
                     return Ok(Aftermath::Ended);
@@ -128,41 +129,59 @@ fn watch(
     }
 }
 
-/// The lines of a pipe, read by a thread of their own so that they can be waited for with a limit.
-fn lines_of(events: ChildStdout) -> io::Result<Receiver<String>> {
-    let (sender, lines) = mpsc::channel();
-    std::thread::Builder::new().name("events".into()).spawn(move || {
-        let mut events = BufReader::new(events);
-        let mut line = Vec::new();
-        while matches!(events.read_until(b'\n', &mut line), Ok(count) if count > 0) {
-            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
-                return;
-            }
-            line.clear();
-        }
-    })?;
-    Ok(lines)
+/// Reads the lines of a pipe in a thread of its own, one at a time, so that they can be waited for with a limit and the pipe can
+/// be closed after any of them.
+struct Reader {
+    lines: Receiver<String>,
+    asks: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
-/// Whether the line came before the end.
-fn await_line(lines: &Receiver<String>, is_time: &mut dyn FnMut(&str) -> bool, patience: Duration) -> io::Result<bool> {
-    loop {
-        match lines.recv_timeout(patience) {
-            Ok(line) if is_time(&line) => return Ok(true),
-            Ok(_) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
+impl Reader {
+    fn start(events: ChildStdout) -> io::Result<Self> {
+        let (sender, lines) = mpsc::channel();
+        let (asks, asked) = mpsc::channel();
+        let read = move || {
+            let mut events = BufReader::new(events);
+            let mut line = Vec::new();
+            while asked.recv().is_ok() {
+                line.clear();
+                // Whoever writes no end of a line is cut off there.
+                let limit = MAX_LINE_BYTES as u64;
+                if !matches!((&mut events).take(limit).read_until(b'\n', &mut line), Ok(count) if count > 0) {
+                    return;
+                }
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("events".into()).spawn(read)?;
+        Ok(Self {
+            lines,
+            asks: Some(asks),
+            thread: Some(thread),
+        })
+    }
+
+    /// The next line; none at the end of the pipe.
+    fn line(&mut self, patience: Duration) -> io::Result<Option<String>> {
+        // A reader that has ended has hung up, which the next lines say.
+        if let Some(asks) = &self.asks {
+            let _hung_up = asks.send(()).is_err();
+        }
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
-}
 
-fn await_end(lines: &Receiver<String>, patience: Duration) -> io::Result<Aftermath> {
-    let until = Instant::now() + patience;
-    loop {
-        match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(_) if Instant::now() < until => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(Aftermath::Ended),
-            Ok(_) | Err(RecvTimeoutError::Timeout) => return Ok(Aftermath::RanOn),
+    /// Closes the pipe, after a line.
+    fn close(mut self) {
+        self.asks = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
         }
     }
 }
@@ -202,9 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_cannot_be_left_alone() {
+    fn what_is_over_or_silent_cannot_be_left_alone() {
         for loss in [Loss::Supervisor, Loss::Reader] {
             assert_eq!(left("echo over", loss, 60_000), Aftermath::OverBefore);
+        }
+        let silent = WorkerCommand::new("sh", ["-c", "sleep 1000"]);
+        for loss in [Loss::Supervisor, Loss::Reader] {
+            let left = leave_alone(&silent, b"", loss, &mut |_| true, Duration::from_millis(200));
+            assert_eq!(left.unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
         let missing = WorkerCommand::new("/nowhere/at/all", Vec::<String>::new());
         let patience = Duration::from_secs(60);

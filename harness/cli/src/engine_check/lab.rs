@@ -27,6 +27,10 @@ use crate::terminal;
 pub(crate) const TOKENS: u32 = 8;
 /// Tokens of a generation that takes a while.
 pub(crate) const MANY_TOKENS: u32 = 256;
+/// Lines that are listened to without a supervisor: many times what a short generation says.
+const MOST_LINES: usize = 10_000;
+/// The bytes of them.
+const MOST_BYTES: usize = 64 << 20;
 /// What a logical device may hold.
 const BUDGET: Bytes = Bytes(64 << 20);
 /// An attempt may take so many times as long as one of its parts.
@@ -208,7 +212,7 @@ impl Lab {
         timeouts: Timeouts,
         call_off: Option<&dyn Fn(&WorkerEvent) -> bool>,
     ) -> Result<Seen, CliError> {
-        let own = Cancel::new();
+        let own = self.setup.cancel.below();
         let mut events = Vec::new();
         let mut started = Instant::now();
         let mut command = self.command();
@@ -219,7 +223,7 @@ impl Lab {
             request,
             0,
             None,
-            if call_off.is_some() { &own } else { &self.setup.cancel },
+            &own,
             &mut |observation| match observation {
                 Observation::Spawned { .. } => started = Instant::now(),
                 Observation::Event(event) => {
@@ -227,7 +231,7 @@ impl Lab {
                         event: event.clone(),
                         after: started.elapsed(),
                     });
-                    if self.setup.cancel.is_cancelled() || call_off.is_some_and(|call_off| call_off(event)) {
+                    if call_off.is_some_and(|call_off| call_off(event)) {
                         own.cancel();
                     }
                 }
@@ -255,14 +259,17 @@ impl Lab {
 
     /// The lines of an attempt that nobody reads as a protocol, without a breadcrumb.
     pub(crate) fn listen(&self, request: &WorkerRequest) -> Result<(Vec<String>, Probed), CliError> {
-        let mut lines = Vec::new();
-        let probed = probe::run_probe(
-            &self.command(),
-            request,
-            self.setup.timeout,
-            &self.setup.cancel,
-            &mut |line| lines.push(line.trim_end().to_owned()),
-        )
+        let (mut lines, mut heard) = (Vec::new(), 0);
+        let own = self.setup.cancel.below();
+        let probed = probe::run_probe(&self.command(), request, self.setup.timeout, &own, &mut |line| {
+            heard += line.len();
+            // An engine that goes on for ever has said enough.
+            if lines.len() < MOST_LINES && heard < MOST_BYTES {
+                lines.push(line.trim_end().to_owned());
+            } else {
+                own.cancel();
+            }
+        })
         .map_err(|error| CliError::setup(terminal::chain(&error)))?;
         self.check_interrupted()?;
         Ok((lines, probed))

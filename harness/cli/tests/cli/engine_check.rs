@@ -229,7 +229,7 @@ fn a_program_that_is_no_engine_fails_and_commands_nothing() {
         "true",
         "cat >&2; exit 3",
         r#"printf '<html>\377</html>\n'"#,
-        "yes | head -c 1000000",
+        "yes",
     ] {
         let ran = env.run(&["engine-check", "--timeout", "20s", "--", "sh", "-c", script]);
         assert_eq!(ran.code, Some(100), "{ran:?}");

@@ -196,7 +196,7 @@ fn end_words(end: &ProbeEnd) -> String {
         ProbeEnd::Finished => "it ended with exit code 0".into(),
         ProbeEnd::Died(message) | ProbeEnd::NotStarted(message) => message.clone(),
         ProbeEnd::Silent => "it was silent for longer than --timeout and was ended".into(),
-        ProbeEnd::Interrupted => "it was interrupted".into(),
+        ProbeEnd::Interrupted => "it said more than was listened to".into(),
     }
 }
 
