@@ -418,8 +418,12 @@ def carry_out(worker, request):
     others = sorted({fault["kind"] for fault in request["faults"]} - {"stall"})
     if others:
         raise Failure("request_invalid", f"this engine cannot inject the fault {others[0]}")
+    if request.get("audit"):
+        raise Failure("request_invalid", "this engine does not tell what its modules make: leave the audit out")
     if request["companion_prompts"]:
         raise Failure("unsupported", "this engine generates one sequence at a time")
+    if request["dtype"] not in (None, "f32"):
+        raise Failure("unsupported", f"this engine computes in f32, not {request['dtype']}")
     if request["generation"]["sampling"]:
         raise Failure("unsupported", "this engine takes the likeliest token only: leave do_sample out")
     session = Session(worker, request)

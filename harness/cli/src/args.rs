@@ -3,6 +3,7 @@
 mod against;
 mod baseline;
 mod compare;
+mod engine_check;
 mod generate;
 mod history;
 mod plan;
@@ -19,6 +20,7 @@ use placebench_core::settings::DEFAULT_OUTPUT_DIR;
 pub(crate) use self::against::AgainstArgs;
 pub(crate) use self::baseline::BaselineArgs;
 pub(crate) use self::compare::{CompareArgs, CompareFormat};
+pub(crate) use self::engine_check::EngineCheckArgs;
 pub(crate) use self::generate::{GenerateArgs, LoadFormat, SourceArgs};
 pub(crate) use self::history::{
     DatabaseArgs, HistoryArgs, HistoryCommand, HistoryListArgs, ImportArgs, PruneArgs, RebuildArgs, TrendArgs,
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// Check devices and the links between them, and measure how fast they are
     Doctor(DoctorArgs),
+    /// Check whether a program keeps to the worker protocol
+    EngineCheck(EngineCheckArgs),
     /// Find the smallest change of placement that makes a failing case pass
     Bisect(BisectArgs),
     /// Make the report of a stored run again

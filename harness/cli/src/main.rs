@@ -10,6 +10,7 @@ mod commands;
 mod compare;
 mod diagnostics;
 mod doctor;
+mod engine_check;
 mod engines;
 mod error;
 mod fetch_bar;

@@ -47,5 +47,6 @@ mod supervision;
 pub mod supervisor;
 mod sys;
 mod transcript;
+pub mod unsupervised;
 mod watchdog;
 pub mod worker_env;

@@ -84,6 +84,8 @@ pub struct WorkerCommand {
     pub lock_devices: bool,
     /// Why it cannot be started here at all: the outcome of an attempt for which no process is made.
     pub unavailable: Option<Box<Outcome>>,
+    /// What is written to its standard input instead of the request: how an engine is shown what it must put up with.
+    pub request_text: Option<Vec<u8>>,
 }
 
 impl WorkerCommand {
@@ -97,6 +99,7 @@ impl WorkerCommand {
             folder: None,
             lock_devices: false,
             unavailable: None,
+            request_text: None,
         }
     }
 }
@@ -143,7 +146,11 @@ pub fn run_attempt(
     let started_at = environment::now_rfc3339();
     let page = BreadcrumbPage::create().map_err(cannot_make("the breadcrumb page"))?;
     let stacks = StacksFile::create().map_err(cannot_make("the file for stacks"))?;
-    let stdin = request_file(request).map_err(cannot_make("the request's file"))?;
+    let stdin = match &command.request_text {
+        Some(text) => file_with(text),
+        None => request_file(request),
+    };
+    let stdin = stdin.map_err(cannot_make("the request's file"))?;
     let log = events_log
         .map(|path| EventLog::open(path, attempt_number))
         .transpose()?;
@@ -240,8 +247,13 @@ pub(crate) fn cannot_make(what: &'static str) -> impl Fn(io::Error) -> Superviso
 
 /// The request in a file without a name: unlike a pipe it can be of any length without anybody waiting for its reader.
 pub(crate) fn request_file(request: &impl Serialize) -> io::Result<File> {
+    file_with(&serde_json::to_vec(request)?)
+}
+
+/// A file without a name, to be read from its beginning.
+pub(crate) fn file_with(content: &[u8]) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
-    file.write_all(&serde_json::to_vec(request)?)?;
+    file.write_all(content)?;
     file.rewind()?;
     Ok(file)
 }

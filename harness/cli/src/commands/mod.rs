@@ -3,6 +3,7 @@
 mod bisect;
 mod compare;
 mod doctor;
+mod engine_check;
 mod generate;
 mod history;
 mod list;
@@ -62,6 +63,7 @@ pub(crate) fn dispatch(args: Args) -> Result<ExitCode, CliError> {
         Command::Accept(args) => snapshots::accept(&args),
         Command::Reject(args) => snapshots::reject(&args),
         Command::History(args) => history::run(&args),
+        Command::EngineCheck(args) => engine_check::run(&args),
         Command::Probe => Ok(probe::run()),
         // So is that of a guardian by its worker.
         Command::Guard(args) => Ok(

@@ -46,8 +46,22 @@ fn help_of_all_commands_is_reviewed() {
     let env = TestEnv::new();
     let mut text = env.run(&["--help"]).stdout;
     for command in [
-        "run", "list", "validate", "schema", "plan", "generate", "doctor", "bisect", "report", "compare", "merge",
-        "review", "pending", "accept", "reject",
+        "run",
+        "list",
+        "validate",
+        "schema",
+        "plan",
+        "generate",
+        "doctor",
+        "engine-check",
+        "bisect",
+        "report",
+        "compare",
+        "merge",
+        "review",
+        "pending",
+        "accept",
+        "reject",
     ] {
         text.push_str(&format!("\n=== {command}\n{}", env.run(&[command, "--help"]).stdout));
     }

@@ -51,7 +51,7 @@ fn info(env: &TestEnv) -> RunInfo {
 }
 
 /// Whether the example can run here; says so where it cannot.
-fn has_python() -> bool {
+pub(crate) fn has_python() -> bool {
     let found = Command::new("python3").arg("--version").output().is_ok();
     if !found {
         drop(writeln!(

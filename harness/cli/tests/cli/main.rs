@@ -13,6 +13,7 @@ mod ci_formats;
 mod compare;
 mod doctor;
 mod documentation;
+mod engine_check;
 mod engines;
 mod env;
 mod faults;

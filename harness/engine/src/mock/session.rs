@@ -68,6 +68,9 @@ impl MockSession {
             output_tokens: None,
         };
         let mut seed = self.seed();
+        if let Some(sampling) = &self.generation.sampling {
+            seed = mix(seed ^ mix(sampling.seed));
+        }
         for index in 0..self.generation.max_new_tokens {
             context.phase_of_token(index);
             context.begin_token(index);
@@ -96,8 +99,28 @@ impl MockSession {
             made.transfer_bytes.push(step.bytes);
             made.streamed_bytes.push(0);
             made.stage_times_s.push(step.times_s);
+            if self.ends_at_a_stop_text(&mut made) {
+                break;
+            }
         }
         Ok(made)
+    }
+}
+
+impl MockSession {
+    /// Cuts the text before the first stop text, if one is in it.
+    fn ends_at_a_stop_text(&self, made: &mut Generation) -> bool {
+        let stops = self.generation.stop.iter();
+        let Some(end) = stops.filter_map(|stop| made.text.find(stop.as_str())).min() else {
+            return false;
+        };
+        made.text.truncate(end);
+        let end = u32::try_from(end).unwrap_or(u32::MAX);
+        for offset in &mut made.text_offsets {
+            *offset = end.min(*offset);
+        }
+        made.finish_reason = FinishReason::Stop;
+        true
     }
 }
 

@@ -71,6 +71,21 @@ pub(crate) fn spawn_in_group(command: &mut Command) -> io::Result<(Child, Group)
 }
 
 impl Group {
+    /// The group that a child leads, which is not reaped yet.
+    pub(crate) fn of(leader: &Child) -> Self {
+        Self(Pid::from_child(leader))
+    }
+
+    /// Whether the leader has ended. It is not reaped, so that the id of the group stays its own.
+    pub(crate) fn has_ended(self) -> io::Result<bool> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        match rustix::process::waitid(WaitId::Pid(self.0), options) {
+            Ok(status) => Ok(status.is_some()),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The leader's process id.
     pub(crate) fn id(self) -> u32 {
         self.0.as_raw_nonzero().get().unsigned_abs()

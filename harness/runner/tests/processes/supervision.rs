@@ -197,6 +197,7 @@ fn who_ignores_sigterm_is_killed() {
         },
         lock_devices: false,
         unavailable: None,
+        request_text: None,
     };
     let mut steps = Vec::new();
     let attempt = attempt_of(

@@ -4,6 +4,7 @@ use toml::Spanned;
 
 use super::{DEFAULT_MAX_GAP, NamedPlacement};
 use crate::record::{AgreementRule, EnginesSpec};
+use crate::scenario::TRANSFORMERS;
 use crate::scenario::file::{DefaultsFile, ExpectTable, PlacementTable, ScenarioFile};
 use crate::scenario::problem::{Problem, suggestion};
 use crate::scenario::rules;
