@@ -1,6 +1,8 @@
 //! Distributed configurations through the real launchers: two ranks on processors, with gloo. Where a Python environment is
 //! missing (`bash ci/python-env.sh NAME`), its test says so and passes.
 
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking, as tests do")]
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
