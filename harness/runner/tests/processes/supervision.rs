@@ -196,6 +196,7 @@ fn who_ignores_sigterm_is_killed() {
             ..StopLimits::default()
         },
         lock_devices: false,
+        unavailable: None,
     };
     let mut steps = Vec::new();
     let attempt = attempt_of(
