@@ -307,7 +307,7 @@ fn faults_of_the_real_stack_are_found_where_they_strike() {
     }
     match outcome("crash") {
         Outcome::Crashed { signal, last, .. } => {
-            assert!(signal == Some(6) && is_there(last.place.as_ref()), "{last:?}")
+            assert!(signal == Some(6) && is_there(last.place.as_ref()), "{last:?}");
         }
         other => panic!("{other:?}"),
     }
