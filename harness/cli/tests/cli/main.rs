@@ -8,6 +8,8 @@ mod bad_input;
 mod baselines;
 mod bisect;
 mod boundaries;
+#[cfg(feature = "candle")]
+mod candle_and_transformers;
 mod cargo_insta;
 mod ci_formats;
 mod compare;

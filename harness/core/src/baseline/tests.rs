@@ -185,6 +185,35 @@ fn another_prompt_of_the_same_length_is_another() {
 }
 
 #[test]
+fn a_text_without_tokens_is_saved_as_text_with_what_was_counted() {
+    let served = |text: &str| Generation {
+        input_ids: Vec::new(),
+        output_ids: Vec::new(),
+        input_tokens: Some(5),
+        output_tokens: Some(9),
+        token_stamps_s: vec![2.0, 3.0, 4.0],
+        text: text.into(),
+        ..generation(&[])
+    };
+    let attempts = [timed(0, 1.0, vec![served("Once")])];
+    let baseline = read_back(save(&attempts).unwrap());
+    let case = &baseline.cases["s/p/split"];
+    let again = restored(case, &attempts);
+    assert!(changes(&again, &attempts).contains(&(Counter::TokenIds, CounterChange::Same)));
+    let made = &again[0].generations[0];
+    assert_eq!(
+        (made.input_count(), made.output_count(), made.has_ids()),
+        (Some(5), 9, false)
+    );
+    assert_eq!(crate::judge::tpot(made), Some(0.25), "nine tokens in two seconds");
+    let other = [timed(0, 1.0, vec![served("Twice")])];
+    assert!(changes(&restored(case, &other), &other).contains(&(Counter::TokenIds, CounterChange::Differs)));
+    let mut longer = attempts.clone();
+    longer[0].generations[0].input_tokens = Some(6);
+    assert!(changes(&restored(case, &longer), &longer).contains(&(Counter::TokenIds, CounterChange::Differs)));
+}
+
+#[test]
 fn what_cannot_be_relied_on_is_not_saved() {
     let good = || {
         vec![

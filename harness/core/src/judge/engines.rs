@@ -30,13 +30,10 @@ pub(super) fn judge(case: &CaseSpec, ours: &Generation, reference: Option<&[&Att
     let Some(spec) = &case.expect.engines else {
         return;
     };
-    let theirs = match reference.and_then(first_generation) {
-        Some(theirs) => theirs,
-        None => {
-            let why = missing(spec, reference.unwrap_or_default());
-            judged.notes.push(format!("{CHECK}: nothing to agree with: {why}"));
-            return;
-        }
+    let Some(theirs) = reference.and_then(first_generation) else {
+        let why = missing(spec, reference.unwrap_or_default());
+        judged.notes.push(format!("{CHECK}: nothing to agree with: {why}"));
+        return;
     };
     judged.is_compared_with_engine = true;
     pair(spec, 0, ours, theirs, judged);
