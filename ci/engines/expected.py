@@ -33,10 +33,10 @@ KNOWN = {
         ("rabbit/pair-on-disk[environment=newest]", "completed", "passed", ""),
     ],
     "llama-server": [
-        ("capital/one-thread", "completed", "passed", ""),
-        ("capital/two-threads", "completed", "passed", ""),
+        ("colours/one-thread", "completed", "passed", ""),
+        ("colours/two-threads", "completed", "passed", ""),
     ],
-    "running-server": [("capital/as-it-runs", "completed", "passed", "")],
+    "running-server": [("colours/as-it-runs", "completed", "passed", "")],
 }
 
 # Scenarios (the end of their names) and what is to blame.
