@@ -1552,17 +1552,34 @@ class RankEngine(Engine):
         if self.spec.get("attention"):
             arguments["attn_implementation"] = self.spec["attention"]
         if self.ranks["parallel"] == "tensor":
-            arguments["tp_plan"] = "auto"
+            arguments.update(self.tensor_plan())
         return arguments
 
+    def tensor_plan(self):
+        """The model's own plan: `tp_plan` is the older name, a configuration of all kinds of parallelism the newer."""
+        kind = getattr(self.stack.transformers, "DistributedConfig", None)
+        if kind is None:
+            kind = getattr(sys.modules.get("transformers.distributed"), "DistributedConfig", None)
+        if kind is None or "tp_plan" not in inspect.signature(kind).parameters:
+            return {"tp_plan": "auto"}
+        return {"distributed_config": kind(tp_plan="auto")}
+
     def load(self, source, kwargs):
-        model = super().load(source, kwargs)
         if self.ranks["parallel"] == "data":
-            return model.to(self.device)
+            return super().load(source, kwargs).to(self.device)
+        version = self.stack.transformers.__version__
+        try:
+            model = super().load(source, kwargs)
+        except (TypeError, ValueError, AttributeError, NotImplementedError, AssertionError) as error:
+            raise Failure(
+                "unsupported",
+                f'launch.parallel = "tensor": transformers {version} with torch {self.torch.__version__} cannot load '
+                f"this model that way on {self.device}: {type(error).__name__}: {one_line(error)}",
+            ) from error
         if not any(is_sharded(tensor) for tensor in model.parameters()):
             raise Failure(
                 "unsupported",
-                f'launch.parallel = "tensor": transformers {self.stack.transformers.__version__} left every weight of '
+                f'launch.parallel = "tensor": transformers {version} left every weight of '
                 f"{type(model).__name__} whole: it has no plan for it here; use parallel = \"data\" or a newer environment",
             )
         return model
@@ -1590,7 +1607,12 @@ class Rank:
         self.number = number
         self.link = self.pid = self.code = self.failure = self.ended_s = None
         self.events = collections.deque()
-        self.is_done = False
+        # It has said all it had to say; `is_done` is true once the others have as well.
+        self.has_said_all = self.is_done = False
+
+    def has_failed(self):
+        """It is gone, or has named its failure, before its time or not in order."""
+        return self.ended_s is not None and not (self.has_said_all and self.code in (None, 0))
 
     def is_lost(self):
         """It failed because another one did: it says that it lost its connection, or the launcher has ended it."""
@@ -1688,6 +1710,7 @@ class Coordinator:
             if message["event"] == "error":
                 rank.failure, rank.ended_s = message["failure"], time.monotonic()
             else:
+                rank.has_said_all = message["event"] == "done"
                 rank.events.append(message)
 
     # -- what all of them have said --
@@ -1782,8 +1805,7 @@ class Coordinator:
         now = time.monotonic()
         for rank in self.ranks:
             rank.code = self.codes.get(rank.pid, rank.code)
-        ended = [rank for rank in self.ranks if rank.ended_s is not None and not rank.is_done]
-        ended.sort(key=lambda rank: rank.ended_s)
+        ended = sorted((rank for rank in self.ranks if rank.has_failed()), key=lambda rank: rank.ended_s)
         if not ended:
             self.look_at_launcher(now)
             return
@@ -1851,6 +1873,9 @@ class Coordinator:
             except subprocess.TimeoutExpired:
                 self.launcher.kill()
                 self.launcher.wait()
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+        self.selector.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -39,8 +39,8 @@ pub mod word {
 
 /// Bytes of the words of one process.
 pub const BLOCK_BYTES: usize = word::COUNT * 8;
-/// Ranks a page has room for.
-pub const MOST_RANKS: u32 = (PAGE_BYTES / BLOCK_BYTES - 1) as u32;
+/// Ranks a page has room for: it holds 64 blocks, of which the first is no rank's.
+pub const MOST_RANKS: u32 = 63;
 
 /// Which list of the last `places` event an index belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn ranks_have_words_of_their_own() {
-        assert_eq!(MOST_RANKS, 63);
+        assert_eq!((MOST_RANKS as usize + 1) * BLOCK_BYTES, PAGE_BYTES);
         let mut page = vec![0_u8; PAGE_BYTES];
         for (rank, token) in [(1_usize, 6_u64), (62, 9)] {
             let block = BLOCK_BYTES * (rank + 1);

@@ -193,7 +193,7 @@ impl LanguageStacks {
         let heading = |line: &&str| line.ends_with("(most recent call first):");
         let lines: Vec<&str> = self.text.lines().collect();
         let current = lines.iter().rposition(|line| line.starts_with("Current thread"));
-        let Some(start) = current.or_else(|| lines.iter().rposition(|line| heading(&line))) else {
+        let Some(start) = current.or_else(|| lines.iter().rposition(heading)) else {
             let first = lines.iter().find(|line| !line.trim().is_empty());
             return format!("{whose}{}", first.unwrap_or(&"").trim());
         };

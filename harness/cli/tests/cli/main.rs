@@ -37,6 +37,7 @@ mod outcomes;
 mod pages;
 mod paths;
 mod plan;
+mod ranks;
 mod reproduce;
 mod resume;
 mod retries;

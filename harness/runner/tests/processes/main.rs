@@ -17,4 +17,5 @@ mod protocol;
 mod run;
 #[cfg(test)]
 mod stacks;
+#[cfg(test)]
 mod supervision;
