@@ -118,13 +118,13 @@ const PLACEMENTS: &[Row] = &[
         &["transformers one:cpu -> ok", "transformers ranks -> stall"],
         Placement,
         "the distributed configuration",
-        "another engine",
+        "another backend",
     ),
     (
         &["openai stated:one -> ok", "openai stated:tp2 -> garbage"],
         Placement,
         "how the server was placed",
-        "another engine",
+        "another server",
     ),
     // The run that would decide is there, and was not run.
     (
