@@ -23,7 +23,7 @@ fn the_reference_of_keys_is_current() {
 
 #[test]
 fn the_example_scenarios_of_the_pages_are_well_formed() {
-    for name in ["scenarios/README.md", "README.md"] {
+    for name in ["scenarios/README.md", "scenarios/incident/README.md", "README.md"] {
         let text = page(name);
         for (number, block) in text.split("```toml\n").skip(1).enumerate() {
             let env = TestEnv::new();
@@ -35,10 +35,12 @@ fn the_example_scenarios_of_the_pages_are_well_formed() {
 }
 
 #[test]
-fn the_shipped_suite_is_well_formed() {
-    let suite = root().join("scenarios");
-    let ran = TestEnv::new().run(&["validate", suite.to_str().unwrap()]);
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+fn the_shipped_suites_are_well_formed() {
+    for suite in ["scenarios", "harness/workers/examples"] {
+        let suite = root().join(suite);
+        let ran = TestEnv::new().run(&["validate", suite.to_str().unwrap()]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
 }
 
 #[test]

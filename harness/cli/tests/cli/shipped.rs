@@ -43,11 +43,17 @@ fn the_smoke_and_incident_suites_pass_on_a_build_machine() {
     let output = env
         .command(&["run", &suites[0], &suites[1]])
         .env("CI", "true")
+        // What Python there is on this machine is ci/check-engines.sh's affair.
+        .env("PLACEBENCH_PYTHON_ENVS", env.path("no-environments"))
         .output()
         .unwrap();
     let ran = Ran::of(output);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let verdict = env.verdict();
+    let without_python = of(&verdict, "incident/moved-after-dispatch/rabbit/layers-on-disk[engine=transformers]");
+    assert_eq!(without_python.status, CaseStatus::Skipped);
+    let candle_beside_it = of(&verdict, "incident/moved-after-dispatch/rabbit/single[engine=candle]");
+    assert_eq!(candle_beside_it.status, CaseStatus::Passed);
     let incident = of(&verdict, "incident/accelerate-3434/rabbit/auto");
     assert_eq!(incident.outcome.as_str(), "stalled");
     assert!(
