@@ -136,10 +136,11 @@ fn expectation(scenario: &Scenario, placement: &NamedPlacement, point: &Point, e
 
 /// The same combination under the engine that sets the measure, in the first of its environments.
 fn engines_reference(scenario: &Scenario, point: &Point, engine: &str) -> Point {
-    let environments = scenario.matrix.environment.iter().take(1);
     Point {
         engine: Some(engine.to_owned()),
-        environment: environments.cloned().find(|_| engine == TRANSFORMERS),
+        environment: (engine == TRANSFORMERS)
+            .then(|| scenario.matrix.environment.first().cloned())
+            .flatten(),
         ..point.clone()
     }
 }

@@ -191,7 +191,6 @@ fn who_ignores_sigterm_is_killed() {
             .collect(),
         program: PathBuf::from("sh"),
         folder: None,
-        unavailable: None,
         stop: StopLimits {
             grace: Duration::from_millis(200),
             ..StopLimits::default()

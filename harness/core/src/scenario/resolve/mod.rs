@@ -179,29 +179,7 @@ pub fn resolve(
                 .hint("add for example: [placement.single] with device_map = \"cpu\""),
         );
     }
-    let mut placements = Vec::new();
-    for (name, table) in file.placement.iter().flat_map(Named::iter) {
-        rules::name(name, "placement", &mut problems);
-        let request = resolve_placement(table, &devices, &mut problems);
-        let expect = resolve_expect(
-            file.expect.as_ref(),
-            table.expect.as_ref(),
-            (name.get_ref(), &names),
-            &devices,
-            &mut problems,
-        );
-        placements.push(NamedPlacement {
-            name: name.get_ref().clone(),
-            line: Problem::at(name.span(), "").position(text).map_or(1, |(line, _)| line),
-            request,
-            expect,
-            timeout: resolve_timeouts(table.timeout.as_ref(), file, defaults),
-            probe: false,
-            engines: placement_engines(table, &mut problems),
-            server: resolve_server(file, table, text, &origin, &mut problems),
-            environments: placement_environments(table, file, &mut problems),
-        });
-    }
+    let mut placements = resolve_placements(file, defaults, (text, &origin), &devices, &mut problems);
     settle_probes(file, defaults, &mut placements);
     if let Some(table) = &file.expect {
         rules::expectation(table, &names, &mut problems);
@@ -263,6 +241,40 @@ pub fn resolve(
         transformers,
         origin,
     })
+}
+
+fn resolve_placements(
+    file: &ScenarioFile,
+    defaults: &DefaultsFile,
+    (text, origin): (&str, &Origin),
+    devices: &[LogicalDevice],
+    problems: &mut Vec<Problem>,
+) -> Vec<NamedPlacement> {
+    let names: Vec<&str> = file.placement.as_ref().map(Named::names).unwrap_or_default();
+    let mut placements = Vec::new();
+    for (name, table) in file.placement.iter().flat_map(Named::iter) {
+        rules::name(name, "placement", problems);
+        let request = resolve_placement(table, devices, problems);
+        let expect = resolve_expect(
+            file.expect.as_ref(),
+            table.expect.as_ref(),
+            (name.get_ref(), names.as_slice()),
+            devices,
+            problems,
+        );
+        placements.push(NamedPlacement {
+            name: name.get_ref().clone(),
+            line: Problem::at(name.span(), "").position(text).map_or(1, |(line, _)| line),
+            request,
+            expect,
+            timeout: resolve_timeouts(table.timeout.as_ref(), file, defaults),
+            probe: false,
+            engines: placement_engines(table, problems),
+            server: resolve_server(file, table, text, origin, problems),
+            environments: placement_environments(table, file, problems),
+        });
+    }
+    placements
 }
 
 /// Checks a suite's defaults.
