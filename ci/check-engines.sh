@@ -2,7 +2,7 @@
 # The engines beside candle, with everything there: the stack of Hugging Face in the versions of the incident and in the newest,
 # and llama.cpp's server. Runs scenarios/incident, scenarios/engines, harness/workers/examples and the commands of scenarios/incident/README.md, and
 # holds what came out against what is known of those libraries; then the tests that need them, and `placebench engine-check`.
-#   bash ci/check-engines.sh                 all of it; needs Python 3.10 to 3.13, a C++ compiler, PyPI once: 10 GB below target/
+#   bash ci/check-engines.sh                 all of it; needs Python 3.11 to 3.13, a C++ compiler, PyPI once: 10 GB below target/
 #   bash ci/check-engines.sh STEP...         scenarios, page, examples, protocol, tests
 # Where PyPI cannot be reached and nothing is there from before, says what is left out and passes.
 set -euo pipefail

@@ -13,6 +13,7 @@ pickles), and the network is used only where the model is one of the hub.
 import collections
 import ctypes
 import datetime
+import difflib
 import faulthandler
 import fcntl
 import gc
@@ -278,6 +279,39 @@ def written_map(entries):
             raise Failure("placement_invalid", f"device_map: {key} is no range of layers")
         written += [(f"{span[1] or ''}{layer}", device) for layer in range(first, last + 1)]
     return written
+
+
+def resolve_map(written, modules, tensors):
+    """A map that says the same of every tensor and has no keys below one another: the longest key wins.
+
+    `modules` and `tensors` are the names of the model's. A map that is without need of that stays as it is written.
+    """
+    known = {*modules, *tensors}
+    for key, _ in written:
+        if key and key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise Failure("placement_invalid", f"device_map: the model has no module {key}{hint}")
+    bare = [tensor for tensor in tensors if device_of(written, tensor) is None]
+    if bare:
+        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+        raise Failure("placement_invalid", f"device_map says nothing about {bare[0]}{more}")
+    keys = [key for key, _ in written]
+    if not any(is_below(inner, outer) for inner in keys for outer in keys):
+        return written
+    resolved = {}
+    for tensor in tensors:
+        # The shortest part of the name below which nothing else is said.
+        parts = tensor.split(".")
+        names = [".".join(parts[:count]) for count in range(len(parts) + 1)]
+        name = next(name for name in names if not any(is_below(key, name) for key in keys))
+        resolved[name] = device_of(written, name)
+    return list(resolved.items())
+
+
+def is_below(inner, outer):
+    """Whether a path is inside another one; all are inside the empty one."""
+    return inner != outer and (outer == "" or inner.startswith(outer + "."))
 
 
 def devices_asked(request):
@@ -692,7 +726,7 @@ class Engine:
         if "single" in asked:
             arguments["device_map"] = {"": library_device(asked["single"])}
         elif "manual" in asked:
-            written = written_map(asked["manual"])
+            written = self.resolved_map(written_map(asked["manual"]))
             arguments["device_map"] = {key: library_device(device) for key, device in written}
         else:
             arguments["device_map"] = asked["strategy"]
@@ -702,6 +736,17 @@ class Engine:
             arguments["attn_implementation"] = self.spec["attention"]
         arguments["offload_folder"] = self.scratch.folder("offload")
         return arguments
+
+    def resolved_map(self, written):
+        """The map as asked, held against the names of the model: Accelerate passes over keys that name nothing, and of keys
+        below one another it does not let the longest win."""
+        try:
+            with self.torch.device("meta"):
+                model = self.stack.transformers.AutoModelForCausalLM.from_config(self.config, trust_remote_code=False)
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            print(f"the names of the model cannot be looked up, the map stays as it is: {one_line(error)}", file=sys.stderr)
+            return written
+        return resolve_map(written, [name for name, _ in model.named_modules()], list(model.state_dict()))
 
     def dtype_argument(self):
         """`dtype` is the newer name of `torch_dtype`, which the newest library has given up."""
@@ -2008,4 +2053,7 @@ def run_ranks(worker, request):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    sys.stderr.flush()
+    # What is ours is closed. To take itself down torch needs seconds on a busy machine, and nobody waits for anything of it.
+    os._exit(exit_code)

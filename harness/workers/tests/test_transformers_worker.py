@@ -204,6 +204,28 @@ class Requests(unittest.TestCase):
             with self.assertRaises(worker.Failure):
                 worker.written_map([[wrong, "cpu"]])
 
+    def test_of_keys_below_one_another_the_longest_wins(self):
+        modules = ["", "model", "model.embed_tokens", "model.layers", "model.layers.0", "model.layers.1", "lm_head"]
+        tensors = ["model.embed_tokens.weight", "model.layers.0.mlp.weight", "model.layers.1.mlp.weight", "lm_head.weight"]
+        flat = [("model", "cpu"), ("lm_head", "disk")]
+        self.assertEqual(worker.resolve_map(flat, modules, tensors), flat)
+        nested = [("", "cpu"), ("model.layers.1", "disk"), ("model.layers", "cuda:0")]
+        self.assertEqual(
+            dict(worker.resolve_map(nested, modules, tensors)),
+            {"model.embed_tokens": "cpu", "model.layers.0": "cuda:0", "model.layers.1": "disk", "lm_head": "cpu"},
+        )
+
+    def test_a_map_that_does_not_fit_the_model_is_refused(self):
+        modules, tensors = ["", "model", "model.norm", "lm_head"], ["model.norm.weight", "lm_head.weight"]
+        for written, words in (
+            ([("model", "cpu"), ("lm_haed", "cpu")], "did you mean lm_head"),
+            ([("model", "cpu")], "says nothing about lm_head.weight"),
+        ):
+            with self.assertRaises(worker.Failure) as caught:
+                worker.resolve_map(written, modules, tensors)
+            self.assertEqual(caught.exception.failure_class, "placement_invalid")
+            self.assertIn(words, caught.exception.message)
+
     def test_devices_are_asked_for_by_the_key_that_names_them(self):
         asked = request(
             placement={"device_map": {"manual": [["model", "cuda:1"]]}, "max_memory": [["cpu", 5]]},

@@ -128,22 +128,31 @@ pub fn answers<'r>(
     prompts.into_iter().filter_map(of_prompt).collect()
 }
 
-/// The answers that a reader wants before anything else: those about a case that is not as expected, and those of incidents.
+/// The answers that a reader wants before anything else: those about a case that is not as expected and, where nothing but
+/// incidents was run, those of the incidents of which something was run. What blames something comes first.
+#[must_use]
 pub fn leading<'a>(info: &RunInfo, verdict: &'a RunVerdict) -> Vec<&'a Answer> {
+    let is_incident = |case: &CaseSpec| case.tags.iter().any(|tag| tag == INCIDENT_TAG);
+    let only_incidents = info.cases.iter().all(is_incident);
     let is_leading = |answer: &&Answer| {
-        let mut cases =
-            (info.cases.iter()).filter(|case| case.scenario == answer.scenario && case.prompt == answer.prompt);
-        cases.any(|case| {
-            let status = verdict
-                .cases
-                .iter()
-                .find(|judged| judged.case == case.case)
-                .map(|judged| judged.status);
-            matches!(status, Some(CaseStatus::Failed | CaseStatus::Flaky))
-                || case.tags.iter().any(|tag| tag == INCIDENT_TAG)
-        })
+        let cases = (info.cases.iter()).filter(|case| case.scenario == answer.scenario && case.prompt == answer.prompt);
+        let (mut went_wrong, mut was_run) = (false, false);
+        for case in cases {
+            let judged = verdict.cases.iter().find(|judged| judged.case == case.case);
+            let status = judged.map(|judged| judged.status);
+            went_wrong |= matches!(status, Some(CaseStatus::Failed | CaseStatus::Flaky));
+            was_run |= status != Some(CaseStatus::Skipped);
+        }
+        went_wrong || (only_incidents && was_run)
     };
-    verdict.answers.iter().filter(is_leading).collect()
+    let mut leading: Vec<&Answer> = verdict.answers.iter().filter(is_leading).collect();
+    leading.sort_by_key(|answer| match answer.blame {
+        Blame::Placement | Blame::Library | Blame::Machine | Blame::Model => 0,
+        Blame::Injected => 1,
+        Blame::Undecided => 2,
+        Blame::Nothing => 3,
+    });
+    leading
 }
 
 /// The answer of one prompt, without its name.
