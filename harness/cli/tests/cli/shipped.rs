@@ -50,7 +50,10 @@ fn the_smoke_and_incident_suites_pass_on_a_build_machine() {
     let ran = Ran::of(output);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let verdict = env.verdict();
-    let without_python = of(&verdict, "incident/moved-after-dispatch/rabbit/layers-on-disk[engine=transformers]");
+    let without_python = of(
+        &verdict,
+        "incident/moved-after-dispatch/rabbit/layers-on-disk[engine=transformers]",
+    );
     assert_eq!(without_python.status, CaseStatus::Skipped);
     let candle_beside_it = of(&verdict, "incident/moved-after-dispatch/rabbit/single[engine=candle]");
     assert_eq!(candle_beside_it.status, CaseStatus::Passed);
