@@ -45,7 +45,6 @@ BLAMED = {
         ("incident/automatic-map", "nothing"),
         ("incident/explicit-single-device", "nothing"),
         ("incident/host-staged-transfers", "machine"),
-        ("incident/tied-head-apart", "library"),
         ("incident/tied-pair-on-disk", "library"),
     ],
     "which-version": [("which-version-mends-it", "library")],
