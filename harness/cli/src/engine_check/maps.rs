@@ -33,11 +33,16 @@ fn key_of_run((first, last): (u32, u32)) -> String {
     }
 }
 
-/// The first half of the modules on one device, the others on the other.
+/// The head, which in many models is the embedding's own tensor: apart from it some engines cannot run them.
+const HEAD: &str = "lm_head";
+
+/// The first half of the modules on one device, the others on the other, and the head beside the embedding.
 pub(crate) fn halves(modules: &[String], first: &DeviceId, second: &DeviceId) -> Vec<(String, DeviceId)> {
     let (front, back) = modules.split_at(modules.len() / 2);
+    let (head, back): (Vec<String>, Vec<String>) = back.iter().cloned().partition(|module| module == HEAD);
     let mut map = written(front, first);
-    map.extend(written(back, second));
+    map.extend(written(&back, second));
+    map.extend(written(&head, first));
     map
 }
 
@@ -93,11 +98,11 @@ mod tests {
                 "model.layers.0-1=sim:0",
                 "model.layers.2=sim:1",
                 "model.norm=sim:1",
-                "lm_head=sim:1"
+                "lm_head=sim:0"
             ]
         );
         for (index, module) in modules().iter().enumerate() {
-            let expected = if index < 3 { "sim:0" } else { "sim:1" };
+            let expected = if index < 3 || index == 5 { "sim:0" } else { "sim:1" };
             assert_eq!(device_of(&map, module), Some(&device(expected)), "{module}");
         }
     }
