@@ -127,7 +127,7 @@ protocol() {
     "$binary" engine-check -- python3 harness/workers/example_engine.py
     is_here "${python_stacks[@]}" || return 0
     for environment in incident newest; do
-        "$binary" engine-check --engine transformers --model scenarios/models/tiny -- \
+        "$binary" engine-check --engine transformers -- \
             "$PLACEBENCH_PYTHON_ENVS/$environment/bin/python" harness/workers/transformers_worker.py
     done
 }

@@ -32,7 +32,8 @@ PATH=$work/tools/bin:$PATH
 cmake -S "$work/llama_cpp_python-$version/vendor/llama.cpp" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
     -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF \
     -DLLAMA_BUILD_EXAMPLES=OFF > "$work/configure.log" || { cat "$work/configure.log" >&2; exit 1; }
-cmake --build "$work/build" --target llama-server --parallel "${LLAMA_SERVER_JOBS:-$(nproc)}" > "$work/build.log" ||
+# nproc would count the threads of OpenMP, where they are set, instead of the processors.
+cmake --build "$work/build" --target llama-server --parallel "${LLAMA_SERVER_JOBS:-$(env -u OMP_NUM_THREADS nproc)}" > "$work/build.log" ||
     { tail -50 "$work/build.log" >&2; exit 1; }
 mkdir -p "$folder"
 # Renamed into place, so that one that is being used goes on.
