@@ -101,6 +101,8 @@ class Breadcrumb:
         self.step()
 
     def token(self, position):
+        # The place was the token's before: between two tokens it is the library that computes, no module.
+        self.set(self.PLACE_KIND, 0)
         self.set(self.TOKEN, position + 1)
         self.step()
 
@@ -386,9 +388,25 @@ def from_pretrained_source(model):
         raise Failure("model_missing", f"{path} is not there")
     if path.endswith(".gguf"):
         return os.path.dirname(path) or ".", {"gguf_file": os.path.basename(path)}
-    if os.path.isdir(path) and not os.path.exists(os.path.join(path, "config.json")):
-        raise Failure("model_missing", f"{path} has no config.json")
+    if os.path.isdir(path):
+        if not os.path.exists(os.path.join(path, "config.json")):
+            raise Failure("model_missing", f"{path} has no config.json")
+        names = os.listdir(path)
+        pickled = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth")))
+        if pickled and not any(name.endswith(".safetensors") for name in names):
+            raise Failure(
+                "model_invalid",
+                f"{path} has its weights in pickles only ({pickled[0]}), which can run code and are not read: "
+                "save the model again as safetensors",
+            )
     return path, {}
+
+
+def has_tokenizer(folder):
+    """Whether a folder holds the vocabulary of a tokenizer: without one Transformers 5 makes an empty one and says nothing."""
+    whole = ("tokenizer.json", "vocab.json", "vocab.txt", "tekken.json")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return any(name in whole or name.endswith((".model", ".tiktoken", ".spm")) for name in names)
 
 
 # ---- reading a placed model ----
@@ -470,6 +488,23 @@ def resting_device(module, name):
         in_memory = getattr(weights, "state_dict", weights if isinstance(weights, dict) else {})
         return "cpu" if prefix + name in in_memory else "disk"
     return "meta"
+
+
+def positions(config):
+    """How long a sequence the model was made for, stretching included; nothing where its configuration does not say.
+
+    What stretches is a `factor` of the rotary embedding, for each kind of layer its own in some models; where the length given
+    is already the stretched one, this is more than that and never less.
+    """
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    most = getattr(config, "max_position_embeddings", None)
+    if not isinstance(most, int) or most < 1:
+        return None
+    scaling = getattr(config, "rope_scaling", None) or getattr(config, "rope_parameters", None)
+    scaling = scaling if isinstance(scaling, dict) else {}
+    parts = [scaling, *(part for part in scaling.values() if isinstance(part, dict))]
+    factors = [part["factor"] for part in parts if isinstance(part.get("factor"), (int, float))]
+    return int(most * max(1, *factors)) if factors else most
 
 
 def tensors_of(module):
@@ -691,12 +726,15 @@ class Engine:
         """The tokenizer, or nothing where the model has none: prompts may be tokens."""
         if os.path.isfile(source):
             source = os.path.dirname(source)
+        needs = "input_ids" not in self.request["prompt"]
+        if os.path.isdir(source) and "gguf_file" not in extra and not has_tokenizer(source):
+            if needs:
+                raise Failure("tokenizer", f"{source} has no tokenizer, and the prompt is text: use input_ids")
+            return None
         try:
             return self.stack.transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **extra)
         except Exception as error:  # pylint: disable=broad-exception-caught
-            needs = "input_ids" not in self.request["prompt"]
-            has = any(os.path.exists(os.path.join(source, name)) for name in ("tokenizer.json", "tokenizer.model"))
-            if needs or has:
+            if needs or has_tokenizer(source):
                 raise Failure("tokenizer", f"the tokenizer of {source} cannot be read: {one_line(error)}") from error
             return None
 
@@ -988,6 +1026,12 @@ class Engine:
             ids = self.tokenizer(prompt["text"])["input_ids"]
         if not ids:
             raise Failure("request_invalid", "the prompt has no token")
+        most, new = positions(self.config), self.request["generation"]["max_new_tokens"]
+        if most is not None and len(ids) + new > most:
+            raise Failure(
+                "request_invalid",
+                f"the prompt has {len(ids)} tokens and max_new_tokens is {new}, but the model was made for {most} positions",
+            )
         vocabulary = self.model.get_input_embeddings().num_embeddings
         beyond = [token for token in ids if token >= vocabulary]
         if beyond:
@@ -1299,18 +1343,18 @@ def describe(error, what, torch):
     if "same device" in lowered or "is not on the expected device" in lowered:
         return Failure("placement_invalid", f"{what}: tensors of one operation are on two devices: {words}")
     placed = ("device_map", "dispatched on the cpu", "modules offloaded", "you can't move a model", "offload_dir", "max_memory")
-    placed += ("have any device set", "is on the meta device")
+    placed += ("have any device set", "is on the meta device", "offload the whole model")
     if any(part in lowered for part in placed):
         return Failure("placement_invalid", f"{what}: {words}")
     if isinstance(error, FileNotFoundError) or "is not a local folder" in lowered or "no file named" in lowered:
         return Failure("model_missing", f"{what}: {words}")
     if type(error).__name__ == "SafetensorError":
-        return Failure("model_invalid", f"{what}: {words}")
+        return Failure("model_invalid", f"{what}: a file of weights is damaged or not complete: {words}")
     if isinstance(error, ImportError) or "does not support" in lowered or "not supported" in lowered:
         return Failure("unsupported", f"{what}: {words}")
     if "does not recognize this architecture" in lowered or "unrecognized configuration class" in lowered:
         return Failure("unsupported", f"{what}: {words}")
-    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or "valid json" in lowered:
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or "valid json" in lowered or "unrecognized model in" in lowered:
         return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, OSError) and what in ("config.json", "the model"):
         return Failure("model_invalid", f"{what}: {words}")
@@ -1603,7 +1647,6 @@ class RankWorker(Worker):
         super().emit(event, **fields)
         if event == "token" and self.together is not None:
             # Whoever waits is at the next token: the one that is waited for is not.
-            self.crumb.set(Breadcrumb.PLACE_KIND, 0)
             self.crumb.token(fields["index"] + 1)
             self.together()
 

@@ -275,6 +275,59 @@ class Requests(unittest.TestCase):
             pathlib.Path(gguf).touch()
             self.assertEqual(worker.from_pretrained_source({"path": gguf}), (folder, {"gguf_file": "a.gguf"}))
 
+    def test_weights_in_pickles_only_are_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("config.json", "pytorch_model.bin"):
+                pathlib.Path(folder, name).touch()
+            with self.assertRaises(worker.Failure) as caught:
+                worker.from_pretrained_source({"path": folder})
+            self.assertEqual(caught.exception.failure_class, "model_invalid")
+            for words in ("pytorch_model.bin", "safetensors"):
+                self.assertIn(words, caught.exception.message)
+            pathlib.Path(folder, "model.safetensors").touch()
+            self.assertEqual(worker.from_pretrained_source({"path": folder}), (folder, {}))
+
+    def test_a_folder_without_a_vocabulary_has_no_tokenizer(self):
+        made = types.SimpleNamespace(AutoTokenizer=types.SimpleNamespace(from_pretrained=lambda *_, **__: "a tokenizer"))
+        stack = types.SimpleNamespace(torch=FakeTorch, transformers=made)
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "tokenizer_config.json").touch()
+            with self.assertRaises(worker.Failure) as caught:
+                worker.Engine(None, request(), stack).read_tokenizer(folder, {})
+            self.assertEqual(caught.exception.failure_class, "tokenizer")
+            self.assertIn(folder, caught.exception.message)
+            of_tokens = worker.Engine(None, request(prompt={"input_ids": [1]}), stack)
+            self.assertIsNone(of_tokens.read_tokenizer(folder, {}))
+            # A GGUF file has its own.
+            self.assertEqual(of_tokens.read_tokenizer(folder, {"gguf_file": "a.gguf"}), "a tokenizer")
+            pathlib.Path(folder, "tokenizer.json").touch()
+            self.assertEqual(worker.Engine(None, request(), stack).read_tokenizer(folder, {}), "a tokenizer")
+
+    def test_prompts_that_the_model_cannot_take_are_refused(self):
+        engine = worker.Engine(None, request(), types.SimpleNamespace(torch=FakeTorch))
+        engine.tokenizer = None
+        engine.config = types.SimpleNamespace(max_position_embeddings=8)
+        embeddings = types.SimpleNamespace(num_embeddings=100)
+        engine.model = types.SimpleNamespace(get_input_embeddings=lambda: embeddings)
+        self.assertEqual(engine.input_ids({"input_ids": [1, 2, 3, 99]}), [1, 2, 3, 99])
+        for ids, words in [([], "no token"), ([100], "vocabulary of 100"), ([1] * 5, "made for 8 positions")]:
+            with self.assertRaises(worker.Failure) as caught:
+                engine.input_ids({"input_ids": ids})
+            self.assertEqual(caught.exception.failure_class, "request_invalid")
+            self.assertIn(words, caught.exception.message)
+
+    def test_a_model_is_as_long_as_it_was_stretched(self):
+        for fields, most in [
+            ({"max_position_embeddings": 512}, 512),
+            ({"max_position_embeddings": 512, "rope_scaling": {"factor": 4.0}}, 2048),
+            ({"max_position_embeddings": 512, "rope_parameters": {"rope_theta": 1e4}}, 512),
+            ({"max_position_embeddings": 512, "rope_parameters": {"full_attention": {"factor": 8}}}, 4096),
+            ({"max_position_embeddings": None}, None),
+            ({}, None),
+        ]:
+            with self.subTest(fields):
+                self.assertEqual(worker.positions(types.SimpleNamespace(**fields)), most)
+
 
 class Reading(unittest.TestCase):
     def test_places_are_in_the_order_of_execution(self):
@@ -415,6 +468,8 @@ class Misfortunes(unittest.TestCase):
             (ImportError("flash_attn is not installed"), "unsupported"),
             (OSError("no file named model.safetensors found"), "model_missing"),
             (type("SafetensorError", (Exception,), {})("header too large"), "model_invalid"),
+            (ValueError("You are trying to offload the whole model to the disk."), "placement_invalid"),
+            (ValueError("Unrecognized model in /models/a. Should have a `model_type` key"), "model_invalid"),
             (KeyError("whatever"), "internal"),
         ]:
             with self.subTest(str(error)):
@@ -472,6 +527,16 @@ class Page(unittest.TestCase):
                 self.assertEqual(words[0].to_bytes(8, "little"), b"placebc1")
                 self.assertEqual(words[1:7], (4, 7, 1, 5, 2, 3))
             self.assertEqual(page[64:128], bytes(64))
+
+    def test_a_new_token_is_at_no_place_yet(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(bytes(4096))
+            file.flush()
+            crumb = worker.Breadcrumb(file.name)
+            crumb.place(worker.MODULE, 9)
+            crumb.token(2)
+            words = struct.unpack_from("<8Q", pathlib.Path(file.name).read_bytes())
+            self.assertEqual((words[worker.Breadcrumb.TOKEN], words[worker.Breadcrumb.PLACE_KIND]), (3, 0))
 
     def test_without_a_page_it_works_on(self):
         worker.Breadcrumb(None).place(worker.MODULE, 1)
