@@ -1355,7 +1355,8 @@ def describe(error, what, torch):
         return Failure("unsupported", f"{what}: {words}")
     if "does not recognize this architecture" in lowered or "unrecognized configuration class" in lowered:
         return Failure("unsupported", f"{what}: {words}")
-    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or "valid json" in lowered or "unrecognized model in" in lowered:
+    damaged = ("valid json", "unrecognized model in")
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or any(part in lowered for part in damaged):
         return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, OSError) and what in ("config.json", "the model"):
         return Failure("model_invalid", f"{what}: {words}")
