@@ -641,13 +641,14 @@ class Scratch:
     PREFIX = "placebench-transformers-"
     LOCK = "lock"
 
-    def __init__(self):
+    def __init__(self, prefix=PREFIX, parent=None):
+        self.prefix, self.parent = prefix, parent or tempfile.gettempdir()
         self.path = self.lock = None
 
     def folder(self, name):
         if self.path is None:
             self.sweep()
-            self.path = tempfile.mkdtemp(prefix=self.PREFIX)
+            self.path = tempfile.mkdtemp(prefix=self.prefix, dir=self.parent)
             self.lock = open(os.path.join(self.path, self.LOCK), "w")  # pylint: disable=consider-using-with
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         folder = os.path.join(self.path, name)
@@ -655,7 +656,7 @@ class Scratch:
         return folder
 
     def sweep(self):
-        for folder in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), self.PREFIX + "*")):
+        for folder in glob.glob(os.path.join(glob.escape(self.parent), self.prefix + "*")):
             try:
                 # Somebody else's, or one that is being made: it has no lock yet.
                 if os.lstat(folder).st_uid != os.getuid() or os.path.islink(folder):
@@ -1354,7 +1355,8 @@ def describe(error, what, torch):
         return Failure("unsupported", f"{what}: {words}")
     if "does not recognize this architecture" in lowered or "unrecognized configuration class" in lowered:
         return Failure("unsupported", f"{what}: {words}")
-    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or "valid json" in lowered or "unrecognized model in" in lowered:
+    damaged = ("valid json", "unrecognized model in")
+    if isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or any(part in lowered for part in damaged):
         return Failure("model_invalid", f"{what}: {words}")
     if isinstance(error, OSError) and what in ("config.json", "the model"):
         return Failure("model_invalid", f"{what}: {words}")
@@ -1789,6 +1791,8 @@ class Rank:
 class Coordinator:
     """Launches the ranks, listens to them, and speaks for all of them."""
 
+    PREFIX = "placebench-ranks-"
+
     def __init__(self, worker, request):
         self.worker, self.request = worker, request
         self.asked = request["placement"]["device_map"]["ranks"]
@@ -1796,13 +1800,14 @@ class Coordinator:
         self.codes, self.places, self.last_s = {}, [], 0.0
         self.selector = selectors.DefaultSelector()
         self.launcher = self.listener = self.launcher_ended_s = None
-        self.folder = tempfile.mkdtemp(prefix="placebench-ranks-")
-        if len(self.folder) > 80:
-            # The path of a socket has 107 bytes at most.
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder = tempfile.mkdtemp(prefix="placebench-ranks-", dir="/tmp")
+        # The path of a socket has 107 bytes at most.
+        parent = tempfile.gettempdir()
+        self.scratch = Scratch(self.PREFIX, parent if len(parent) <= 50 else "/tmp")
+        self.folder = self.scratch.folder("launch")
 
     def run(self):
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self.leave)
         try:
             self.worker.phase("resolve")
             self.launch()
@@ -1826,6 +1831,12 @@ class Coordinator:
         environment = {**os.environ, RANKS_VARIABLE: path, "PLACEBENCH_SUPERVISOR_PID": str(os.getpid())}
         command = launcher_command(self.asked, self.folder)
         self.launcher = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, env=environment)
+
+    def leave(self, number, _frame):
+        """The supervisor ends the group after a deadline: the folder goes first. The ranks have the signal themselves."""
+        self.scratch.remove()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
     def ask_for_stacks(self, _signal, _frame):
         """Each rank answers into a file of its own. One that has not connected yet has made no arrangements for the signal."""
@@ -2030,7 +2041,7 @@ class Coordinator:
         for key in list(self.selector.get_map().values()):
             key.fileobj.close()
         self.selector.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.scratch.remove()
 
 
 def summed(lists):

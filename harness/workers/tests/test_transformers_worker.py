@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import pathlib
+import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import types
@@ -508,6 +510,22 @@ class Leftovers(unittest.TestCase):
             own.remove()
             living.remove()
             self.assertEqual(os.listdir(temporary), [os.path.basename(unfinished)])
+
+    def test_a_coordinator_that_is_ended_leaves_no_folder(self):
+        code = (
+            f"import sys, signal, time; sys.dont_write_bytecode = True; sys.path.insert(0, {str(FILE.parent)!r})\n"
+            "import transformers_worker as w\n"
+            "c = w.Coordinator(None, {'placement': {'device_map': {'ranks': {'processes': 2}}}})\n"
+            "signal.signal(signal.SIGTERM, c.leave); print(c.folder, flush=True)\nwhile True: time.sleep(0.1)\n"
+        )
+        with tempfile.TemporaryDirectory() as temporary:
+            environment = {**os.environ, "TMPDIR": temporary}
+            with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment) as process:
+                folder = process.stdout.readline().decode().strip()
+                self.assertTrue(os.path.isdir(folder), folder)
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(), -signal.SIGTERM)
+            self.assertFalse(os.path.exists(os.path.dirname(folder)))
 
 
 class Page(unittest.TestCase):
