@@ -16,6 +16,11 @@ pub(crate) struct Chunk {
     /// Sent instead of an answer where one fails on its way.
     #[serde(default)]
     pub(crate) error: Option<Value>,
+    /// `error` where the whole piece is one, as older versions of vLLM write it, with `message`.
+    #[serde(default)]
+    pub(crate) object: Option<String>,
+    #[serde(default)]
+    pub(crate) message: Option<String>,
     #[serde(default)]
     pub(crate) system_fingerprint: Option<String>,
 }
@@ -36,6 +41,9 @@ pub(crate) struct Choice {
     /// vLLM: the text that ended the answer, or the number of a token that did.
     #[serde(default)]
     pub(crate) stop_reason: Option<Value>,
+    /// The same of SGLang.
+    #[serde(default)]
+    pub(crate) matched_stop: Option<Value>,
 }
 
 /// What a chat adds.
