@@ -143,9 +143,14 @@ impl Logprobs {
 fn of_entry(entry: &Entry) -> Told {
     let id = |entry: &Entry| entry.id.or_else(|| numbered(&entry.token));
     let candidates = entry.top_logprobs.iter();
+    let length = |entry: &Entry| entry.bytes.as_ref().map_or(entry.token.len(), Vec::len);
+    // llama.cpp writes a whole character to the token that completed it; what the token is itself, its candidate says.
+    let own = candidates
+        .clone()
+        .find(|other| id(other).is_some() && id(other) == id(entry));
     Told {
         id: id(entry),
-        bytes: entry.bytes.as_ref().map_or(entry.token.len(), Vec::len),
+        bytes: length(own.unwrap_or(entry)),
         top: sorted(
             candidates
                 .filter_map(|candidate| Some((id(candidate), candidate.logprob?)))
@@ -202,6 +207,15 @@ mod tests {
                 top: vec![(Some(39614), -0.9), (Some(2219), -1.9)],
             }]
         );
+    }
+
+    #[test]
+    fn a_token_that_completes_a_character_is_as_long_as_itself() {
+        let told = tokens(
+            r#"{"content":[{"id":233,"token":"😏","bytes":[240,159,152,143],"logprob":-1.4,"top_logprobs":[
+               {"id":233,"token":"\ufffd","bytes":[143],"logprob":-1.4}]}]}"#,
+        );
+        assert_eq!(told[0].bytes, 1);
     }
 
     #[test]

@@ -372,8 +372,8 @@ impl Sequence {
         let is_told_in_part = !is_by_piece && self.has_holes(reason);
         let most = match reason {
             _ if is_by_piece || self.has_reasoning || self.lacks_text() => u32::MAX,
-            FinishReason::Length => came.saturating_add(UNFINISHED),
-            FinishReason::Eos | FinishReason::Stop => came.saturating_add(hidden),
+            FinishReason::Length => came.saturating_add(UNFINISHED).saturating_add(self.parts()),
+            FinishReason::Eos | FinishReason::Stop => came.saturating_add(hidden).saturating_add(self.parts()),
         };
         if count < came || count > most {
             return Err(broken(format!(
@@ -392,6 +392,12 @@ impl Sequence {
             ));
         }
         Ok((is_by_piece || count != came).then_some(count))
+    }
+
+    /// Bytes of characters that may take several tokens.
+    fn parts(&self) -> u32 {
+        let parts = self.text.bytes().filter(|byte| !byte.is_ascii()).count();
+        u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
     /// Whether text has come of tokens that were not told.

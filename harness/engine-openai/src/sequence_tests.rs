@@ -38,11 +38,11 @@ fn finish(reason: &str) -> Value {
     json!({"choices": [{"delta": {}, "text": "", "index": 0, "finish_reason": reason}]})
 }
 
-/// A token that completed `text`: of its bytes only the last.
+/// A token that completed `text`: of its bytes only the last, as its candidate says.
 fn completes(text: &str, id: u32) -> Value {
     let mut chunk = token(text, id);
     let entry = &mut chunk["choices"][0]["logprobs"]["content"][0];
-    entry["bytes"] = json!(&text.as_bytes()[text.len() - 1..]);
+    entry["top_logprobs"][0]["bytes"] = json!(&text.as_bytes()[text.len() - 1..]);
     chunk
 }
 
@@ -238,6 +238,7 @@ fn tokens_with_holes_among_them_are_known_by_their_text() {
     // A token whose bytes are more than its text, as vLLM writes numbers: nothing is missing.
     let mut numbered = token("é", 7);
     numbered["choices"][0]["logprobs"]["content"][0]["bytes"] = json!(b"token_id:7");
+    numbered["choices"][0]["logprobs"]["content"][0]["top_logprobs"] = json!([]);
     let (made, notes) = ended(&[numbered, finish("stop"), usage(4, 2)], &spec()).unwrap();
     assert_eq!((made.output_ids.as_slice(), notes.len()), ([7].as_slice(), 0));
 }
