@@ -182,6 +182,9 @@ impl Client {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 format!("{root} closed the connection before its answer was whole")
             }
+            _ if error.to_string().contains("invalid peer certificate") => format!(
+                "the certificate of {root} is not trusted ({error}): name a file with the certificates to trust in SSL_CERT_FILE"
+            ),
             _ => format!("the connection to {root} broke: {error}"),
         }
     }
@@ -243,6 +246,20 @@ mod tests {
             "it holds no certificate"
         );
         assert!(certificates(std::ffi::OsStr::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_has_a_way_out() {
+        let address = ServerAddress {
+            root: "https://a".to_owned(),
+            host: "a".to_owned(),
+            path: String::new(),
+            is_https: true,
+        };
+        let client = Client::new(address, None).unwrap();
+        let words = |error: &str| client.broken(&std::io::Error::other(error.to_owned()));
+        assert!(words("invalid peer certificate: UnknownIssuer").contains("SSL_CERT_FILE"));
+        assert_eq!(words("odd"), "the connection to https://a broke: odd");
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Order<'_> {
         // OpenAI forbids log-probabilities of some models; any other 403 is about the key.
         let is_about_keys = matches!(status, 400 | 422 | 501) || (status == 403 && wishes.logprobs && names("logprob"));
         // Without these the answer would be another one: nothing that is left out makes up for them.
-        let is_needed = self.needed().into_iter().any(|key| names(key)) && !names("logprob");
+        let is_needed = self.needed().into_iter().any(names) && !names("logprob");
         if !is_about_keys || is_needed {
             return None;
         }
