@@ -16,6 +16,11 @@ pub(crate) struct Chunk {
     /// Sent instead of an answer where one fails on its way.
     #[serde(default)]
     pub(crate) error: Option<Value>,
+    /// `error` where the whole piece is one, as older versions of vLLM write it, with `message`.
+    #[serde(default)]
+    pub(crate) object: Option<String>,
+    #[serde(default)]
+    pub(crate) message: Option<String>,
     #[serde(default)]
     pub(crate) system_fingerprint: Option<String>,
 }
@@ -36,6 +41,9 @@ pub(crate) struct Choice {
     /// vLLM: the text that ended the answer, or the number of a token that did.
     #[serde(default)]
     pub(crate) stop_reason: Option<Value>,
+    /// The same of SGLang.
+    #[serde(default)]
+    pub(crate) matched_stop: Option<Value>,
 }
 
 /// What a chat adds.
@@ -135,9 +143,14 @@ impl Logprobs {
 fn of_entry(entry: &Entry) -> Told {
     let id = |entry: &Entry| entry.id.or_else(|| numbered(&entry.token));
     let candidates = entry.top_logprobs.iter();
+    let length = |entry: &Entry| entry.bytes.as_ref().map_or(entry.token.len(), Vec::len);
+    // llama.cpp writes a whole character to the token that completed it; what the token is itself, its candidate says.
+    let own = candidates
+        .clone()
+        .find(|other| id(other).is_some() && id(other) == id(entry));
     Told {
         id: id(entry),
-        bytes: entry.bytes.as_ref().map_or(entry.token.len(), Vec::len),
+        bytes: length(own.unwrap_or(entry)),
         top: sorted(
             candidates
                 .filter_map(|candidate| Some((id(candidate), candidate.logprob?)))
@@ -194,6 +207,15 @@ mod tests {
                 top: vec![(Some(39614), -0.9), (Some(2219), -1.9)],
             }]
         );
+    }
+
+    #[test]
+    fn a_token_that_completes_a_character_is_as_long_as_itself() {
+        let told = tokens(
+            r#"{"content":[{"id":233,"token":"😏","bytes":[240,159,152,143],"logprob":-1.4,"top_logprobs":[
+               {"id":233,"token":"\ufffd","bytes":[143],"logprob":-1.4}]}]}"#,
+        );
+        assert_eq!(told[0].bytes, 1);
     }
 
     #[test]

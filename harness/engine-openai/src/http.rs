@@ -38,6 +38,17 @@ pub(crate) struct Head {
     pub(crate) server: String,
     /// Where a redirect leads.
     pub(crate) location: String,
+    /// How the body is packed, where it is; this client asks for no packing.
+    pub(crate) encoding: String,
+    /// When to ask again, in the server's words.
+    pub(crate) retry_after: String,
+}
+
+impl Head {
+    /// Whether the body is compressed.
+    pub(crate) fn is_packed(&self) -> bool {
+        !matches!(self.encoding.trim(), "" | "identity")
+    }
 }
 
 /// A whole answer.
@@ -65,6 +76,11 @@ impl Answer {
             ),
             401 | 403 => format!(
                 "status {status}: it wants another key (api_key_env of [server] names the variable that holds it); it said {}",
+                quoted(&self.body)
+            ),
+            429 | 503 if !self.head.retry_after.is_empty() => format!(
+                "status {status} (it can be asked again after {}: Retry-After) and {}",
+                quoted(self.head.retry_after.as_bytes()),
                 quoted(&self.body)
             ),
             _ => format!("status {status} and {}", quoted(&self.body)),
@@ -166,6 +182,9 @@ impl Client {
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
                 format!("{root} closed the connection before its answer was whole")
             }
+            _ if error.to_string().contains("invalid peer certificate") => format!(
+                "the certificate of {root} is not trusted ({error}): name a file with the certificates to trust in SSL_CERT_FILE"
+            ),
             _ => format!("the connection to {root} broke: {error}"),
         }
     }
@@ -192,6 +211,8 @@ fn head(response: &Response<Body>) -> Head {
         content_type: kind.trim().to_ascii_lowercase(),
         server: text("server"),
         location: text("location"),
+        encoding: text("content-encoding"),
+        retry_after: text("retry-after"),
     }
 }
 
@@ -228,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_is_not_trusted_has_a_way_out() {
+        let address = ServerAddress {
+            root: "https://a".to_owned(),
+            host: "a".to_owned(),
+            path: String::new(),
+            is_https: true,
+        };
+        let client = Client::new(address, None).unwrap();
+        let words = |error: &str| client.broken(&std::io::Error::other(error.to_owned()));
+        assert!(words("invalid peer certificate: UnknownIssuer").contains("SSL_CERT_FILE"));
+        assert_eq!(words("odd"), "the connection to https://a broke: odd");
+    }
+
+    #[test]
     fn an_answer_says_what_to_do() {
         let answer = |status, location: &str| Answer {
             head: Head {
@@ -243,6 +278,13 @@ mod tests {
                 .words()
                 .contains("redirect to `http://b/`, which is not followed")
         );
+        let mut packed = answer(200, "").head;
+        assert!(!packed.is_packed());
+        packed.encoding = "gzip".to_owned();
+        assert!(packed.is_packed());
+        let mut busy = answer(429, "");
+        busy.head.retry_after = "7".to_owned();
+        assert!(busy.words().contains("after `7`"), "{}", busy.words());
         assert_eq!(answer(500, "").words(), "status 500 and `<h1>no</h1>`");
         assert_eq!(answer(200, "").json(), None);
     }

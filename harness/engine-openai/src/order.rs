@@ -118,13 +118,31 @@ impl Order<'_> {
         Value::Object(body)
     }
 
+    /// Keys that cannot be done without, as a refusal writes them.
+    fn needed(&self) -> Vec<&'static str> {
+        let sampling = self.generation.sampling.as_ref();
+        let keys = [
+            ("temperature'", true),
+            ("ignore_eos", self.generation.ignore_eos),
+            ("top_k", sampling.is_some_and(|sampling| sampling.top_k.is_some())),
+        ];
+        keys.into_iter()
+            .filter(|(_, is_asked)| *is_asked)
+            .map(|(key, _)| key)
+            .collect()
+    }
+
     /// What to do without after a refusal, and how to say so; `None` where the refusal is about something else.
     pub(crate) fn less(&self, wishes: Wishes, status: u16, refusal: &[u8]) -> Option<(Wishes, &'static str)> {
-        if !matches!(status, 400 | 422 | 501) {
-            return None;
-        }
         let refusal = String::from_utf8_lossy(refusal);
         let names = |word: &str| refusal.contains(word);
+        // OpenAI forbids log-probabilities of some models; any other 403 is about the key.
+        let is_about_keys = matches!(status, 400 | 422 | 501) || (status == 403 && wishes.logprobs && names("logprob"));
+        // Without these the answer would be another one: nothing that is left out makes up for them.
+        let is_needed = self.needed().into_iter().any(names) && !names("logprob");
+        if !is_about_keys || is_needed {
+            return None;
+        }
         let has_extras = wishes.extras && !self.dialect.extras(0).is_empty();
         let without_logprobs = (
             Wishes {
@@ -276,6 +294,10 @@ mod tests {
         );
         assert_eq!(order.less(all, 500, b"logprobs"), None);
         assert_eq!(order.less(all, 404, b"no"), None);
+        let forbidden = order.less(all, 403, b"You are not allowed to request logprobs from this model.");
+        assert!(forbidden.is_some_and(|(wishes, _)| !wishes.logprobs && wishes.usage));
+        assert_eq!(order.less(all, 403, b"wrong key"), None);
+        assert_eq!(less(all, "'temperature' does not support 0 with this model"), None);
         let bare = order.body(wishes);
         assert_eq!(
             bare,

@@ -3,6 +3,9 @@
 //! Tokens are counted by their log-probabilities where the server tells them, else by the pieces of text that arrive,
 //! which its own count then corrects: `token_stamps_s` has an entry for each arrival, `output_tokens` says how many tokens
 //! they were. Tokens that came in one piece share a stamp. An end token has no text and mostly no entry; servers count it.
+//! Some tokens are counted and never told: llama.cpp sends nothing until a character is whole, and then tells the token that
+//! completed it only; vLLM tells none of the marks around reasoning. A list of tokens with holes is not the answer's, so such
+//! an answer is known by its text.
 
 use placebench_core::outcome::FailureClass;
 use placebench_core::protocol::{FinishReason, Generation, GenerationSpec, Prompt, TokenLogit};
@@ -13,6 +16,9 @@ use crate::words::{counted, quoted};
 
 /// Bytes of text that are kept. The longest answers of any model are far below.
 const MOST_TEXT: usize = 16 << 20;
+
+/// Tokens of a character that the limit cut off: all but the last of four bytes.
+const UNFINISHED: u32 = 3;
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +65,8 @@ pub(crate) struct Sequence {
     stop_reason: Option<Value>,
     usage: Option<Usage>,
     has_reasoning: bool,
+    /// Bytes of all tokens that were told.
+    told_bytes: usize,
     fingerprint: Option<String>,
     is_done: bool,
 }
@@ -79,6 +87,7 @@ impl Sequence {
             stop_reason: None,
             usage: None,
             has_reasoning: false,
+            told_bytes: 0,
             fingerprint: None,
             is_done: false,
         }
@@ -114,7 +123,9 @@ impl Sequence {
                 quoted(data)
             ))
         })?;
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
+        let whole =
+            (chunk.object.as_deref() == Some("error")).then(|| Value::String(chunk.message.unwrap_or_default()));
+        if let Some(error) = chunk.error.filter(|error| !error.is_null()).or(whole) {
             let said = quoted(error.to_string().as_bytes());
             return Err(broken(format!(
                 "the server gave up in the middle of its answer: {said}"
@@ -143,9 +154,10 @@ impl Sequence {
                 "the server went on with its answer after it had said why it ended",
             ));
         }
-        if choice.finish_reason.is_some() {
-            self.finish = choice.finish_reason;
-            self.stop_reason = choice.stop_reason;
+        // Some servers write an empty reason until there is one.
+        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
+            self.finish = Some(reason);
+            self.stop_reason = choice.stop_reason.or(choice.matched_stop);
         }
         if self.text.len() + text.len() > MOST_TEXT {
             return Err(broken(format!(
@@ -200,6 +212,7 @@ impl Sequence {
                 return Err(broken("the server told the numbers of some tokens and not of others"));
             }
             end += token.bytes;
+            self.told_bytes += token.bytes;
             let is_last = at + 1 == told.len();
             let offset = if is_last { self.text.len() } else { self.boundary(end) };
             arrivals.push(self.arrive(token.id, gap(&token.top), offset, at_s)?);
@@ -253,6 +266,7 @@ impl Sequence {
         let finish_reason = self.finish_reason(order)?;
         let mut notes = Vec::new();
         let output_tokens = self.counted(finish_reason, &mut notes)?;
+        let has_all = !self.has_holes(finish_reason);
         if self.has_reasoning {
             notes.push(
                 "part of the answer came as reasoning: it is part of the text, without the marks around it".to_owned(),
@@ -276,11 +290,11 @@ impl Sequence {
             ));
         }
         let tokens = self.stamps_s.len();
-        let whole = |length: usize| length == tokens;
+        let whole = |length: usize| has_all && length == tokens;
         let made = Generation {
             input_tokens: input_tokens.filter(|counted| input_ids.is_empty() || differs(counted)),
             input_ids,
-            output_ids: self.ids,
+            output_ids: if has_all { self.ids } else { Vec::new() },
             text: self.text,
             finish_reason,
             start_s,
@@ -308,7 +322,7 @@ impl Sequence {
             "length" => FinishReason::Length,
             "eos_token" => FinishReason::Eos,
             "stop_sequence" => FinishReason::Stop,
-            // One word for an end token and a stop text. vLLM says which; of others a stop text that was asked for is believed.
+            // One word for an end token and a stop text. vLLM and SGLang say which; of others a stop text that was asked for is believed.
             "stop" => match &self.stop_reason {
                 Some(Value::String(_)) => FinishReason::Stop,
                 Some(Value::Number(_)) => FinishReason::Eos,
@@ -354,16 +368,12 @@ impl Sequence {
                 self.asked
             )));
         }
-        // What ends an answer is counted and not told: one end token, or the tokens of a stop text.
-        let hidden = match reason {
-            FinishReason::Length => 0,
-            FinishReason::Eos => 1,
-            FinishReason::Stop => u32::MAX,
-        };
-        let most = if is_by_piece {
-            u32::MAX
-        } else {
-            came.saturating_add(hidden)
+        let hidden = hidden(reason);
+        let is_told_in_part = !is_by_piece && self.has_holes(reason);
+        let most = match reason {
+            _ if is_by_piece || self.has_reasoning || self.lacks_text() => u32::MAX,
+            FinishReason::Length => came.saturating_add(UNFINISHED).saturating_add(self.parts()),
+            FinishReason::Eos | FinishReason::Stop => came.saturating_add(hidden).saturating_add(self.parts()),
         };
         if count < came || count > most {
             return Err(broken(format!(
@@ -375,7 +385,40 @@ impl Sequence {
                 "{count} tokens came in {came} pieces of text: gaps are those between pieces"
             ));
         }
+        if is_told_in_part {
+            notes.push(format!(
+                "of {count} tokens the server told {came}, as servers do where a character takes several tokens or reasoning is \
+                 marked: the answer is known by its text, and gaps are those between pieces of it"
+            ));
+        }
         Ok((is_by_piece || count != came).then_some(count))
+    }
+
+    /// Bytes of characters that may take several tokens.
+    fn parts(&self) -> u32 {
+        let parts = self.text.bytes().filter(|byte| !byte.is_ascii()).count();
+        u32::try_from(parts).unwrap_or(u32::MAX)
+    }
+
+    /// Whether text has come of tokens that were not told.
+    fn lacks_text(&self) -> bool {
+        matches!(self.counting, Some(Counting::Tokens { .. })) && self.told_bytes < self.text.len()
+    }
+
+    /// Whether tokens are missing among those that were told, by the text or by the server's count.
+    fn has_holes(&self, reason: FinishReason) -> bool {
+        let came = u32::try_from(self.stamps_s.len()).unwrap_or(u32::MAX);
+        let count = self.usage.and_then(|usage| usage.completion_tokens);
+        self.lacks_text() || count.is_some_and(|count| count > came.saturating_add(hidden(reason)))
+    }
+}
+
+/// What ends an answer is counted and not told: one end token, or the tokens of a stop text.
+fn hidden(reason: FinishReason) -> u32 {
+    match reason {
+        FinishReason::Length => 0,
+        FinishReason::Eos => 1,
+        FinishReason::Stop => u32::MAX,
     }
 }
 

@@ -38,6 +38,14 @@ fn finish(reason: &str) -> Value {
     json!({"choices": [{"delta": {}, "text": "", "index": 0, "finish_reason": reason}]})
 }
 
+/// A token that completed `text`: of its bytes only the last, as its candidate says.
+fn completes(text: &str, id: u32) -> Value {
+    let mut chunk = token(text, id);
+    let entry = &mut chunk["choices"][0]["logprobs"]["content"][0];
+    entry["top_logprobs"][0]["bytes"] = json!(&text.as_bytes()[text.len() - 1..]);
+    chunk
+}
+
 fn usage(prompt: u32, completion: u32) -> Value {
     json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": completion}})
 }
@@ -115,8 +123,8 @@ fn every_contradiction_is_a_sentence() {
     for (chunks, words) in [
         (vec![token("a", 7), usage(4, 1)], "did not say why"),
         (
-            vec![token("a", 7), finish("length"), usage(4, 2)],
-            "counts 2 tokens in its answer, and sent 1 tokens",
+            vec![token("a", 7), finish("stop"), usage(4, 3)],
+            "counts 3 tokens in its answer, and sent 1 tokens",
         ),
         (
             vec![token("a", 7), token("b", 8), finish("stop"), usage(4, 1)],
@@ -200,4 +208,71 @@ fn thoughts_and_caches_are_noted() {
         notes[0].contains("reasoning") && notes[1].contains("3 of the tokens"),
         "{notes:?}"
     );
+}
+
+#[test]
+fn tokens_with_holes_among_them_are_known_by_their_text() {
+    // llama.cpp: three tokens were made of the one character and one was told. vLLM: a mark after the reasoning was not.
+    let mut thought = token("a", 7);
+    thought["choices"][0]["delta"] = json!({"reasoning": "so"});
+    for chunks in [
+        vec![completes("😀", 7), finish("length"), usage(4, 3)],
+        // A stop text hides tokens too: the text tells of the hole.
+        vec![completes("😀", 7), finish("stop_sequence"), usage(4, 3)],
+        // The limit cut a character off, of which nothing was told.
+        vec![token("a", 7), finish("length"), usage(4, 3)],
+        vec![thought, finish("stop"), usage(4, 3)],
+    ] {
+        let (made, notes) = ended(&chunks, &spec()).unwrap();
+        assert_eq!(made.output_tokens, Some(3), "{chunks:?}");
+        assert_eq!(
+            (made.output_ids.len(), made.top2_gaps.len(), made.top5.len()),
+            (0, 0, 0)
+        );
+        assert_eq!((made.token_stamps_s.len(), made.text_offsets.len()), (1, 1));
+        assert!(
+            notes.iter().any(|note| note.contains("of 3 tokens the server told 1")),
+            "{notes:?}"
+        );
+    }
+    // A token whose bytes are more than its text, as vLLM writes numbers: nothing is missing.
+    let mut numbered = token("é", 7);
+    numbered["choices"][0]["logprobs"]["content"][0]["bytes"] = json!(b"token_id:7");
+    numbered["choices"][0]["logprobs"]["content"][0]["top_logprobs"] = json!([]);
+    let (made, notes) = ended(&[numbered, finish("stop"), usage(4, 2)], &spec()).unwrap();
+    assert_eq!((made.output_ids.as_slice(), notes.len()), ([7].as_slice(), 0));
+}
+
+#[test]
+fn an_empty_reason_is_none_yet() {
+    let mut first = piece("a");
+    first["choices"][0]["finish_reason"] = json!("");
+    let (made, _) = ended(&[first, piece("b"), finish("stop")], &spec()).unwrap();
+    assert_eq!((made.text.as_str(), made.finish_reason), ("ab", FinishReason::Eos));
+}
+
+#[test]
+fn an_error_is_one_in_whatever_form() {
+    for error in [
+        json!({"error": {"message": "out of memory", "code": 500}}),
+        json!({"object": "error", "message": "out of memory", "type": "InternalServerError", "code": 500}),
+        json!({"error": "out of memory", "error_type": "generation"}),
+    ] {
+        let words = why(&[piece("a"), error]);
+        assert!(words.contains("gave up") && words.contains("out of memory"), "{words}");
+    }
+}
+
+#[test]
+fn what_matched_tells_an_end_token_from_a_stop_text() {
+    let with_stop = GenerationSpec {
+        stop: vec!["x".into()],
+        ..spec()
+    };
+    for (said, expected) in [(json!(2), FinishReason::Eos), (json!("x"), FinishReason::Stop)] {
+        let mut last = finish("stop");
+        last["choices"][0]["matched_stop"] = said;
+        let (made, _) = ended(&[piece("a"), last], &with_stop).unwrap();
+        assert_eq!(made.finish_reason, expected);
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::http::{Client, Head, rest};
 use crate::sse::Parser;
+use crate::words::quoted;
 
 /// Bytes read at a time.
 const BUFFER: usize = 16 * 1024;
@@ -48,6 +49,13 @@ pub(crate) fn carry(client: &Client, url: &str, body: &[u8], sequence: usize, ne
             return;
         }
     };
+    if head.is_packed() {
+        let encoding = quoted(head.encoding.as_bytes());
+        tell(What::Broken(format!(
+            "the server, or what stands before it, packed its answer ({encoding}) where nobody asked for that"
+        )));
+        return;
+    }
     if head.status != 200 || head.content_type != "text/event-stream" {
         // Of a body that does not come to its end, what came says enough.
         tell(What::NoStream(head, rest(&mut reader).unwrap_or_default()));

@@ -115,7 +115,8 @@ fn a_strict_server_is_asked_for_less_and_the_record_says_so() {
         "model = \"other\"",
         "repetitions = 2\nisolation = \"shared\"",
     );
-    env.run_suite();
+    let (ran, _) = env.run_suite();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
     let attempt = attempt(&env);
     assert_eq!(attempt.outcome, Outcome::Completed);
     let made = &attempt.generations[0];
@@ -163,6 +164,7 @@ fn several_requests_are_under_way_at_once() {
     let file = std::fs::read_to_string(env.path("suite/x.toml")).unwrap();
     env.write("suite/x.toml", &file.replace("stated =", "in_flight = 3\nstated ="));
     let ran = env.run(&["run", "suite", "-E", "prompt(=p)"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
     let attempt = attempt(&env);
     assert_eq!(attempt.outcome, Outcome::Completed, "{ran:?}");
     let made = &attempt.generations[0];

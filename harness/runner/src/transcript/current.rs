@@ -24,9 +24,10 @@ impl Current {
         let streamed = std::iter::once(&own).chain(&self.companion_tokens);
         let finished = std::iter::once(result).chain(&result.companions);
         for (sequence, (streamed, finished)) in streamed.zip(finished).enumerate() {
-            // Of an engine that is told texts only, the stamps are what was made.
+            // Of an engine that is told texts only, the stamps are what was made; so of one that learns in the end that it was
+            // not told of every token, and takes back those it was told.
             let finished_len = match finished.output_ids.as_slice() {
-                [] if streamed.iter().all(Option::is_none) => finished.token_stamps_s.len(),
+                [] => finished.token_stamps_s.len(),
                 ids => ids.len(),
             };
             let mut pairs = streamed.iter().zip(&finished.output_ids).enumerate();

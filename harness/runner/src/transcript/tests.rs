@@ -284,6 +284,26 @@ fn what_is_reported_in_the_end_is_what_was_streamed() {
 }
 
 #[test]
+fn tokens_that_were_told_in_part_may_be_taken_back() {
+    let without_ids = |stamps: Vec<f64>| {
+        let mut event = finished(0, false);
+        if let EventKind::Finished { result, .. } = &mut event {
+            (result.output_ids, result.token_stamps_s) = (Vec::new(), stamps);
+            result.output_tokens = Some(1);
+        }
+        event
+    };
+    let streamed = [hello(), started(0, false), token(0, 0)];
+    let kinds: Vec<EventKind> = streamed.iter().cloned().chain([without_ids(vec![0.1])]).collect();
+    say(&mut transcript(0, 1), &kinds).unwrap();
+    let kinds: Vec<EventKind> = streamed.into_iter().chain([without_ids(Vec::new())]).collect();
+    assert_eq!(
+        breach(0, 1, &kinds),
+        "generation 0 was reported with 0 tokens, but 1 had been streamed"
+    );
+}
+
+#[test]
 fn tokens_without_their_stamps_are_refused() {
     let mut finished = finished(0, false);
     if let EventKind::Finished { result, .. } = &mut finished {
