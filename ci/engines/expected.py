@@ -45,6 +45,8 @@ BLAMED = {
         ("incident/automatic-map", "nothing"),
         ("incident/explicit-single-device", "nothing"),
         ("incident/host-staged-transfers", "machine"),
+        ("incident/moved-after-dispatch", "placement"),
+        ("incident/tied-head-apart", "library"),
         ("incident/tied-pair-on-disk", "library"),
     ],
     "which-version": [("which-version-mends-it", "library")],

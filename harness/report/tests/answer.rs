@@ -48,7 +48,7 @@ fn every_format_gives_the_answer() {
     let page = html::render(&view).unwrap();
     let header = &page[..page.find("<main").unwrap()];
     assert!(header.contains("Is it the placement, the library, or the machine?"));
-    assert!(header.contains("<b>The library.</b>"));
+    assert!(header.contains("<b>The library:</b>"));
     // The cases an answer rests on are links that lead somewhere.
     let answer = prompt(&view, sample::engines::INCIDENT).answer.as_ref().unwrap();
     for link in answer.because.iter().flat_map(|reason| &reason.cases) {

@@ -47,9 +47,10 @@ pub fn compare_placements(
         if base.case == case.case {
             continue;
         }
-        let why = |of: &CaseSpec| unfit(run, of).map(|why| format!("{} {why}", of.case));
-        let parted = || other_work(base, case).map(|why| format!("{} {why}", case.case));
-        match why(base).or_else(|| why(case)).or_else(parted) {
+        match (unfit(run, base).map(|why| format!("{} {why}", base.case)))
+            .or_else(|| unfit(run, case))
+            .or_else(|| other_work(base, case))
+        {
             Some(why) => left_out.push((case.case.clone(), why)),
             None => couples.push((Measured::new(run, base), Measured::new(run, case))),
         }

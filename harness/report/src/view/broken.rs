@@ -1,5 +1,6 @@
 //! The module or hop of a placement at which a case broke.
 
+use placebench_core::outcome::ranks::{behind, behind_words};
 use placebench_core::outcome::{FailureClass, LastSeen, Outcome, Phase, Place};
 use placebench_core::units::human_seconds;
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub struct BrokenView {
     pub words: String,
     /// The modules behind were not reached in that step.
     pub is_cut_short: bool,
+    /// The first of the ranks that are behind, in whose lane it is; absent in one process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
 }
 
 /// Where the last attempt ended, if that is a module or hop of the placement.
@@ -36,6 +40,7 @@ pub(super) fn view(outcome: Option<&Outcome>, modules: &[ModuleView]) -> Option<
         is_hop,
         words: words(outcome, is_hop),
         is_cut_short: running && !finished,
+        rank: rank(outcome),
     })
 }
 
@@ -51,7 +56,22 @@ pub(super) fn of_audit(audit: &AuditView, modules: &[ModuleView]) -> Option<Brok
         is_hop: mark.is_hop && column == mark.column && column > 0,
         words: format!("parts from {} here{}", audit.reference, token.unwrap_or_default()),
         is_cut_short: false,
+        rank: None,
     })
+}
+
+fn rank(outcome: &Outcome) -> Option<u32> {
+    match outcome {
+        Outcome::Failed { failure } | Outcome::OutOfMemory { failure } => failure.rank,
+        _ => (behind(&last_seen(outcome)?.ranks).first()).map(|seen| seen.rank),
+    }
+}
+
+fn last_seen(outcome: &Outcome) -> Option<&LastSeen> {
+    match outcome {
+        Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. } => Some(last),
+        _ => None,
+    }
 }
 
 fn words(outcome: &Outcome, is_hop: bool) -> String {
@@ -66,11 +86,9 @@ fn words(outcome: &Outcome, is_hop: bool) -> String {
         Outcome::Failed { .. } => "failed",
         Outcome::Skipped { .. } => "skipped",
     };
-    let last = match outcome {
-        Outcome::Timeout { last, .. } | Outcome::Stalled { last, .. } | Outcome::Crashed { last, .. } => Some(last),
-        _ => None,
-    };
-    let mut details = moment(outcome.phase(), last);
+    let last = last_seen(outcome);
+    let mut details: Vec<String> = last.and_then(|last| behind_words(&last.ranks)).into_iter().collect();
+    details.extend(moment(outcome.phase(), last));
     let is_hang = matches!(outcome, Outcome::Timeout { .. } | Outcome::Stalled { .. });
     if let Some(seconds) = last.and_then(|last| last.for_s).filter(|_| is_hang) {
         details.push(format!("for {}", human_seconds(seconds)));
@@ -92,4 +110,44 @@ fn moment(phase: Option<Phase>, last: Option<&LastSeen>) -> Vec<String> {
         Some(phase) => Some(format!("in {phase}")),
     };
     phase.into_iter().chain(token).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use placebench_core::outcome::{Deadline, ranks::RankSeen};
+
+    use super::*;
+
+    fn stalled(tokens_of_ranks: &[u32]) -> Outcome {
+        let seen = tokens_of_ranks.iter().zip(0..).map(|(token, rank)| RankSeen {
+            rank,
+            phase: Some(Phase::Decode),
+            generation: 0,
+            token: Some(*token),
+            place: None,
+            for_s: None,
+        });
+        let last = LastSeen {
+            token: Some(3),
+            ranks: seen.collect(),
+            ..LastSeen::default()
+        };
+        Outcome::Stalled {
+            phase: Phase::Decode,
+            deadline: Deadline::Token,
+            limit_s: 1.0,
+            last,
+            tokens: 3,
+        }
+    }
+
+    #[test]
+    fn the_rank_that_is_behind_is_where_it_broke() {
+        assert_eq!(rank(&stalled(&[4, 3])), Some(1));
+        assert_eq!(words(&stalled(&[4, 3]), false), "stalled here: rank 1 of 2, token 3");
+        assert_eq!(rank(&stalled(&[3, 3])), Some(0));
+        assert_eq!(words(&stalled(&[3, 3]), false), "stalled here: all 2 ranks, token 3");
+        assert_eq!(rank(&stalled(&[])), None);
+        assert_eq!(words(&stalled(&[]), false), "stalled here: token 3");
+    }
 }

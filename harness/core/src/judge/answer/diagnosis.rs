@@ -82,6 +82,7 @@ pub(super) fn diagnose(wrong: &Seen<'_>, all: &[Seen<'_>]) -> Diagnosis {
         .or_else(|| same_placement(bench))
         .or_else(|| transport(bench))
         .or_else(|| number_type(bench))
+        .or_else(|| script(bench))
         .or_else(|| match wrong.shape() {
             Shape::One => one_device(bench),
             Shape::Several | Shape::Ranks | Shape::Stated => spread(bench),
@@ -148,6 +149,14 @@ fn same_placement(bench: Bench<'_, '_>) -> Option<Diagnosis> {
             let diagnosis = Diagnosis::new(Blame::Library, sentence).because(vec![reason]);
             return Some(diagnosis.next(Some(next::snapshot(wrong))));
         }
+        _ if wrong.not_kept.is_some() => format!(
+            "{} goes wrong under {}{} and is right under {}, which did ({})",
+            words::name(wrong),
+            words::stack(wrong),
+            words::not_kept(wrong),
+            words::stack(beside),
+            words::full_name(beside)
+        ),
         (_, Some(elsewhere)) => format!(
             "{} goes wrong under {}, which is right with {}; {} is right with the very placement that goes wrong",
             words::name(wrong),
@@ -205,6 +214,24 @@ fn number_type(bench: Bench<'_, '_>) -> Option<Diagnosis> {
         words::numbers(first)
     );
     let reason = words::because("the same placement is right with another type of numbers", &right);
+    Some(Diagnosis::new(Blame::Model, sentence).because(vec![reason]))
+}
+
+/// The same is right where no script does anything to the model.
+fn script(bench: Bench<'_, '_>) -> Option<Diagnosis> {
+    let wrong = bench.wrong;
+    let mut right = bench.right_but(&[Factor::Script]);
+    right.retain(|right| right.script.is_empty());
+    let first = right.first()?;
+    let sentence = format!(
+        "{} {} with {}, and without it the same placement is right under {} ({})",
+        words::name(wrong),
+        words::did(wrong),
+        words::script_keys(wrong),
+        words::stack(first),
+        words::full_name(first)
+    );
+    let reason = words::because("the same placement is right without what the script does", &right);
     Some(Diagnosis::new(Blame::Model, sentence).because(vec![reason]))
 }
 
@@ -271,13 +298,25 @@ fn spread(bench: Bench<'_, '_>) -> Option<Diagnosis> {
     }
     let link = wrong.crosses_hardware() && !is_staged && wrong.shape() == Shape::Several;
     let sentence = format!(
-        "{name} {} and {} is right, both under {stack}{}{}",
+        "{name} {}{} and {} is right, both under {stack}{}{}",
         words::did(wrong),
+        words::although_not_kept(wrong),
         words::name(first),
         words::what_is_open(wrong, link, same_map.is_empty()),
         words::if_injected(wrong)
     );
+    let no_script: Vec<&Seen<'_>> = match wrong.script.is_empty() {
+        true => Vec::new(),
+        false => bench.right_but(&[Factor::Engine, Factor::Script]),
+    };
+    if !no_script.is_empty() {
+        reasons.push(words::because(
+            "the same map is right under an engine where no script does anything to the model",
+            &no_script,
+        ));
+    }
     let open = match (link, same_map.is_empty()) {
+        _ if !wrong.script.is_empty() => Some(next::without_script(bench)),
         (true, _) => Some(next::through_host(bench)),
         (false, true) => Some(next::other_engine(bench)),
         (false, false) => None,
@@ -344,13 +383,15 @@ fn everywhere(bench: Bench<'_, '_>) -> Diagnosis {
         .find(|other| other.is_right() && other.script != wrong.script);
     if let (false, Some(right)) = (wrong.script.is_empty(), script) {
         let sentence = format!(
-            "everything under {stack} goes wrong, and its script does what no case that is right does: {} ({} is right)",
-            wrong.script.join(", "),
+            "everything under {} goes wrong where a script sets {}, which no case that is right has ({})",
+            wrong.engine,
+            words::script_keys(wrong),
             words::full_name(right)
         );
-        return Diagnosis::new(Blame::Undecided, sentence).next(Some(next::without_script(wrong)));
+        return Diagnosis::new(Blame::Undecided, sentence).next(Some(next::without_script(bench)));
     }
-    if let Some(right) = others_right.first() {
+    let kept = others_right.iter().find(|right| right.not_kept.is_none());
+    if let Some(right) = kept.or(others_right.first()) {
         let reasons = vec![words::because("another stack is right", &others_right)];
         let has_simple = own.iter().any(|case| case.shape() != Shape::Several);
         let maps = own
@@ -375,7 +416,11 @@ fn everywhere(bench: Bench<'_, '_>) -> Diagnosis {
         );
         return Diagnosis::new(Blame::Undecided, sentence)
             .because(reasons)
-            .next(Some(next::shared_placement(bench, right)));
+            .next(Some(match kept {
+                Some(kept) => next::shared_placement(bench, kept),
+                // Where it came to be is nothing that could be asked for by its name.
+                None => next::on_host(bench),
+            }));
     }
     let is_right_at_all = bench.all.iter().any(|other| other.is_right());
     let mut engines: Vec<&str> = bench

@@ -43,7 +43,8 @@ pub(super) fn between(a: &Seen<'_>, b: &Seen<'_>) -> Vec<Factor> {
         .collect()
 }
 
-/// The same request that came to the same devices. Logical devices of one engine are none of another.
+/// The same request that came to the same devices, or was not kept by the one of the two that went wrong. Logical devices of
+/// one engine are none of another.
 fn is_same_map(a: &Seen<'_>, b: &Seen<'_>) -> bool {
     let plain = |request: &PlacementRequest| PlacementRequest {
         transfer: Transfer::Direct,
@@ -53,7 +54,25 @@ fn is_same_map(a: &Seen<'_>, b: &Seen<'_>) -> bool {
         return false;
     }
     let are_known = !a.devices.is_empty() && !b.devices.is_empty();
-    (!are_known || a.devices == b.devices) && (a.engine == b.engine || (!a.is_logical && !b.is_logical))
+    let came_to_the_same = match (&a.not_kept, &b.not_kept) {
+        (Some(_), None) => is_not_kept_beside(a, b),
+        (None, Some(_)) => is_not_kept_beside(b, a),
+        _ => !are_known || a.devices == b.devices,
+    };
+    came_to_the_same && (a.engine == b.engine || (!a.is_logical && !b.is_logical))
+}
+
+/// A map of named devices that went wrong under a stack that did not keep it, beside one that keeps it and does not go
+/// wrong: that it was not kept is this stack's. The other way round, what is right did not run what was asked for, and says
+/// nothing about it. What a planner answers each engine may compute for itself.
+fn is_not_kept_beside(broken: &Seen<'_>, kept: &Seen<'_>) -> bool {
+    let is_named = matches!(
+        broken.request.device_map,
+        DeviceMapRequest::Single(_) | DeviceMapRequest::Manual(_)
+    );
+    let is_other_stack =
+        broken.engine != kept.engine || broken.environment != kept.environment || broken.script != kept.script;
+    is_named && is_other_stack && broken.is_wrong() && !kept.is_wrong()
 }
 
 /// The same modules together, on other devices of the same kind.

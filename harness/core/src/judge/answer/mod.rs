@@ -237,8 +237,13 @@ fn joined(seen: &[Seen<'_>], wrong: &[&Seen<'_>], diagnoses: &[Diagnosis]) -> An
     because.extend(words::not_run(&open));
     let mut told: Vec<Because> = Vec::new();
     for reason in because {
-        if !told.contains(&reason) {
-            told.push(reason);
+        match told.iter_mut().find(|known| known.sentence == reason.sentence) {
+            Some(known) => {
+                known.cases.extend(reason.cases);
+                known.cases.sort();
+                known.cases.dedup();
+            }
+            None => told.push(reason),
         }
     }
     let asks = || diagnoses.iter().filter_map(|diagnosis| diagnosis.next.clone());

@@ -96,12 +96,16 @@ pub(super) fn shared_placement(bench: Bench<'_, '_>, right: &Seen<'_>) -> String
     missing(bench, &[Factor::Map], |other| other.shape() == Shape::One, add)
 }
 
-pub(super) fn without_script(wrong: &Seen<'_>) -> String {
-    format!(
-        "run {} without move_to and inputs_on of [transformers] in {} (right: the script; wrong: the library)",
+pub(super) fn without_script(bench: Bench<'_, '_>) -> String {
+    let wrong = bench.wrong;
+    let keys: Vec<String> = wrong.script.iter().map(|step| format!("`{}`", step.key)).collect();
+    let add = format!(
+        "run {} without {} as well, in {} (right: what the script does; wrong: not that)",
         words::full_name(wrong),
+        keys.join(" and "),
         wrong.file
-    )
+    );
+    missing(bench, &[Factor::Script], |other| other.script.is_empty(), add)
 }
 
 pub(super) fn snapshot(wrong: &Seen<'_>) -> String {

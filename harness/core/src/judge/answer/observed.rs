@@ -69,6 +69,35 @@ pub(super) enum Shape {
     Stated,
 }
 
+/// Something a script does with the model besides placing it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ScriptStep {
+    /// The key of the scenario that asks for it.
+    pub(super) key: &'static str,
+    /// The same as a script has it: `model.to(cuda:0)`.
+    pub(super) words: String,
+    /// When, where that matters.
+    pub(super) when: &'static str,
+}
+
+impl ScriptStep {
+    fn move_to(to: &impl std::fmt::Display) -> Self {
+        Self {
+            key: "transformers.move_to",
+            words: format!("model.to({to})"),
+            when: " after dispatch",
+        }
+    }
+
+    fn inputs_on(on: &impl std::fmt::Display) -> Self {
+        Self {
+            key: "transformers.inputs_on",
+            words: format!("inputs on {on}"),
+            when: "",
+        }
+    }
+}
+
 /// A case as a diagnostician sees it.
 #[derive(Debug, Clone)]
 pub(super) struct Seen<'a> {
@@ -81,12 +110,14 @@ pub(super) struct Seen<'a> {
     pub(super) request: &'a PlacementRequest,
     pub(super) dtype: Option<Dtype>,
     pub(super) faults: &'a [Fault],
-    /// What its script does with the model besides placing it: `model.to(cuda:0)`.
-    pub(super) script: Vec<String>,
+    /// What its script does with the model besides placing it.
+    pub(super) script: Vec<ScriptStep>,
     /// The devices its modules were on, as far as that is known, in alphabetical order.
     pub(super) devices: Vec<DeviceId>,
     /// Those it may have been on: the pieces of hardware, without the disk.
     pub(super) hardware: Vec<DeviceId>,
+    /// In what its modules are not where they were asked or planned to be: `lm_head on cpu instead of disk`.
+    pub(super) not_kept: Option<String>,
     /// Some of its devices are slices of another.
     pub(super) is_logical: bool,
     pub(super) state: State,
@@ -108,12 +139,10 @@ impl<'a> Seen<'a> {
         };
         let stack = spec.transformers.as_ref();
         let script = [
-            stack
-                .and_then(|stack| stack.move_to.as_ref())
-                .map(|to| format!("model.to({to})")),
+            stack.and_then(|stack| stack.move_to.as_ref()).map(ScriptStep::move_to),
             stack
                 .and_then(|stack| stack.inputs_on.as_ref())
-                .map(|on| format!("inputs on {on}")),
+                .map(ScriptStep::inputs_on),
         ];
         Self {
             case: &spec.case,
@@ -130,10 +159,10 @@ impl<'a> Seen<'a> {
             dtype: spec.dtype,
             faults: &spec.faults,
             script: script.into_iter().flatten().collect(),
-            is_logical: devices
-                .iter()
+            is_logical: (devices.iter().chain(&asked(spec)))
                 .any(|device| spec.devices.iter().any(|logical| logical.id == *device))
                 || (devices.is_empty() && !spec.devices.is_empty()),
+            not_kept: verdict.and_then(not_kept),
             hardware: sorted(may_use.into_iter().filter(|device| *device != DeviceId::disk())),
             devices,
             state: state(spec, attempts, verdict),
@@ -173,6 +202,12 @@ impl<'a> Seen<'a> {
             DeviceMapRequest::Ranks(_) => Shape::Ranks,
             DeviceMapRequest::Stated(_) => Shape::Stated,
             DeviceMapRequest::Single(_) => Shape::One,
+            // What was asked for is what failed, also where the library put all of it on one device.
+            DeviceMapRequest::Manual(map)
+                if self.not_kept.is_some() && sorted(map.iter().map(|(_, device)| device.clone())).len() > 1 =>
+            {
+                Shape::Several
+            }
             _ if self.devices.len() == 1 => Shape::One,
             _ => Shape::Several,
         }
@@ -203,21 +238,35 @@ fn devices(spec: &CaseSpec, attempts: &[&Attempt]) -> Vec<DeviceId> {
         .iter()
         .filter_map(|attempt| attempt.planned.as_ref())
         .flat_map(|planned| planned.device_map.iter().map(|(_, device)| device.clone()));
-    let asked: Vec<DeviceId> = match &spec.request.device_map {
-        DeviceMapRequest::Single(device) => vec![device.clone()],
-        DeviceMapRequest::Manual(map) => map.iter().map(|(_, device)| device.clone()).collect(),
-        _ => Vec::new(),
-    };
     let known = [
         sorted(realised),
         sorted(places),
         sorted(planned),
-        sorted(asked.into_iter()),
+        sorted(asked(spec).into_iter()),
     ];
     known
         .into_iter()
         .find(|devices| !devices.is_empty())
         .unwrap_or_default()
+}
+
+/// The devices that are asked for by name.
+fn asked(spec: &CaseSpec) -> Vec<DeviceId> {
+    match &spec.request.device_map {
+        DeviceMapRequest::Single(device) => vec![device.clone()],
+        DeviceMapRequest::Manual(map) => map.iter().map(|(_, device)| device.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the check of the realised map found, expected or not, without the words before its list.
+fn not_kept(verdict: &CaseVerdict) -> Option<String> {
+    let found =
+        (verdict.findings.iter().chain(&verdict.expected_findings)).find(|finding| finding.check == "realised")?;
+    let list = found
+        .message
+        .strip_prefix("the realised placement is not the planned one");
+    Some(list.unwrap_or(&found.message).trim_start_matches([':', ' ']).to_owned())
 }
 
 fn state(spec: &CaseSpec, attempts: &[&Attempt], verdict: Option<&CaseVerdict>) -> State {
@@ -262,7 +311,12 @@ fn state(spec: &CaseSpec, attempts: &[&Attempt], verdict: Option<&CaseVerdict>) 
         OutcomeKind::OutOfMemory => return wrong(Manner::OutOfMemory, ended("runs out of memory", outcome)),
         OutcomeKind::Stalled => return wrong(Manner::Broke, ended("stalls", outcome)),
         OutcomeKind::Crashed => return wrong(Manner::Broke, ended("dies", outcome)),
-        OutcomeKind::Failed => return wrong(Manner::Broke, format!("fails: {}", verdict.sentence)),
+        OutcomeKind::Failed => {
+            return wrong(
+                Manner::Broke,
+                format!("fails ({})", verdict.sentence.trim_end_matches('.')),
+            );
+        }
         OutcomeKind::Timeout | OutcomeKind::Skipped => return unknown(&verdict.sentence),
     }
     // A check that is expected to fail stands among the findings only where it did not.

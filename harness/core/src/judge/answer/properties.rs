@@ -19,7 +19,7 @@ fn cases() -> impl Strategy<Value = Vec<String>> {
         "ranks",
         "stated:x",
     ]);
-    let flags = prop::sample::select(vec!["", "", "", "f16", "fault", "to=cpu"]);
+    let flags = prop::sample::select(vec!["", "", "", "f16", "fault", "to=cpu", "unkept=cpu"]);
     let ended = prop::sample::select(vec![
         "ok",
         "ok",
@@ -83,7 +83,7 @@ proptest! {
             Blame::Placement => prop_assert!(differs(&|w, r| w.engine == r.engine && w.request.device_map != r.request.device_map)),
             Blame::Library => prop_assert!(differs(&|w, r| w.engine != r.engine || w.environment != r.environment || w.request.transfer != r.request.transfer)),
             Blame::Machine => prop_assert!(differs(&|w, r| w.engine == r.engine && (w.request.device_map != r.request.device_map || r.is_host_staged()))),
-            Blame::Model => prop_assert!(right.is_empty() || differs(&|w, r| w.dtype != r.dtype)),
+            Blame::Model => prop_assert!(right.is_empty() || differs(&|w, r| w.dtype != r.dtype || w.script != r.script)),
             Blame::Injected => prop_assert!(wrong.iter().any(|w| !w.faults.is_empty())),
             Blame::Nothing => prop_assert!(wrong.is_empty() && !right.is_empty()),
             Blame::Undecided => prop_assert!(!answer.sentence.is_empty()),
@@ -92,6 +92,21 @@ proptest! {
         prop_assert!(answer.because.iter().all(|because| !because.cases.is_empty()));
         let known: Vec<&str> = made.iter().map(|made| made.spec.case.as_str()).collect();
         prop_assert!(answer.because.iter().flat_map(|because| &because.cases).all(|case| known.contains(&case.as_str())));
+    }
+
+    #[test]
+    fn a_named_map_that_one_engine_does_right_and_another_does_not_is_the_librarys(
+        map in prop::sample::select(vec!["one:cpu", "two:cpu+disk", "two:cuda:0+cuda:1", "two:cuda:0+cuda:1 host"]),
+        unkept in prop::sample::select(vec!["", "unkept=cpu", "unkept=cuda:0"]),
+        ended in prop::sample::select(vec!["stall", "expected stall", "garbage", "refused", "oom"]),
+        others in prop::collection::vec(prop::sample::select(vec!["transformers one:cuda:1 -> ok", "candle one:cuda:1 -> ok"]), 0..2),
+    ) {
+        let mut lines = vec![format!("transformers {map} {unkept} -> {ended}"), format!("candle {map} -> ok")];
+        lines.extend(others.into_iter().map(ToOwned::to_owned));
+        let answer = answer_of(&all(&lines));
+        prop_assert_eq!(answer.as_ref().map(|answer| answer.blame), Some(Blame::Library), "{:#?}", answer);
+        let told = answer.is_some_and(|answer| answer.sentence.contains("did not keep the map"));
+        prop_assert_eq!(told, !unkept.is_empty());
     }
 
     #[test]

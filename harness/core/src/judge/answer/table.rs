@@ -144,7 +144,28 @@ const PLACEMENTS: &[Row] = &[
             "transformers two:cpu+disk to=cpu -> refused",
         ],
         Placement,
-        "with model.to(cpu)",
+        "with model.to(cpu): `transformers.move_to` (model.to(cpu) after dispatch), where the model was put, or how",
+        "without `transformers.move_to`",
+    ),
+    // An engine without scripts is right there, which is told and decides nothing alone.
+    (
+        &[
+            "transformers one:cpu to=cpu -> ok",
+            "transformers two:cpu+disk to=cpu -> refused",
+            "candle two:cpu+disk -> ok",
+        ],
+        Placement,
+        "`transformers.move_to`",
+        "without `transformers.move_to`",
+    ),
+    // A map that one stack did not keep, and nobody else was asked for.
+    (
+        &[
+            "transformers one:cpu -> ok",
+            "transformers two:cpu+disk unkept=cpu -> refused",
+        ],
+        Placement,
+        "`two:cpu+disk,unkept=cpu[transformers]` fails (it failed), although transformers did not keep the map (b on cpu instead of disk)",
         "another engine",
     ),
     (
@@ -242,8 +263,47 @@ const LIBRARIES: &[Row] = &[
     (
         &["transformers one:cpu to=meta -> refused", "candle one:cpu -> ok"],
         Undecided,
-        "model.to(meta)",
-        "without move_to",
+        "everything under transformers goes wrong where a script sets `transformers.move_to` (model.to(meta) after dispatch)",
+        "run `one:cpu,to=meta[transformers]` without `transformers.move_to`",
+    ),
+    // The same map was asked of both, and only one did as asked.
+    (
+        &[
+            "transformers two:cpu+disk unkept=cpu -> refused",
+            "candle two:cpu+disk -> ok",
+        ],
+        Library,
+        "goes wrong under transformers, which did not keep the map (b on cpu instead of disk), and is right under candle, which did (`two:cpu+disk[candle]`)",
+        "environment",
+    ),
+    (
+        &[
+            "transformers@incident two:cpu+disk unkept=cpu -> refused",
+            "transformers@newest two:cpu+disk -> ok",
+        ],
+        Library,
+        "which did not keep the map",
+        "-",
+    ),
+    // What is right because it did something else says nothing about the map that goes wrong.
+    (
+        &[
+            "candle two:cpu+disk -> refused",
+            "transformers two:cpu+disk unkept=cpu -> ok",
+        ],
+        Undecided,
+        "the only kind of placement candle was given",
+        "run the prompt on one device",
+    ),
+    // Where a planner was asked, what was asked is not the same.
+    (
+        &[
+            "transformers auto:cpu+disk unkept=cpu -> refused",
+            "candle auto:cpu+disk -> ok",
+        ],
+        Undecided,
+        "the placement, the library",
+        "give transformers the placement",
     ),
     // A copy between slices of one processor is the engine's own.
     (
@@ -338,6 +398,16 @@ const OTHERS: &[Row] = &[
         "numbers of type f16 and is right with numbers as they are stored",
         "-",
     ),
+    // What the script does, and nothing else, differs.
+    (
+        &[
+            "transformers two:cpu+disk to=cpu -> refused",
+            "transformers two:cpu+disk -> ok",
+        ],
+        Model,
+        "with `transformers.move_to` (model.to(cpu) after dispatch), and without it the same placement is right",
+        "-",
+    ),
     (
         &["transformers one:cpu -> garbage"],
         Undecided,
@@ -392,7 +462,7 @@ const OTHERS: &[Row] = &[
     (
         &["candle one:cpu -> ok", "transformers one:cpu -> skipped"],
         Nothing,
-        "of one more nothing is known",
+        "one case is right, under candle; of one more nothing is known",
         "run `one:cpu[transformers]`",
     ),
     (
@@ -404,7 +474,7 @@ const OTHERS: &[Row] = &[
     (
         &["candle one:cpu -> timeout", "transformers one:cpu -> ok"],
         Nothing,
-        "the one case",
+        "one case is right, under transformers; of one more",
         "getting on",
     ),
     // Two causes are not made one.

@@ -1,6 +1,7 @@
 //! Cases for the tests, each written as a line:
-//! `engine[@environment] placement [host] [f16] [fault] [to=DEVICE] -> how it ended`, where a placement is `one:cuda:0`,
+//! `engine[@environment] placement [host] [f16] [fault] [to=DEVICE] [unkept=DEVICE] -> how it ended`, where a placement is `one:cuda:0`,
 //! `two:cuda:0+cuda:1` (a map), `auto:cuda:0+cuda:1` (a planner's answer), `auto:?` (not known), `ranks` or `stated:WORDS`.
+//! `unkept`: the modules came to be on that device instead.
 
 use super::*;
 use crate::device::DeviceId;
@@ -58,6 +59,8 @@ pub(super) fn made(line: &str) -> Made {
     if flags.contains(&"fault") {
         spec.faults = vec![Fault::new(FaultKind::Stall, FaultPoint::default())];
     }
+    let unkept = flags.iter().find_map(|flag| flag.strip_prefix("unkept="));
+    let devices = unkept.map_or(devices, |device| vec![DeviceId::new(device).unwrap()]);
     let realised = devices.iter().map(|device| RealisedModule {
         module: "a".into(),
         device: device.clone(),
@@ -65,7 +68,12 @@ pub(super) fn made(line: &str) -> Made {
         rank: None,
     });
     let realised: Vec<RealisedModule> = realised.collect();
-    let (outcomes, verdict) = ended_as(ended.trim(), &spec);
+    let (outcomes, mut verdict) = ended_as(ended.trim(), &spec);
+    verdict.expected_findings.extend(unkept.map(|device| Finding {
+        check: "realised".into(),
+        message: format!("the realised placement is not the planned one: b on {device} instead of disk"),
+        hint: None,
+    }));
     let attempt = |outcome: Outcome| Attempt {
         versions: versions.clone(),
         realised: (!realised.is_empty()).then(|| realised.clone()),

@@ -2,7 +2,7 @@
 
 use super::Because;
 use super::diagnosis::Diagnosis;
-use super::observed::{Manner, Seen, Shape, State};
+use super::observed::{Manner, ScriptStep, Seen, Shape, State};
 
 /// Names, or devices, that are listed before the rest is counted.
 const NAMED: usize = 4;
@@ -55,12 +55,37 @@ pub(super) fn devices(seen: &Seen<'_>) -> String {
 pub(super) fn stack(seen: &Seen<'_>) -> String {
     let script = match seen.script.is_empty() {
         true => String::new(),
-        false => format!(" with {}", list(&seen.script)),
+        false => format!(" with {}", script(seen)),
     };
     match seen.environment {
         Some(environment) => format!("{} ({environment}){script}", seen.engine),
         None => format!("{}{script}", seen.engine),
     }
+}
+
+/// `model.to(cpu)`.
+pub(super) fn script(seen: &Seen<'_>) -> String {
+    list(&seen.script.iter().map(|step| step.words.clone()).collect::<Vec<_>>())
+}
+
+/// The same with the keys that ask for it: `transformers.move_to` (model.to(cpu) after dispatch).
+pub(super) fn script_keys(seen: &Seen<'_>) -> String {
+    let told = |step: &ScriptStep| format!("`{}` ({}{})", step.key, step.words, step.when);
+    list(&seen.script.iter().map(told).collect::<Vec<_>>())
+}
+
+/// `, which did not keep the map (lm_head on cpu instead of disk),`.
+pub(super) fn not_kept(seen: &Seen<'_>) -> String {
+    let told = seen.not_kept.as_ref();
+    told.map(|told| format!(", which did not keep the map ({told}),"))
+        .unwrap_or_default()
+}
+
+/// `, although transformers did not keep the map (lm_head on cpu instead of disk),`.
+pub(super) fn although_not_kept(seen: &Seen<'_>) -> String {
+    let told = seen.not_kept.as_ref();
+    told.map(|told| format!(", although {} did not keep the map ({told}),", seen.engine))
+        .unwrap_or_default()
 }
 
 pub(super) fn numbers(seen: &Seen<'_>) -> String {
@@ -107,6 +132,11 @@ pub(super) fn what_is_open(seen: &Seen<'_>, link: bool, library: bool) -> String
         Shape::Stated => "how the server was placed".to_owned(),
         Shape::One | Shape::Several => "where the model was put".to_owned(),
     };
+    // A map alone is not to blame where a script does something to what was put there.
+    let only = match seen.script.is_empty() {
+        true => only,
+        false => format!("{}, {only}", script_keys(seen)),
+    };
     match (link, library) {
         (true, _) => format!(": {only}, or the link between {} that it crosses", devices(seen)),
         (false, true) => format!(": {only}, or how {} handles it", seen.engine),
@@ -130,6 +160,10 @@ fn changed(wrong: &Seen<'_>, right: &Seen<'_>) -> Vec<(String, String, String)> 
             (*other != version).then(|| (package, version, other.clone()))
         })
         .collect();
+    // A wheel of torch says itself which CUDA it was built with.
+    if changed.iter().any(|(package, ..)| package == "torch") {
+        changed.retain(|(_, version, _)| !version.ends_with("(of torch)"));
+    }
     changed.sort();
     changed
 }
@@ -166,10 +200,11 @@ pub(super) fn mended(wrong: &Seen<'_>, right: &Seen<'_>) -> String {
         "what differs between them is to blame"
     };
     format!(
-        "{} {} under {} with {wrong_side} and is right with {right_side}: {verb}",
+        "{} {} under {} with {wrong_side}{} and is right with {right_side}: {verb}",
         name(wrong),
         did(wrong),
-        wrong.engine
+        wrong.engine,
+        not_kept(wrong)
     )
 }
 
@@ -242,9 +277,10 @@ pub(super) fn nothing_wrong(right: &[&Seen<'_>], open: usize) -> String {
         stacks.dedup();
         stacks
     };
-    let cases = match right.len() {
-        1 => "the one case that says something is right".to_owned(),
-        n => format!("{n} cases are right"),
+    let cases = match (right.len(), open) {
+        (1, 0) => "the only case is right".to_owned(),
+        (1, _) => "one case is right".to_owned(),
+        (n, _) => format!("{n} cases are right"),
     };
     let open = match open {
         0 => String::new(),
@@ -266,7 +302,7 @@ pub(super) fn several(wrong: &[&Seen<'_>], diagnoses: &[Diagnosis]) -> String {
     }
     let parts: Vec<String> = groups
         .iter()
-        .map(|(blame, seen)| format!("{} {blame}", names(seen)))
+        .map(|(blame, seen)| format!("{blame}, by {}", names(seen)))
         .collect();
     format!("more than one thing goes wrong: {}", parts.join("; "))
 }

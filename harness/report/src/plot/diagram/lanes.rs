@@ -234,7 +234,12 @@ impl Lanes<'_> {
     fn broken(&self, scene: &mut Scene, broken: &BrokenView, y: f64) -> f64 {
         let columns = self.row.columns;
         let module = self.row.case.placed.modules.get(broken.at);
-        let top = module.and_then(ModuleView::runs).and_then(|device| self.y_of(device));
+        let of_rank = broken.rank.and_then(|rank| {
+            let suffix = format!("(rank {rank})");
+            self.devices.iter().position(|lane| lane.device.ends_with(&suffix))
+        });
+        let of_module = || module.and_then(ModuleView::runs).and_then(|device| self.lane(device));
+        let top = of_rank.or_else(of_module).map(|lane| self.y(lane));
         let (left, right) = (columns.left(broken.at), columns.right(broken.at));
         let middle = if broken.is_hop {
             left
