@@ -261,7 +261,7 @@ pub struct PlacementTable {
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub engines: Option<Vec<Spanned<String>>>,
-    /// The Python environments of [matrix] that this placement is for: what is expected may be another with another version. Absent: all.
+    /// The Python environments of `[matrix]` that this placement is for: what is expected may be another with another version. Absent: all.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>")]
     pub environments: Option<Vec<Spanned<String>>>,

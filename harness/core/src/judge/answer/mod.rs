@@ -1,7 +1,7 @@
 //! Is it the placement, the library, or the machine? The cases of a prompt, held against each other as a diagnostician would.
 //!
 //! What differs between a case that went wrong and one that went right is what may be to blame; what differs between two
-//! that both went wrong is not. Two cases say something where exactly one thing differs between them ([`factors`]). Nothing
+//! that both went wrong is not. Two cases say something where exactly one thing differs between them (`factors`). Nothing
 //! is blamed that no two cases tell apart, and what would tell them apart is said instead.
 //!
 //! A case goes wrong where it stalls, dies, runs out of memory, refuses, or generates a wrong text, whether or not the

@@ -78,6 +78,10 @@ pub(super) fn versions(bench: Bench<'_, '_>) -> Option<String> {
 }
 
 pub(super) fn on_host(bench: Bench<'_, '_>) -> String {
+    // A server places by itself: no map of ours could be asked of it.
+    if bench.wrong.shape() == Shape::Stated {
+        return other_engine(bench);
+    }
     let add = format!(
         "run the prompt on one device: [placement.single] with device_map = \"cpu\" in {} (right: the placement or a device; wrong: the \
          library or the model)",

@@ -421,6 +421,12 @@ const OTHERS: &[Row] = &[
         "device_map = \"cpu\"",
     ),
     (
+        &["openai stated:tp2 -> stall"],
+        Undecided,
+        "no case that is right",
+        "another server",
+    ),
+    (
         &[
             "candle two:sim:0+sim:1 fault -> expected stall",
             "candle one:sim:0 -> ok",
