@@ -1435,6 +1435,21 @@ def register_stacks():
     faulthandler.register(signal.SIGUSR1, file=file, all_threads=True, chain=False)
 
 
+def reported(worker, work):
+    """Does the work, and tells as an `error` what goes wrong. The exit code."""
+    try:
+        work()
+        return 0
+    except Failure as failure:
+        traceback.print_exc()
+        described = {"class": failure.failure_class, "message": failure.message, **failure.details}
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        traceback.print_exc()
+        described = {"class": "internal", "message": f"{type(error).__name__}: {one_line(error)}"}
+    worker.emit("error", failure={**described, "phase": worker.current_phase})
+    return 1
+
+
 def main():
     if is_rank():
         return run_rank()
@@ -1447,17 +1462,7 @@ def main():
         print(f"transformers_worker: the request cannot be read: {error}", file=sys.stderr)
         return 2
     worker = Worker(send, Breadcrumb(os.environ.get("PLACEBENCH_BREADCRUMB")))
-    try:
-        carry_out(worker, request)
-        return 0
-    except Failure as failure:
-        traceback.print_exc()
-        described = {"class": failure.failure_class, "message": failure.message, **failure.details}
-    except Exception as error:  # pylint: disable=broad-exception-caught
-        traceback.print_exc()
-        described = {"class": "internal", "message": f"{type(error).__name__}: {one_line(error)}"}
-    worker.emit("error", failure={**described, "phase": worker.current_phase})
-    return 1
+    return reported(worker, lambda: carry_out(worker, request))
 
 
 # ---- ranks ----
@@ -1512,21 +1517,15 @@ def run_rank():
     globals()["START"] = order["start"]
     page = os.environ.get("PLACEBENCH_BREADCRUMB")
     worker = RankWorker(link.send, Breadcrumb(page, BLOCK_BYTES * (rank + 1)))
-    try:
+
+    def work():
         worker.crumb.phase("resolve")
         engine = RankEngine(worker, order["request"], Stack())
         engine.join()
         serve(worker, order["request"], engine)
         engine.leave()
-        return 0
-    except Failure as failure:
-        traceback.print_exc()
-        described = {"class": failure.failure_class, "message": failure.message, **failure.details}
-    except Exception as error:  # pylint: disable=broad-exception-caught
-        traceback.print_exc()
-        described = {"class": "internal", "message": f"{type(error).__name__}: {one_line(error)}"}
-    worker.emit("error", failure={**described, "phase": worker.current_phase})
-    return 1
+
+    return reported(worker, work)
 
 
 class Link:
