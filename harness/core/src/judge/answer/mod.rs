@@ -110,13 +110,17 @@ pub fn answers<'r>(
         }
     }
     let of_prompt = |(scenario, prompt, cases): (&str, &str, Vec<&'r CaseSpec>)| {
+        let verdict_of = |case: &CaseSpec| verdicts.iter().find(|verdict| verdict.case == case.case);
+        // Of what was left out as a whole nobody asks yet.
+        let is_skipped =
+            |case: &&CaseSpec| verdict_of(case).is_some_and(|verdict| verdict.status == CaseStatus::Skipped);
+        if cases.iter().all(is_skipped) {
+            return None;
+        }
         let is_incident = cases.iter().any(|case| case.tags.iter().any(|tag| tag == INCIDENT_TAG));
         let seen: Vec<Seen<'_>> = cases
             .iter()
-            .map(|case| {
-                let verdict = verdicts.iter().find(|verdict| verdict.case == case.case);
-                Seen::new(case, &attempts_of(&case.case), verdict)
-            })
+            .map(|case| Seen::new(case, &attempts_of(&case.case), verdict_of(case)))
             .collect();
         let answer = answer(seen, is_incident)?;
         Some(Answer {

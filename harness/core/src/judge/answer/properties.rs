@@ -78,11 +78,13 @@ proptest! {
         let seen: Vec<Seen<'_>> = made.iter().map(seen).collect();
         let wrong: Vec<&Seen<'_>> = seen.iter().filter(|seen| seen.is_wrong()).collect();
         let right: Vec<&Seen<'_>> = seen.iter().filter(|seen| seen.is_right()).collect();
+        // What was asked, or where the model came to be.
+        let is_elsewhere = |w: &Seen<'_>, r: &Seen<'_>| w.request.device_map != r.request.device_map || w.devices != r.devices;
         let differs = |what: &dyn Fn(&Seen<'_>, &Seen<'_>) -> bool| wrong.iter().any(|w| right.iter().any(|r| what(w, r)));
         match answer.blame {
-            Blame::Placement => prop_assert!(differs(&|w, r| w.engine == r.engine && w.request.device_map != r.request.device_map)),
+            Blame::Placement => prop_assert!(differs(&|w, r| w.engine == r.engine && is_elsewhere(w, r))),
             Blame::Library => prop_assert!(differs(&|w, r| w.engine != r.engine || w.environment != r.environment || w.request.transfer != r.request.transfer)),
-            Blame::Machine => prop_assert!(differs(&|w, r| w.engine == r.engine && (w.request.device_map != r.request.device_map || r.is_host_staged()))),
+            Blame::Machine => prop_assert!(differs(&|w, r| w.engine == r.engine && (is_elsewhere(w, r) || r.is_host_staged()))),
             Blame::Model => prop_assert!(right.is_empty() || differs(&|w, r| w.dtype != r.dtype || w.script != r.script)),
             Blame::Injected => prop_assert!(wrong.iter().any(|w| !w.faults.is_empty())),
             Blame::Nothing => prop_assert!(wrong.is_empty() && !right.is_empty()),
