@@ -149,10 +149,8 @@ fn refine(values: &[f64], mut cuts: Vec<usize>, spec: &ChangePointSpec) -> Vec<C
     for _ in 0..MOST_ROUNDS {
         changes.clear();
         for (index, &at) in cuts.iter().enumerate() {
-            let low = index
-                .checked_sub(1)
-                .and_then(|before| cuts.get(before))
-                .map_or(0, |cut| *cut);
+            // One after the other: two that move at once could meet.
+            let low = changes.last().map_or(0, |before: &ChangePoint| before.at);
             let high = cuts.get(index + 1).map_or(values.len(), |cut| *cut);
             changes.push(change_between(values, (low, at, high), spec));
         }
