@@ -237,10 +237,7 @@ impl<'a, 'b> Running<'a, 'b> {
 
     /// Why a case is not run, as the outcome of its attempt.
     pub(crate) fn skip_reason(&self, case: &CaseSpec) -> Option<Outcome> {
-        let unavailable = || (self.plan.worker)(case).unavailable.map(|outcome| *outcome);
-        skip_reason(case, self.plan.cuda_devices)
-            .or_else(|| self.quarantine.skip_reason(case))
-            .or_else(unavailable)
+        skip_reason(case, self.plan.cuda_devices).or_else(|| self.quarantine.skip_reason(case))
     }
 
     /// Makes one attempt, or leaves it out with the reason, and records it.

@@ -144,6 +144,10 @@ pub fn run_attempt(
     observer: &mut dyn FnMut(Observation<'_>),
 ) -> Result<Attempt, SupervisorError> {
     let started_at = environment::now_rfc3339();
+    if let Some(outcome) = &command.unavailable {
+        let outcome = outcome.as_ref().clone();
+        return Ok(attempt_without_process(case, attempt_number, started_at, outcome));
+    }
     let page = BreadcrumbPage::create().map_err(cannot_make("the breadcrumb page"))?;
     let stacks = StacksFile::create().map_err(cannot_make("the file for stacks"))?;
     let stdin = match &command.request_text {
